@@ -1,0 +1,80 @@
+"""The seams of one attempt: a Coder proposes a Kernel, a Judge reads its Evaluation and says what to change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kernelwright.sandbox.kernel import Kernel
+from kernelwright.verifier.evaluation import Evaluation
+
+__all__ = ["Advice", "Coder", "Judge", "PastAttempt", "Proposal"]
+
+
+class Advice(BaseModel):
+    """What the judge says after an evaluation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: str
+    """`improve` (it passed), `repair` (it did not), or `stop` (nothing left worth trying)."""
+    limiter: str
+    """What limits the kernel (`dram`, `issue`, `latency`, `launch`, ...), or the cause of the failure."""
+    evidence: dict[str, float | int | str] = Field(default_factory=dict)
+    """Named metrics that show it."""
+    change: str
+    """What to change, in words."""
+    parameters: dict[str, int | str | bool] = Field(default_factory=dict)
+    """The same for a parameterised coder: choices to set in the next attempt."""
+    expected_speedup: float | None = None
+    """Predicted time before over time after; None when it can't be told."""
+
+
+@dataclass(frozen=True)
+class PastAttempt:
+    """An attempt already made, as coder and judge see it."""
+
+    number: int
+    kernel: Kernel
+    evaluation: Evaluation
+    advice: Advice | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A kernel to evaluate, with why."""
+
+    kernel: Kernel
+    plan: str
+    """One line: what is new in this one."""
+    notes: tuple[str, ...] = ()
+    """For instance which ops stay in torch."""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Coder(Protocol):
+    """Writes kernels for one task."""
+
+    name: str
+
+    def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None) -> Proposal | None:
+        """The next kernel to try, or None when nothing new is left to try.
+
+        Deterministic in its arguments, so that a resumed run goes on as if never stopped.
+
+        Raises:
+            LoweringError: the coder can write nothing at all for this task.
+        """
+        ...
+
+
+class Judge(Protocol):
+    """Reads an evaluation and says what to change."""
+
+    name: str
+
+    def advise(self, attempt: PastAttempt, history: tuple[PastAttempt, ...]) -> Advice:
+        """Advice for the attempt after `attempt`; `history` holds those before it."""
+        ...

@@ -1,0 +1,149 @@
+"""Task and Workload: what is to be made faster, and on which inputs a kernel must prove itself.
+
+A Task holds text only. Its code runs in the reference process (`kernelwright.sandbox.reference`), never here.
+Worker processes import this module, so it needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["Distribution", "NumericPolicy", "Task", "TaskSignature", "TensorSpec", "Workload"]
+
+
+class Distribution(StrEnum):
+    """How the floating-point inputs of a workload are drawn (integer and bool inputs stay as the file makes them)."""
+
+    AS_GIVEN = "as_given"
+    """What the file's own `get_inputs()` returns."""
+    NORMAL = "normal"
+    """Standard normal."""
+    UNIFORM = "uniform"
+    """Uniform in [-1, 1)."""
+    LARGE = "large"
+    """Normal, times 100: finds exponentials without the maximum subtracted, and sums that overflow."""
+    TINY = "tiny"
+    """Normal, times 1e-3: finds wrong epsilons and absolute tolerances."""
+    MIXED = "mixed"
+    """Normal times 10**uniform(-3, 2), element by element: finds accumulation in too few bits."""
+    CONSTANT = "constant"
+    """One value everywhere: finds ties broken wrongly and variances that go negative."""
+    ZEROS = "zeros"
+    """Zeros: finds divisions without an epsilon."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor: name, shape, dtype (as torch spells it without the prefix: `float32`), strides in elements."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    stride: tuple[int, ...]
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        count = 1
+        for extent in self.shape:
+            count *= extent
+        return count
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON object; `from_json` reads it back."""
+        return {"name": self.name, "shape": list(self.shape), "dtype": self.dtype, "stride": list(self.stride)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> TensorSpec:
+        """Reads what `to_json` wrote."""
+        shape, stride = data["shape"], data["stride"]
+        assert isinstance(shape, list)
+        assert isinstance(stride, list)
+        return cls(str(data["name"]), tuple(map(int, shape)), str(data["dtype"]), tuple(map(int, stride)))
+
+
+@dataclass(frozen=True)
+class TaskSignature:
+    """What the reference process found by running the task once: the tensors that go in, come out, and are weights."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: tuple[TensorSpec, ...]
+    """Parameters and buffers by name, in `state_dict` order."""
+
+    @property
+    def shape_line(self) -> str:
+        """For people: ``(4096, 1024) float32 -> (4096, 1024) float32``."""
+
+        def show(specs: tuple[TensorSpec, ...]) -> str:
+            return ", ".join(f"{s.shape} {s.dtype}" for s in specs)
+
+        return f"{show(self.inputs)} -> {show(self.outputs)}"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One way of making the inputs: a name and a distribution, run with `seeds` secret seeds."""
+
+    name: str
+    distribution: Distribution
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class NumericPolicy:
+    """How far a kernel may be from the float64 reference.
+
+    The allowance at each element is ``slack * e + floor_ulps * eps * scale``, where `e` is how far an honest
+    implementation in the task's dtype strays from float64 on the same input (the largest over the output, since a
+    different order errs elsewhere), `eps` the unit round-off of the dtype and `scale` the output's size.
+    """
+
+    slack: float = 8.0
+    floor_ulps: float = 16.0
+
+
+DEFAULT_WORKLOADS = (
+    Workload("as-given", Distribution.AS_GIVEN, seeds=2),
+    Workload("normal", Distribution.NORMAL),
+    Workload("large", Distribution.LARGE),
+    Workload("tiny", Distribution.TINY),
+    Workload("mixed", Distribution.MIXED),
+    Workload("constant", Distribution.CONSTANT),
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A PyTorch reference with its workloads and numeric policy.
+
+    `source` is a KernelBench-style module: `Model`, `get_inputs()`, `get_init_inputs()`. `attachments` are files
+    the source may read from the dictionary `ATTACHMENTS` (a live module handed in from Python travels so).
+    """
+
+    name: str
+    source: str
+    path: str | None = None
+    format: str = "kernelbench"
+    workloads: tuple[Workload, ...] = DEFAULT_WORKLOADS
+    policy: NumericPolicy = field(default_factory=NumericPolicy)
+    attachments: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def id(self) -> str:
+        """Content hash over everything that decides a verdict (the name and path do not); 16 hex digits."""
+        head = json.dumps(
+            {
+                "source": self.source,
+                "format": self.format,
+                "workloads": [[w.name, w.distribution.value, w.seeds] for w in self.workloads],
+                "policy": [self.policy.slack, self.policy.floor_ulps],
+                "attachments": {k: hashlib.sha256(v).hexdigest() for k, v in sorted(self.attachments.items())},
+            },
+            sort_keys=True,
+        )
+        return hashlib.sha256(head.encode()).hexdigest()[:16]

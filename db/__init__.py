@@ -1,0 +1,1 @@
+"""The store: every task, kernel, evaluation, run and attempt, failures included."""

@@ -1,0 +1,1 @@
+"""The search: runs made of attempts, and the strategies that spend evaluations."""

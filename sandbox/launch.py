@@ -1,0 +1,205 @@
+"""What one kernel launch did: counters, resources, violations. Filled by the emulator, later by a GPU's profiler.
+
+Worker processes import this module, so it needs the standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+__all__ = ["INSTRUCTION_CLASSES", "Counters", "KernelResources", "LaunchReport", "OpRecord", "Violation"]
+
+INSTRUCTION_CLASSES = (
+    "fp32",  # add, mul, fma, min/max, compare of binary32
+    "fp16",  # binary16, bfloat16 and their packed forms
+    "fp64",
+    "int",  # integer arithmetic, logic, shifts, selects, moves, predicates
+    "sfu",  # ex2, lg2, sin, cos, tanh, rcp, rsqrt, sqrt (approximate forms)
+    "convert",
+    "load_store",  # every memory instruction except atomics
+    "atomic",
+    "shuffle",  # shfl, vote, match, redux
+    "barrier",
+    "control",  # branches, calls, exits
+    "tensor",
+)
+"""Issue classes of instructions, as the performance model sees pipes."""
+
+
+@dataclass(frozen=True)
+class KernelResources:
+    """What ptxas reports for one kernel and one architecture (bytes per thread except `*_shared`, per block)."""
+
+    registers: int
+    static_shared: int = 0
+    stack: int = 0
+    spill_stores: int = 0
+    spill_loads: int = 0
+    constant: int = 0
+    barriers: int = 0
+    arch: str = ""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """PTX-level totals over one launch (all blocks that were run).
+
+    A *request* is one warp-level memory instruction with at least one active lane; a *sector* is 32 bytes of global
+    memory touched by a request; a *wavefront* is one pass over the 32 four-byte banks of shared memory; *unique*
+    bytes count each 32-byte sector once per launch, however often it was touched.
+    """
+
+    warp_instructions: Mapping[str, int] = field(default_factory=dict)
+    """Issued instructions by class (`INSTRUCTION_CLASSES`)."""
+    thread_instructions: Mapping[str, int] = field(default_factory=dict)
+    """The same, each counted once per active lane."""
+    flops: Mapping[str, int] = field(default_factory=dict)
+    """By `fp32`, `fp16`, `fp64`, `tensor`; a fused multiply-add counts two."""
+
+    global_load_requests: int = 0
+    global_load_sectors: int = 0
+    global_load_bytes: int = 0
+    """Bytes asked for by active lanes."""
+    global_load_unique_bytes: int = 0
+    global_store_requests: int = 0
+    global_store_sectors: int = 0
+    global_store_bytes: int = 0
+    global_store_unique_bytes: int = 0
+    global_atomic_requests: int = 0
+    global_atomic_sectors: int = 0
+    shared_load_requests: int = 0
+    shared_load_wavefronts: int = 0
+    shared_load_bytes: int = 0
+    shared_store_requests: int = 0
+    shared_store_wavefronts: int = 0
+    shared_store_bytes: int = 0
+    shared_atomic_requests: int = 0
+    local_load_bytes: int = 0
+    local_store_bytes: int = 0
+
+    barriers: int = 0
+    """Warp-level arrivals at block barriers."""
+    branches: int = 0
+    divergent_branches: int = 0
+    """Branches whose active lanes went both ways."""
+
+    longest_warp_instructions: int = 0
+    """Instructions issued by the busiest warp: a lower bound on the launch's length."""
+    longest_warp_global_requests: int = 0
+    longest_warp_barriers: int = 0
+
+    warps: int = 0
+    blocks: int = 0
+    """Blocks that were run; less than the grid only under block sampling."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `from_json` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Counters:
+        """Reads what `to_json` wrote; unknown names are an error."""
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Something a kernel did that CUDA does not allow, at the source line where it happened.
+
+    `kind` is one of `out_of_bounds`, `misaligned`, `null_pointer`, `uninitialised_read`, `shared_race`, `global_race`,
+    `divergent_barrier`, `missing_lanes`, `exit_before_barrier`, `endless_loop`, `trap`.
+    """
+
+    kind: str
+    message: str
+    """One plain sentence, naming thread, block and address as `array[index]` where known."""
+    line: int | None = None
+    """1-based line in the CUDA source given to the compiler."""
+    source: str = ""
+    """The text of that line."""
+    block: tuple[int, int, int] | None = None
+    thread: tuple[int, int, int] | None = None
+    count: int = 1
+    """How often it happened at this line."""
+    hint: str = ""
+    """The likely fix."""
+
+
+@dataclass(frozen=True)
+class LaunchReport:
+    """One launch: what was asked, what it cost, what it did wrong."""
+
+    kernel: str
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    dynamic_shared: int
+    counters: Counters
+    resources: KernelResources | None = None
+    violations: tuple[Violation, ...] = ()
+    emulated_seconds: float = 0.0
+    """Wall time the emulator took, in seconds: says nothing about a GPU."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `from_json` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LaunchReport:
+        """Reads what `to_json` wrote; unknown names are an error."""
+        known = {f.name for f in fields(cls)}
+        if extra := set(data) - known:
+            raise ValueError(f"unknown fields in a launch report: {sorted(extra)}")
+        raw = dict(data)
+        resources = raw.get("resources")
+
+        def triple(value: Any) -> tuple[int, int, int] | None:
+            return None if value is None else (int(value[0]), int(value[1]), int(value[2]))
+
+        return cls(
+            kernel=str(raw["kernel"]),
+            grid=triple(raw["grid"]) or (0, 0, 0),
+            block=triple(raw["block"]) or (0, 0, 0),
+            dynamic_shared=int(raw["dynamic_shared"]),
+            counters=Counters.from_json(raw["counters"]),
+            resources=None if resources is None else KernelResources(**resources),
+            violations=tuple(
+                Violation(**{**v, "block": triple(v.get("block")), "thread": triple(v.get("thread"))})
+                for v in raw.get("violations", ())
+            ),
+            emulated_seconds=float(raw.get("emulated_seconds", 0.0)),
+        )
+
+
+@dataclass(frozen=True)
+class OpRecord:
+    """One ATen operation that torch ran: what the performance model needs to price it.
+
+    Views and allocations (no data moved) are not recorded. `bytes_read` and `bytes_written` are the sizes of the
+    distinct tensors; `flops` as torch's FLOP counter gives it for matrix products and convolutions, else one per
+    output element for pointwise operations and one per input element for reductions.
+    """
+
+    name: str
+    """For instance `aten._softmax.default`."""
+    bytes_read: int
+    bytes_written: int
+    flops: int
+    dtype: str
+    """dtype of the first floating tensor, `float32` for instance."""
+    kind: str
+    """`pointwise`, `reduction`, `matmul`, `convolution`, `copy`, `other`."""
+    shapes: tuple[tuple[int, ...], ...] = ()
+    """Shapes of the tensor inputs."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `from_json` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> OpRecord:
+        """Reads what `to_json` wrote."""
+        raw = dict(data)
+        raw["shapes"] = tuple(tuple(int(n) for n in shape) for shape in raw.get("shapes", ()))
+        return cls(**raw)

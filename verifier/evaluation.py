@@ -1,0 +1,163 @@
+"""Evaluation: all that was found out about a Kernel on a Task on a Device.
+
+Illegal states can't be built: a passed evaluation has only stages that did not fail and has a timing; any other
+verdict has a reason.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["DeviceInfo", "Evaluation", "Profile", "Stage", "StageStatus", "Timing", "TimingKind", "Verdict"]
+
+
+class Verdict(StrEnum):
+    """The one answer about a kernel."""
+
+    PASSED = "passed"
+    """It computes the function on every workload tried, by its own kernels, and was timed."""
+    REJECTED = "rejected"
+    """A rule forbids it before it runs: no `ModelNew`, or it subclasses the reference."""
+    COMPILE_ERROR = "compile_error"
+    """Its Python does not load or its CUDA C++ does not compile."""
+    CRASHED = "crashed"
+    """Its process died, or its code raised."""
+    TIMEOUT = "timeout"
+    """It did not end within its limit."""
+    UNSAFE = "unsafe"
+    """Out of bounds, misaligned, a race, an uninitialised read or a divergent barrier."""
+    WRONG = "wrong"
+    """An output differs from the reference by more than honest rounding, or has the wrong shape or dtype, or an
+    input was changed."""
+    CHEATING = "cheating"
+    """Its outputs do not come from kernels of its own."""
+    UNSUPPORTED = "unsupported"
+    """This device can't run it (an instruction the emulator refuses, or no such GPU)."""
+
+
+class StageStatus(StrEnum):
+    """How one stage ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    WARNED = "warned"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Stage(_Frozen):
+    """One step of an evaluation: `static`, `build`, `sanitise`, `correctness`, `integrity`, `timing`, `profile`."""
+
+    name: str
+    status: StageStatus
+    summary: str
+    """One short line for tables."""
+    seconds: float = Field(ge=0)
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    """JSON: whatever a reader needs to believe or to mend it."""
+
+
+class DeviceInfo(_Frozen):
+    """Where the kernel ran."""
+
+    kind: str
+    """`emulator` or `cuda`."""
+    name: str
+    """For instance `emulator (H200)` or `NVIDIA H200`."""
+    gpu: str
+    """The GPU it is, or stands for: a name in the GPU table."""
+    arch: str
+    """`sm_90`."""
+    isolation: str
+    """`process`, `bubblewrap` or `docker`."""
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class TimingKind(StrEnum):
+    """Measured and modelled times never share a column."""
+
+    MEASURED = "measured"
+    MODELLED = "modelled"
+
+
+class Timing(_Frozen):
+    """Times in seconds for one forward call on the task's own workload."""
+
+    kind: TimingKind
+    gpu: str
+    seconds: float = Field(gt=0)
+    """The candidate: its kernels, what it left to torch, and launch overheads."""
+    baseline_seconds: float = Field(gt=0)
+    baseline: str = "eager"
+    bound_seconds: float = Field(gt=0)
+    """The roofline bound of the task: bytes that must move, operations that must be done."""
+    bound_by: str = ""
+    """`dram`, `fp32`, ... whichever makes the bound."""
+    breakdown: list[dict[str, Any]] = Field(default_factory=list)
+    """One row per launch or torch op of the candidate: name, seconds, limited_by, terms."""
+    baseline_breakdown: list[dict[str, Any]] = Field(default_factory=list)
+
+    @property
+    def speedup(self) -> float:
+        """Baseline over candidate; above 1 is faster."""
+        return self.baseline_seconds / self.seconds
+
+    @property
+    def roofline_share(self) -> float:
+        """Bound over candidate: 1 is at the bound."""
+        return self.bound_seconds / self.seconds
+
+
+class Profile(_Frozen):
+    """Counters of the candidate's launches and metrics derived from them.
+
+    `metrics` uses Nsight Compute's names where the meaning is the same; one mapping per launch, in launch order.
+    """
+
+    launches: list[dict[str, Any]]
+    """`LaunchReport.to_json()` of each launch of one forward call."""
+    torch_ops: list[dict[str, Any]] = Field(default_factory=list)
+    """`OpRecord.to_json()` of each op the candidate left to torch."""
+    metrics: list[dict[str, float]] = Field(default_factory=list)
+
+
+class Evaluation(_Frozen):
+    """A Kernel judged on a Task."""
+
+    task_id: str
+    kernel_id: str
+    verdict: Verdict
+    reason: str
+    """One or two plain sentences: why this verdict, and for a failure what to change."""
+    stages: list[Stage]
+    device: DeviceInfo
+    timing: Timing | None = None
+    profile: Profile | None = None
+    seeds: dict[str, int] = Field(default_factory=dict)
+    """The secret seeds, told afterwards: by workload and repeat."""
+    seconds: float = Field(default=0.0, ge=0)
+    """Wall time of the whole evaluation."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.verdict is Verdict.PASSED:
+            if self.timing is None:
+                raise ValueError("a passed evaluation has a timing")
+            if any(stage.status is StageStatus.FAILED for stage in self.stages):
+                raise ValueError("a passed evaluation has no failed stage")
+        elif not self.reason:
+            raise ValueError("a verdict other than passed gives its reason")
+        if self.timing is not None and self.verdict is not Verdict.PASSED:
+            raise ValueError("only a passed kernel has a timing")
+        return self
+
+    @property
+    def passed(self) -> bool:
+        """Whether the verdict is `passed`."""
+        return self.verdict is Verdict.PASSED

@@ -98,12 +98,15 @@ class Workload:
 class NumericPolicy:
     """How far a kernel may be from the float64 reference.
 
-    The allowance at each element is ``slack * e + floor_ulps * eps * scale``, where `e` is how far an honest
-    implementation in the task's dtype strays from float64 on the same input (the largest over the output, since a
-    different order errs elsewhere), `eps` the unit round-off of the dtype and `scale` the output's size.
+    The allowance at an element is ``slack * e + floor_ulps * eps * |reference|``, where `eps` is the machine epsilon
+    of the output's dtype and `e` what honest arithmetic errs around there: the larger of (the reference in its own
+    dtype against float64) and (float64 against float64 on inputs moved by one eps, which bounds a backward-stable
+    algorithm in any order), its maximum over the element's row. `slack` is wide because a sequential sum of n terms
+    errs about 0.2 sqrt(n) times more than torch's pairwise one (13 times at n = 4096), and still 60 times below
+    what tf32 does to a product of K terms, at any K.
     """
 
-    slack: float = 8.0
+    slack: float = 32.0
     floor_ulps: float = 16.0
 
 

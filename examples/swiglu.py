@@ -1,4 +1,4 @@
-"""The gate of a SwiGLU feed-forward layer: SiLU of one half times the other half (Shazeer 2020), 1024 x 2048 -> 1024 x 1024."""
+"""The gate of a SwiGLU feed-forward layer, 1024 x 2048 -> 1024 x 1024: SiLU of one half times the other (Shazeer 2020)."""
 
 import torch
 from torch import nn

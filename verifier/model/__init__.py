@@ -1,0 +1,1 @@
+"""The performance model: modelled times from counters and data sheets, always labelled `modelled`."""

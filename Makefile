@@ -1,0 +1,51 @@
+# One command each: `make demo` shows the main job, `make test` and `make check` prove it. `make help` lists them.
+# Every target makes the environment first if it is absent or out of date.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.kernelwright-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check bench build clean help install docs
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(STAMP) ## Optimise examples/softmax.py and write softmax.kernel.py
+	$(BIN)/kernelwright optimize examples/softmax.py
+
+test: $(STAMP) ## Run every test (JOBS=2 processes)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+check: $(STAMP) ## Lint, format, types, direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p kernelwright
+	$(BIN)/lint-imports --no-cache
+
+bench: $(STAMP) ## Run the benchmarks
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+docs: $(STAMP) ## Write the generated pages of docs/ anew
+	$(BIN)/python docs/generate.py
+
+build: $(STAMP) ## Build wheel and sdist into dist/
+	$(BIN)/python -m build --no-isolation
+
+install: $(STAMP) ## Make the environment and nothing else
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "kernelwright needs Python 3.11 or later; \
+	$(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 ..." % v[:2])'
+	@echo "Making the environment in $(VENV): torch first, then the rest; this takes a minute or two."
+	@test -x $(BIN)/python -a -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) \
+		|| { rm -rf $(VENV); echo "$(PYTHON) -m venv failed; on Debian: apt install python3-venv"; exit 1; }
+	$(PIP) install --quiet -c constraints.txt torch numpy
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+clean: ## Remove what was built (the environment and the store stay)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,189 @@
+"""Kernel specifications: what one kernel computes, as loop dimensions, values, reductions and stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from kernelwright.agents.builtin.affine import Affine, Space, flatten, unflatten
+from kernelwright.agents.builtin.errors import CannotFold, NeedSplit
+from kernelwright.agents.builtin.ir import Node, contiguous, numel
+from kernelwright.agents.builtin.values import Buffer, Evaluator, buffer_of
+
+__all__ = ["KernelSpec", "Operand", "Reduction", "Store", "Unit", "build_spec"]
+
+_MOST_SPLITS = 24
+"""Splits of loop dimensions tried before a kernel is given up; each needs one more evaluation."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A value written to global memory."""
+
+    buffer: Buffer
+    offset: Affine
+    value: int
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A reduction over the columns of a row; its result is the value of kind `row` with this node's id."""
+
+    node: Node
+    op: str
+    value: int
+    """What is reduced."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A matrix operand: where element (batch, row, column) lies."""
+
+    buffer: Buffer
+    offset: Affine
+
+
+@dataclass
+class Unit:
+    """A kernel in the making: the anchors it computes and the nodes it stores."""
+
+    kind: str
+    """`rows`, `pointwise`, `matmul` or `torch`."""
+    members: list[Node] = field(default_factory=list)
+    stores: list[Node] = field(default_factory=list)
+    spec: KernelSpec | None = None
+    external: list[Node] = field(default_factory=list)
+
+
+@dataclass
+class KernelSpec:
+    """One kernel. `rows` and `columns` are loop dimensions, outermost first; a pointwise kernel has rows only, a matrix
+    product has (batch, m, n) as `rows` groups and k as `columns`."""
+
+    kind: str
+    space: Space
+    evaluator: Evaluator
+    rows: list[int]
+    columns: list[int]
+    stores: list[Store]
+    reductions: list[Reduction] = field(default_factory=list)
+    a: Operand | None = None
+    b: Operand | None = None
+    batch_dims: list[int] = field(default_factory=list)
+    m_dims: list[int] = field(default_factory=list)
+    n_dims: list[int] = field(default_factory=list)
+
+    def extent(self, dims: Sequence[int]) -> int:
+        """Product of the extents of some loop dimensions."""
+        return numel([self.space.extents[d] for d in dims])
+
+
+def build_spec(unit: Unit, materialised: frozenset[Node]) -> KernelSpec:
+    """The specification of a unit.
+
+    Raises:
+        CannotFold: some view is no affine map of this kernel's loops.
+    """
+    make: Callable[[Unit, frozenset[Node], Space], KernelSpec]
+    if unit.kind == "rows":
+        space, make = Space(unit.members[0].args[0].shape), _rows
+    elif unit.kind == "pointwise":
+        space, make = Space(unit.stores[0].shape), _pointwise
+    else:
+        a, b = unit.members[0].args
+        space, make = Space((*a.shape, b.shape[2])), _matmul
+    for _ in range(_MOST_SPLITS):
+        try:
+            return make(unit, materialised, space)
+        except NeedSplit as need:
+            space.split(need.dim, need.inner)
+    raise CannotFold("too many splits of the loops")
+
+
+def _dims(space: Space, groups: Sequence[int]) -> list[int]:
+    return [d for g in groups for d in space.groups[g] if space.extents[d] > 1]
+
+
+def _rows(unit: Unit, materialised: frozenset[Node], space: Space) -> KernelSpec:
+    first = unit.members[0]
+    shape = first.args[0].shape
+    column_groups = list(first.attrs["dims"])
+    row_groups = [g for g in range(len(shape)) if g not in column_groups]
+    c = space.coordinates()
+    row = flatten([c[g] for g in row_groups], contiguous([shape[g] for g in row_groups]))
+    column = flatten([c[g] for g in column_groups], contiguous([shape[g] for g in column_groups]))
+    element = flatten(c, contiguous(shape))
+    places: dict[Node, tuple[Affine, ...]] = {}
+    own: dict[Node, tuple[Affine, ...]] = {}
+    for member in unit.members:
+        dims = member.attrs["dims"]
+        extents = member.args[0].shape
+        outer = iter(unflatten(row, member.shape, space))
+        inner = iter(unflatten(column, [extents[d] for d in dims], space))
+        place = tuple(next(inner) if d in dims else next(outer) for d in range(len(extents)))
+        places[member] = place
+        own[member] = tuple(x for d, x in enumerate(place) if d not in dims)
+    evaluator = Evaluator(space, own, materialised, frozenset(unit.stores))
+    reductions = [Reduction(m, m.attrs["op"], evaluator.at(m.args[0], places[m])) for m in unit.members]
+    stores = []
+    row_count = numel([shape[g] for g in row_groups])
+    for node in unit.stores:
+        flat = row if node.numel == row_count else element
+        place = own[node] if node in own else unflatten(flat, node.shape, space)
+        buffer = buffer_of(node)
+        stores.append(Store(buffer, flatten(place, buffer.stride), evaluator.at(node, place)))
+    rows, columns = _dims(space, row_groups), _dims(space, column_groups)
+    return KernelSpec("rows", space, evaluator, rows, columns, stores, reductions)
+
+
+def _pointwise(unit: Unit, materialised: frozenset[Node], space: Space) -> KernelSpec:
+    first = unit.stores[0]
+    c = space.coordinates()
+    element = flatten(c, contiguous(first.shape))
+    evaluator = Evaluator(space, {}, materialised, frozenset(unit.stores))
+    stores = []
+    for node in unit.stores:
+        place = unflatten(element, node.shape, space)
+        buffer = buffer_of(node)
+        stores.append(Store(buffer, flatten(place, buffer.stride), evaluator.at(node, place)))
+    # Threads follow the order of the output in memory, so that stores are coalesced.
+    stride = buffer_of(first).stride
+    groups = sorted(range(len(first.shape)), key=lambda g: -stride[g])
+    return KernelSpec("pointwise", space, evaluator, _dims(space, groups), [], stores)
+
+
+def _matmul(unit: Unit, materialised: frozenset[Node], space: Space) -> KernelSpec:
+    node = unit.members[0]
+    batch, m, k, n = space.coordinates()
+    evaluator = Evaluator(space, {node: (batch, m, n)}, materialised, frozenset(unit.stores))
+    operands = []
+    for operand, place in zip(node.args, ((batch, m, k), (batch, k, n)), strict=True):
+        value = evaluator.values[evaluator.at(operand, place)]
+        if value.kind != "load" or value.extra[2]:
+            raise CannotFold("a matrix operand is not in memory", operand)
+        operands.append(Operand(value.extra[0], value.extra[1]))
+    element = flatten((batch, m, n), contiguous(node.shape))
+    stores = []
+    for store in unit.stores:
+        place = (batch, m, n) if store is node else unflatten(element, store.shape, space)
+        buffer = buffer_of(store)
+        stores.append(Store(buffer, flatten(place, buffer.stride), evaluator.at(store, place)))
+    groups = [_dims(space, [g]) for g in range(4)]
+    for role in (groups[1], groups[2], groups[3]):
+        if len(role) > 1:
+            for offset in [o.offset for o in operands]:
+                _check_linear(offset, role, space)
+    return KernelSpec(
+        "matmul", space, evaluator, groups[0] + groups[1] + groups[3], groups[2], stores,
+        [], operands[0], operands[1], groups[0], groups[1], groups[3],
+    )  # fmt: skip
+
+
+def _check_linear(offset: Affine, role: Sequence[int], space: Space) -> None:
+    """Operands are addressed by one stride along each of m, n and k, even when the epilogue splits these."""
+    stride = 1
+    unit = offset.coefficient(role[-1])
+    for d in reversed(role):
+        if offset.coefficient(d) != unit * stride:
+            raise CannotFold("a matrix operand has no single stride")
+        stride *= space.extents[d]

@@ -1,0 +1,102 @@
+"""Finding things by id or by the beginning of one, as people type them, and naming what was meant otherwise."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from kernelwright.db.models import EvaluationRow, KernelRow, RunRow, TaskRow
+from kernelwright.errors import NotFoundError
+
+__all__ = ["Found", "Kind", "find", "resolve"]
+
+_SHOWN = 5
+"""How many ids a message names."""
+_RECENT = 1000
+"""Among how many of the newest ids a near match is looked for."""
+
+
+class Kind(StrEnum):
+    """What an id can name."""
+
+    RUN = "run"
+    TASK = "task"
+    KERNEL = "kernel"
+    EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A stored thing: what it is, and its whole id."""
+
+    kind: Kind
+    id: str
+
+
+_IDS: dict[Kind, tuple[InstrumentedAttribute[str], InstrumentedAttribute[Any]]] = {
+    Kind.RUN: (RunRow.id, RunRow.created),
+    Kind.TASK: (TaskRow.id, TaskRow.created),
+    Kind.KERNEL: (KernelRow.id, KernelRow.created),
+    Kind.EVALUATION: (EvaluationRow.id, EvaluationRow.created),
+}
+
+
+def _matches(session: Session, prefix: str, kind: Kind) -> list[Found]:
+    column, created = _IDS[kind]
+    if session.scalar(select(column).where(column == prefix)) is not None:
+        return [Found(kind, prefix)]
+    if not prefix:
+        return []
+    begins = select(column).where(column.startswith(prefix, autoescape=True)).order_by(created.desc())
+    return [Found(kind, found) for found in session.scalars(begins.limit(_SHOWN + 1))]
+
+
+def find(session: Session, prefix: str, kinds: tuple[Kind, ...] = tuple(Kind)) -> Found:
+    """The one stored thing of these kinds whose id is `prefix` or begins with it; a whole id wins over beginnings.
+
+    Raises:
+        NotFoundError: there is none (near matches are named), or there are several (they are named).
+    """
+    found = [match for kind in kinds for match in _matches(session, prefix, kind)]
+    whole = [match for match in found if match.id == prefix]
+    if len(whole) == 1:
+        return whole[0]
+    if len(found) == 1:
+        return found[0]
+    what = " or ".join(kind.value for kind in kinds)
+    if not found:
+        raise NotFoundError(f"There is no {what} with the id {prefix!r}.", mend=_suggestion(session, prefix, kinds))
+    names = ", ".join(f"{match.id} ({match.kind})" if len(kinds) > 1 else match.id for match in found[:_SHOWN])
+    more = ", ..." if len(found) > _SHOWN else ""
+    raise NotFoundError(f"{prefix!r} could be more than one {what}: {names}{more}.", mend="Give more of the id.")
+
+
+def resolve(session: Session, prefix: str, kind: Kind) -> str:
+    """The whole id; see `find`."""
+    return find(session, prefix, (kind,)).id
+
+
+def _suggestion(session: Session, prefix: str, kinds: tuple[Kind, ...]) -> str:
+    known: dict[str, str] = {}
+    for kind in kinds:
+        column, created = _IDS[kind]
+        known |= {
+            known_id: known_id for known_id in session.scalars(select(column).order_by(created.desc()).limit(_RECENT))
+        }
+    if Kind.RUN in kinds:  # a person may also remember what the run was for
+        newest_last = session.execute(
+            select(RunRow.task_name, RunRow.id).order_by(RunRow.created.desc()).limit(_RECENT)
+        )
+        for task_name, run_id in reversed(newest_last.all()):
+            known.setdefault(task_name, run_id)
+    if not known:
+        return "The store holds none yet."
+    near = dict.fromkeys(known[name] for name in difflib.get_close_matches(prefix, known, n=3, cutoff=0.5))
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return "`kernelwright runs` lists what is stored." if Kind.RUN in kinds else "Check the id."

@@ -1,0 +1,1 @@
+"""Alembic's environment; `kernelwright.db.migrate` runs it."""

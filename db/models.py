@@ -1,0 +1,216 @@
+"""Tables of the five nouns: Task, Kernel, Evaluation, Device, Run with its Attempts.
+
+Tasks, kernels, devices and evaluations are named by a hash of their content, so the same one is stored once. A name,
+a path or an author is no part of such a hash: each row keeps the first ones seen, and a run or an attempt keeps its
+own. All tables but `runs` are append-only (see `Immutable` and the triggers of the first migration).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from kernelwright.db.types import UtcDateTime
+
+__all__ = [
+    "AttemptRow",
+    "Base",
+    "DeviceRow",
+    "EvaluationRow",
+    "Immutable",
+    "KernelParentRow",
+    "KernelRow",
+    "RunRow",
+    "TaskAttachmentRow",
+    "TaskRow",
+]
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Every constraint has a name, or a later migration could not drop it."""
+
+HASH = String(16)
+"""A content hash: 16 hex digits."""
+
+
+class Base(DeclarativeBase):
+    """Base of all tables; a plain `dict` or `list` in an annotation is a JSON column."""
+
+    metadata = MetaData(naming_convention=_NAMES)
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy reads it from the class)
+        str: Text(),
+        float: Double(),
+        datetime: UtcDateTime(),
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
+    }
+
+
+class Immutable:
+    """Marks rows that are never changed or deleted: the session refuses it, and so do triggers in the database."""
+
+
+class TaskRow(Immutable, Base):
+    """`kernelwright.bench_tasks.task.Task`; `id` is its content hash."""
+
+    __tablename__ = "tasks"
+
+    id: Mapped[str] = mapped_column(HASH, primary_key=True)
+    name: Mapped[str]
+    path: Mapped[str | None]
+    format: Mapped[str] = mapped_column(String(32))
+    source: Mapped[str]
+    workloads: Mapped[list[Any]]
+    """``[[name, distribution, seeds], ...]``"""
+    policy: Mapped[dict[str, Any]]
+    created: Mapped[datetime]
+    attachments: Mapped[list[TaskAttachmentRow]] = relationship(order_by="TaskAttachmentRow.name", lazy="selectin")
+
+
+class TaskAttachmentRow(Immutable, Base):
+    """A file that a task's source reads."""
+
+    __tablename__ = "task_attachments"
+
+    task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class KernelRow(Immutable, Base):
+    """`kernelwright.sandbox.kernel.Kernel`; `id` is the hash of its source, the rest is as first seen."""
+
+    __tablename__ = "kernels"
+
+    id: Mapped[str] = mapped_column(HASH, primary_key=True)
+    source: Mapped[str]
+    author: Mapped[str] = mapped_column(Text, index=True)
+    parameters: Mapped[dict[str, Any]]
+    path: Mapped[str | None]
+    created: Mapped[datetime]
+    parents: Mapped[list[KernelParentRow]] = relationship(order_by="KernelParentRow.position", lazy="selectin")
+
+
+class KernelParentRow(Immutable, Base):
+    """Which kernels a kernel came from. A parent need not be stored, so `parent_id` is no foreign key."""
+
+    __tablename__ = "kernel_parents"
+
+    kernel_id: Mapped[str] = mapped_column(ForeignKey("kernels.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[str] = mapped_column(HASH, index=True)
+
+
+class DeviceRow(Immutable, Base):
+    """`kernelwright.verifier.evaluation.DeviceInfo`; `id` is the hash of all its fields, so each is stored once."""
+
+    __tablename__ = "devices"
+
+    id: Mapped[str] = mapped_column(HASH, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str]
+    gpu: Mapped[str] = mapped_column(Text, index=True)
+    arch: Mapped[str] = mapped_column(String(16))
+    isolation: Mapped[str] = mapped_column(String(16))
+    versions: Mapped[dict[str, Any]]
+    created: Mapped[datetime]
+
+
+class EvaluationRow(Immutable, Base):
+    """`kernelwright.verifier.evaluation.Evaluation`; `id` is the hash of all its fields.
+
+    The timing is stored whole as JSON; the columns from `timing_kind` to `speedup` repeat its figures for queries
+    (times in seconds). `wall_seconds` is what the evaluation itself took.
+    """
+
+    __tablename__ = "evaluations"
+    __table_args__ = (
+        CheckConstraint("(verdict = 'passed') = (timing_kind IS NOT NULL)", name="only_passed_is_timed"),
+        CheckConstraint("seconds > 0 AND baseline_seconds > 0", name="times_positive"),
+        Index(None, "task_id", "timing_kind", "gpu", "seconds"),
+    )
+
+    id: Mapped[str] = mapped_column(HASH, primary_key=True)
+    task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id"))
+    kernel_id: Mapped[str] = mapped_column(ForeignKey("kernels.id"), index=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"), index=True)
+    verdict: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str]
+    stages: Mapped[list[Any]]
+    timing: Mapped[dict[str, Any] | None]
+    timing_kind: Mapped[str | None] = mapped_column(String(16))
+    gpu: Mapped[str]
+    seconds: Mapped[float | None]
+    baseline_seconds: Mapped[float | None]
+    speedup: Mapped[float | None] = mapped_column(index=True)
+    profile: Mapped[dict[str, Any] | None]
+    seeds: Mapped[dict[str, Any]]
+    wall_seconds: Mapped[float]
+    created: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    device: Mapped[DeviceRow] = relationship(lazy="joined")
+
+
+class RunRow(Base):
+    """`kernelwright.rl.run.Run`: the only rows that change, and of those only status, message and `updated`."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id"), index=True)
+    task_name: Mapped[str] = mapped_column(Text, index=True)
+    task_path: Mapped[str | None]
+    strategy: Mapped[str] = mapped_column(String(32))
+    coder: Mapped[str]
+    judge: Mapped[str]
+    device: Mapped[str] = mapped_column(String(16))
+    gpu: Mapped[str]
+    rounds: Mapped[int]
+    status: Mapped[str] = mapped_column(String(16), index=True)
+    message: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    created: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    updated: Mapped[datetime]
+    task: Mapped[TaskRow] = relationship()
+
+
+class AttemptRow(Immutable, Base):
+    """`kernelwright.rl.run.Attempt`, with the author, parents, parameters and path its kernel had in this attempt."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("run_id", "number"), CheckConstraint("number >= 1", name="number_from_one"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    number: Mapped[int]
+    plan: Mapped[str]
+    kernel_id: Mapped[str] = mapped_column(ForeignKey("kernels.id"), index=True)
+    author: Mapped[str]
+    parents: Mapped[list[Any]]
+    parameters: Mapped[dict[str, Any]]
+    kernel_path: Mapped[str | None]
+    evaluation_id: Mapped[str] = mapped_column(ForeignKey("evaluations.id"), index=True)
+    advice: Mapped[dict[str, Any] | None]
+    notes: Mapped[list[Any]]
+    created: Mapped[datetime]
+    seconds: Mapped[float]
+    kernel: Mapped[KernelRow] = relationship()
+    evaluation: Mapped[EvaluationRow] = relationship()

@@ -1,0 +1,305 @@
+"""The store: every task, kernel, evaluation, run and attempt, failures included, as the rest of the code sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Select, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, joinedload, sessionmaker
+
+from kernelwright.bench_tasks.task import Task
+from kernelwright.db import rows
+from kernelwright.db.engine import BUSY_SECONDS, make_engine, place_of, use_wal, writing
+from kernelwright.db.lookup import Found, Kind, find, resolve
+from kernelwright.db.migrate import upgrade
+from kernelwright.db.models import (
+    AttemptRow,
+    Base,
+    DeviceRow,
+    EvaluationRow,
+    KernelParentRow,
+    KernelRow,
+    RunRow,
+    TaskAttachmentRow,
+    TaskRow,
+)
+from kernelwright.db.session import GuardedSession
+from kernelwright.db.summary import RunSummary, modelled_last, summaries, summary_of
+from kernelwright.db.trouble import translated
+from kernelwright.db.types import dump_json
+from kernelwright.errors import NotFoundError, StoreError
+from kernelwright.rl.run import Attempt, Run, RunStatus
+from kernelwright.sandbox.kernel import Kernel
+from kernelwright.verifier.evaluation import Evaluation, Verdict
+
+__all__ = ["RunSummary", "Store"]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Store:
+    """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore`.
+
+    Every call is one transaction. What is stored is never changed: attempts, evaluations, kernels and tasks are
+    append-only, and a run only changes its status. Use it as a context manager, or call `close`.
+
+    Args:
+        place: a path (SQLite), `:memory:`, or a SQLAlchemy URL. It is opened, and made or migrated as needed.
+        clock: gives the time of rows whose noun carries none; aware.
+        busy_seconds: how long to wait for another writer.
+
+    Raises:
+        StoreError: it can't be opened, read or written; every method can raise it too.
+    """
+
+    def __init__(
+        self, place: str | Path, *, clock: Callable[[], datetime] = _utc_now, busy_seconds: float = BUSY_SECONDS
+    ) -> None:
+        self._engine = make_engine(place, busy_seconds=busy_seconds)
+        self._clock = clock
+        self.place = place_of(self._engine)
+        """The database as a person names it."""
+        try:
+            upgrade(self._engine)
+            with translated(self.place):
+                use_wal(self._engine)
+        except BaseException:
+            self._engine.dispose()
+            raise
+        self._reader = sessionmaker(self._engine, class_=GuardedSession, expire_on_commit=False)
+        self._writer = sessionmaker(writing(self._engine), class_=GuardedSession, expire_on_commit=False)
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """Where checkpoints of attempts in progress belong: a file beside the database, None when it is no file."""
+        if self._engine.dialect.name != "sqlite" or self.place == ":memory:" or self.place.startswith("file:"):
+            return None
+        path = Path(self.place)
+        return path.with_name(f"{path.stem}.checkpoints.db")
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def create_run(self, run: Run) -> None:
+        """Stores a new run and its task.
+
+        Raises:
+            StoreError: there is a run with this id.
+        """
+        with self._writing() as session:
+            if session.get(RunRow, run.id) is not None:
+                raise StoreError(f"There already is a run {run.id}.", mend="Go on with it, or start one with a new id.")
+            self._add_task(session, run.task)
+            session.execute(insert(RunRow).values(rows.run_columns(run, self._clock())))
+
+    def set_status(self, run_id: str, status: RunStatus, message: str = "") -> None:
+        """Moves a run to another status.
+
+        Raises:
+            NotFoundError: no run has exactly this id.
+        """
+        with self._writing() as session:
+            row = _run_row(session, run_id)
+            row.status, row.message, row.updated = status.value, message, self._clock()
+
+    def add_attempt(self, attempt: Attempt) -> None:
+        """Stores a finished attempt, with its kernel and evaluation, in one transaction.
+
+        Storing an equal attempt again does nothing, so a search that was killed just after storing one may repeat it.
+
+        Raises:
+            NotFoundError: no run has exactly this id.
+            StoreError: the run has another attempt of this number, or the attempt's parts don't belong together.
+        """
+        with self._writing() as session:
+            run = _run_row(session, attempt.run_id)
+            columns = rows.attempt_columns(attempt)
+            stored = session.scalar(_attempts_of(attempt.run_id).where(AttemptRow.number == attempt.number))
+            if stored is not None:
+                if all(_same(getattr(stored, name), value) for name, value in columns.items()):
+                    return
+                raise StoreError(
+                    f"Run {attempt.run_id} already has another attempt {attempt.number}.",
+                    mend="Another process may be working on this run: let one of them go on.",
+                )
+            if attempt.evaluation.task_id != run.task_id:
+                raise StoreError(
+                    f"Attempt {attempt.number} of run {run.id} was evaluated on task {attempt.evaluation.task_id}, "
+                    f"but the run is about {run.task_id}."
+                )
+            self._add_evaluation(session, attempt.kernel, attempt.evaluation)
+            session.execute(insert(AttemptRow).values(columns))
+            run.updated = self._clock()
+
+    def add_evaluation(self, task: Task, kernel: Kernel, evaluation: Evaluation) -> str:
+        """Stores an evaluation that belongs to no run, with its task and kernel; returns its id.
+
+        Raises:
+            StoreError: the evaluation is of another task or kernel.
+        """
+        if evaluation.task_id != task.id:
+            raise StoreError(f"The evaluation is about task {evaluation.task_id}, not {task.id}.")
+        with self._writing() as session:
+            self._add_task(session, task)
+            return self._add_evaluation(session, kernel, evaluation)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def run(self, run_id: str) -> Run:
+        """The run with this id, or the only one whose id begins so.
+
+        Raises:
+            NotFoundError: there is none, or several.
+        """
+        with self._reading() as session:
+            return rows.run_of(session.get_one(RunRow, resolve(session, run_id, Kind.RUN)))
+
+    def attempts(self, run_id: str) -> list[Attempt]:
+        """Finished attempts in order; a run that is unknown has none."""
+        with self._reading() as session:
+            return [rows.attempt_of(row) for row in session.scalars(_attempts_of(run_id))]
+
+    def best(self, run_id: str) -> Attempt | None:
+        """The fastest attempt that passed, None when none did.
+
+        Times of different kinds are not compared: a measured one comes before every modelled one.
+        """
+        with self._reading() as session:
+            row = session.scalar(
+                _attempts_of(run_id)
+                .where(EvaluationRow.verdict == Verdict.PASSED.value)
+                .order_by(None)
+                .order_by(modelled_last(), EvaluationRow.seconds, AttemptRow.number)
+                .limit(1)
+            )
+            return None if row is None else rows.attempt_of(row)
+
+    def runs(self, limit: int = 50, *, task: str | None = None) -> list[RunSummary]:
+        """The newest runs first, at most `limit`, of the task with this name or id if one is given."""
+        with self._reading() as session:
+            return [summary_of(found._mapping) for found in session.execute(summaries(limit, task))]
+
+    def task(self, task_id: str) -> Task:
+        """The task with this id or the only one whose id begins so, under the name first seen.
+
+        Raises:
+            NotFoundError: there is none, or several.
+        """
+        with self._reading() as session:
+            return rows.task_of(session.get_one(TaskRow, resolve(session, task_id, Kind.TASK)))
+
+    def kernel(self, kernel_id: str) -> Kernel:
+        """The kernel with this id or the only one whose id begins so, with the author and parents first seen.
+
+        Raises:
+            NotFoundError: there is none, or several.
+        """
+        with self._reading() as session:
+            return rows.kernel_of(session.get_one(KernelRow, resolve(session, kernel_id, Kind.KERNEL)))
+
+    def evaluation(self, evaluation_id: str) -> Evaluation:
+        """The evaluation with this id or the only one whose id begins so.
+
+        Raises:
+            NotFoundError: there is none, or several.
+        """
+        with self._reading() as session:
+            return rows.evaluation_of(session.get_one(EvaluationRow, resolve(session, evaluation_id, Kind.EVALUATION)))
+
+    def evaluations_of(self, kernel_id: str) -> list[Evaluation]:
+        """Every evaluation of the kernel with exactly this id, oldest first."""
+        with self._reading() as session:
+            query = (
+                select(EvaluationRow)
+                .where(EvaluationRow.kernel_id == kernel_id)
+                .order_by(EvaluationRow.created, EvaluationRow.id)
+            )
+            return [rows.evaluation_of(row) for row in session.scalars(query)]
+
+    def find(self, prefix: str, kinds: tuple[Kind, ...] = tuple(Kind)) -> Found:
+        """What the id, or the beginning of one, names.
+
+        Raises:
+            NotFoundError: there is nothing, or more than one thing.
+        """
+        with self._reading() as session:
+            return find(session, prefix, kinds)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        with translated(self.place), self._reader() as session:
+            yield session
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        with translated(self.place), self._writer.begin() as session:
+            yield session
+
+    def _add_task(self, session: Session, task: Task) -> None:
+        if _insert_once(session, TaskRow, rows.task_columns(task, self._clock())):
+            for name, data in task.attachments.items():
+                session.execute(insert(TaskAttachmentRow).values(task_id=task.id, name=name, data=data))
+
+    def _add_evaluation(self, session: Session, kernel: Kernel, evaluation: Evaluation) -> str:
+        if evaluation.kernel_id != kernel.id:
+            raise StoreError(f"The evaluation is about kernel {evaluation.kernel_id}, not {kernel.id}.")
+        now = self._clock()
+        if _insert_once(session, KernelRow, rows.kernel_columns(kernel, now)):
+            for position, parent in enumerate(kernel.parents):
+                values = {"kernel_id": kernel.id, "position": position, "parent_id": parent}
+                session.execute(insert(KernelParentRow).values(values))
+        _insert_once(session, DeviceRow, rows.device_columns(evaluation.device, now))
+        columns = rows.evaluation_columns(evaluation, now)
+        _insert_once(session, EvaluationRow, columns)
+        return str(columns["id"])
+
+
+def _insert_once(session: Session, table: type[Base], columns: rows.Columns) -> bool:
+    """Inserts a row named by its content unless it is there; whether it was inserted."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(columns).on_conflict_do_nothing(index_elements=["id"])
+    return session.execute(statement.returning(table.__table__.c.id)).first() is not None
+
+
+def _run_row(session: Session, run_id: str) -> RunRow:
+    row = session.get(RunRow, run_id, with_for_update=True)
+    if row is None:
+        raise NotFoundError(f"There is no run {run_id}.", mend="`kernelwright runs` lists what is stored.")
+    return row
+
+
+def _attempts_of(run_id: str) -> Select[AttemptRow]:
+    return (
+        select(AttemptRow)
+        .join(AttemptRow.evaluation)
+        .options(joinedload(AttemptRow.kernel), joinedload(AttemptRow.evaluation))
+        .where(AttemptRow.run_id == run_id)
+        .order_by(AttemptRow.number)
+    )
+
+
+def _same(stored: Any, given: Any) -> bool:
+    if isinstance(given, dict | list):
+        return dump_json(stored) == dump_json(given)  # NaN equals itself as text
+    return bool(stored == given)

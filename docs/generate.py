@@ -1,0 +1,148 @@
+"""Writes the pages of docs/ that are made from the code: `python docs/generate.py`. A test compares them with it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from enum import Enum
+from pathlib import Path
+
+import click
+
+from kernelwright.bench_tasks.task import Distribution
+from kernelwright.cli import group
+from kernelwright.config import settings_table
+from kernelwright.verifier.evaluation import Verdict
+
+HERE = Path(__file__).parent
+WIDTH = 100
+
+
+def cli_page() -> str:
+    """Every command's help text, as the program prints it."""
+    help_names = group.context_settings["help_option_names"]
+    root = click.Context(group, info_name="kernelwright", terminal_width=WIDTH, help_option_names=help_names)
+    parts = [
+        "# Command line",
+        "",
+        "This page is generated from the program: `make docs` writes it, a test compares it.",
+        "",
+        "```text",
+        group.get_help(root),
+        "```",
+    ]
+    for name in group.list_commands(root):
+        command = group.get_command(root, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=root)
+        parts += ["", f"## {name}", "", "```text", command.get_help(context), "```"]
+    parts += [
+        "",
+        "## JSON",
+        "",
+        "`--json` prints exactly one JSON object on standard output; progress goes to standard error. Errors are",
+        'objects too: `{"error": {"kind", "message", "mend", "path", "line"}}`, with the same exit code as without',
+        "`--json`. `verify --json` has at least `verdict`, `reason`, `stages`, `device` and `timing`; `timing` is null",
+        "unless the verdict is `passed`, and `timing.kind` is `modelled` or `measured`. Times are in seconds.",
+        "",
+        "## Shell completion",
+        "",
+        "```sh",
+        'eval "$(_KERNELWRIGHT_COMPLETE=bash_source kernelwright)"    # ~/.bashrc',
+        'eval "$(_KERNELWRIGHT_COMPLETE=zsh_source kernelwright)"     # ~/.zshrc',
+        "_KERNELWRIGHT_COMPLETE=fish_source kernelwright | source     # ~/.config/fish/completions/kernelwright.fish",
+        "```",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def configuration_page() -> str:
+    """Every setting with its variable, default and meaning."""
+    parts = [
+        "# Configuration",
+        "",
+        "This page is generated from the settings model: `make docs` writes it, a test compares it.",
+        "",
+        "Nothing needs to be configured. What is given more closely to the call wins: flags and arguments, then",
+        "environment variables, then `kernelwright.toml` in the working directory, then `config.toml` in the",
+        "platform's configuration folder (`~/.config/kernelwright/` on Linux), then the defaults. An unknown key in a",
+        "file is an error that names the closest setting.",
+        "",
+        "| setting | environment variable | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    parts += [
+        f"| `{name}` | `{variable}` | {default} | {meaning} |" for name, variable, default, meaning in settings_table()
+    ]
+    parts += [
+        "",
+        "For example, in `kernelwright.toml`:",
+        "",
+        "```toml",
+        'gpu = "A100 80GB"',
+        "rounds = 10",
+        "```",
+        "",
+        "`KERNELWRIGHT_CACHE` is also read by the worker processes. API keys are not settings: they stay in the",
+        "variables that their vendors name, are never stored, and do not reach the processes that run kernels.",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def verdicts_page() -> str:
+    """Every verdict and input distribution, from the docstrings of their enums."""
+    parts = [
+        "# Verdicts",
+        "",
+        "This page is generated from the code: `make docs` writes it, a test compares it.",
+        "",
+        "An evaluation ends in one verdict. Stages stop at the first failure, and the reason says what to change.",
+        "",
+        "| verdict | meaning |",
+        "|---|---|",
+        *(f"| `{name}` | {meaning} |" for name, meaning in member_docs(Verdict)),
+        "",
+        "`kernelwright verify` exits with 0 for `passed` and with 1 for every other verdict.",
+        "",
+        "## What a kernel is checked on",
+        "",
+        "Each task is run on several workloads, with inputs drawn from seeds that the kernel's process never sees:",
+        "",
+        "| distribution | inputs |",
+        "|---|---|",
+        *(f"| `{name}` | {meaning} |" for name, meaning in member_docs(Distribution)),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def member_docs(enumeration: type[Enum]) -> list[tuple[str, str]]:
+    """Value and docstring of each member, in order.
+
+    Raises:
+        ValueError: a member has no docstring.
+    """
+    tree = ast.parse(inspect.getsource(enumeration)).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    documented: dict[str, str] = {}
+    for before, after in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(before, ast.Assign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            target = before.targets[0]
+            assert isinstance(target, ast.Name)
+            documented[target.id] = " ".join(str(after.value.value).split())
+    missing = [member.name for member in enumeration if member.name not in documented]
+    if missing:
+        raise ValueError(f"{enumeration.__name__} members without a docstring: {', '.join(missing)}")
+    return [(str(member.value), documented[member.name]) for member in enumeration]
+
+
+PAGES = {"cli.md": cli_page, "configuration.md": configuration_page, "verdicts.md": verdicts_page}
+
+
+def main() -> None:
+    """Writes every page."""
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The commands that judge kernels: `optimize`, `resume`, `verify`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kernelwright.cli.base import Interrupted, RunId, common_flags, console, device_flags, print_json, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernelwright.config import Settings
+    from kernelwright.db.store import Store
+    from kernelwright.events import Observer
+    from kernelwright.jobs import Outcome
+
+__all__ = ["optimize", "resume", "verify"]
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--rounds", type=int, metavar="N", help="Attempts to make at most (default: 6).")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here).")
+@click.option("--force", is_flag=True, help="Overwrite a file at --out that kernelwright did not write.")
+@device_flags
+@common_flags
+def optimize(
+    file: Path,
+    rounds: int | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    verbose: bool,
+    debug: bool,
+    **flags: Any,
+) -> int:
+    """Write, judge and improve CUDA kernels for a module.
+
+    FILE defines Model, get_inputs() and get_init_inputs(), as KernelBench files do. The best kernel that passed is
+    written as NAME.kernel.py, which needs torch and cupy only. Every attempt is stored; Ctrl-C loses none.
+
+    \b
+    Examples:
+      kernelwright optimize examples/softmax.py
+      kernelwright optimize my_module.py --gpu A100 --rounds 10 --out fast.py
+      kernelwright optimize my_module.py --json > result.json
+    """
+    from kernelwright.bench_tasks.kernelbench import read_task
+    from kernelwright.export import check_target, default_target
+    from kernelwright.jobs import optimize_task
+
+    settings = start(verbose=verbose, rounds=rounds, **flags)
+    task = read_task(file)
+    target = out or default_target(task)
+    check_target(target, force=force)
+
+    def work(store: Store, observer: Observer) -> Outcome:
+        return optimize_task(task, settings, store=store, observer=observer)
+
+    return _search(work, settings, target, force=force, as_json=as_json)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here).")
+@click.option("--force", is_flag=True, help="Overwrite a file at --out that kernelwright did not write.")
+@common_flags
+def resume(run_id: str, out: Path | None, force: bool, as_json: bool, verbose: bool, debug: bool) -> int:
+    """Go on with an interrupted run.
+
+    ID may be the first characters of a run's id, if no other begins so. Its module need not exist as a file any more.
+
+    \b
+    Example:
+      kernelwright resume softmax-7k3f
+    """
+    from kernelwright.export import check_target, default_target
+    from kernelwright.jobs import open_store, resume_run
+
+    settings = start(verbose=verbose)
+    with open_store(settings) as store:
+        run = store.run(run_id)
+    target = out or default_target(run.task)
+    check_target(target, force=force)
+
+    def work(store: Store, observer: Observer) -> Outcome:
+        return resume_run(run.id, settings, store=store, observer=observer)
+
+    return _search(work, settings.model_copy(update={"gpu": run.gpu}), target, force=force, as_json=as_json)
+
+
+@click.command()
+@click.argument("task", type=click.Path(path_type=Path), metavar="TASK")
+@click.argument("kernel", type=click.Path(path_type=Path), metavar="KERNEL")
+@device_flags
+@common_flags
+def verify(task: Path, kernel: Path, as_json: bool, verbose: bool, debug: bool, **flags: Any) -> int:
+    """Judge a kernel file, by any author, against a module.
+
+    TASK defines Model, get_inputs() and get_init_inputs(); KERNEL defines ModelNew. The verdict is passed, rejected,
+    compile_error, crashed, timeout, unsafe, wrong, cheating or unsupported (docs/verdicts.md); the exit code is 0 only
+    when it passed.
+
+    \b
+    Examples:
+      kernelwright verify examples/softmax.py softmax.kernel.py
+      kernelwright verify my_module.py kernel.py --json | jq .verdict
+    """
+    from kernelwright.bench_tasks.kernelbench import read_task
+    from kernelwright.jobs import open_store, verify_task
+    from kernelwright.render import ProgressView, timing_block, verdict_line
+    from kernelwright.sandbox.kernel_file import read_kernel
+    from kernelwright.views import evaluation_json
+
+    settings = start(verbose=verbose, **flags)
+    the_task, the_kernel = read_task(task), read_kernel(kernel)
+    screen = console(as_json)
+    with open_store(settings) as store, ProgressView(screen, settings.gpu) as view:
+        evaluation = verify_task(the_task, the_kernel, settings, store=store, observer=view)
+    screen.print(verdict_line(evaluation))
+    if evaluation.timing is not None:
+        screen.print(timing_block(evaluation.timing))
+    if as_json:
+        print_json(evaluation_json(evaluation))
+    return 0 if evaluation.passed else 1
+
+
+def _search(
+    work: Callable[[Store, Observer], Outcome], settings: Settings, target: Path, *, force: bool, as_json: bool
+) -> int:
+    """Runs a search under a view, then shows its table and writes its file."""
+    from kernelwright.export import kernel_file, write_kernel_file
+    from kernelwright.jobs import open_store, utc_now
+    from kernelwright.render import ProgressView, attempts_table, best_block
+    from kernelwright.views import run_json
+
+    screen = console(as_json)
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(settings))
+        watch = RunId(stack.enter_context(ProgressView(screen, settings.gpu)))
+        try:
+            outcome = work(store, watch)
+        except KeyboardInterrupt:
+            raise Interrupted(watch.value) from None
+    best = outcome.best
+    screen.print()
+    screen.print(attempts_table(outcome.attempts, best, width=screen.width))
+    screen.print(best_block(outcome.run, best))
+    if best is not None:
+        text = kernel_file(outcome.run.task, best.kernel, best.evaluation, utc_now())
+        write_kernel_file(target, text, force=force)
+        screen.print(f"Written: {target}   (all attempts: kernelwright show {outcome.run.id})", soft_wrap=True)
+    if as_json:
+        print_json({**run_json(outcome.run, outcome.attempts, best), "out": None if best is None else str(target)})
+    return 0 if best is not None else 1

@@ -1,0 +1,184 @@
+"""Settings: what a person can choose once instead of with every command.
+
+Four layers, the later wins: the defaults below, the user's file (``config.toml`` in the platform's configuration
+folder), ``kernelwright.toml`` in the working directory, environment variables (``KERNELWRIGHT_`` and the name in
+capitals), and flags or arguments of the call.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from kernelwright.errors import ConfigError
+
+__all__ = ["ENVIRONMENT_PREFIX", "Settings", "load_settings", "settings_files", "settings_table"]
+
+ENVIRONMENT_PREFIX = "KERNELWRIGHT_"
+PROJECT_FILE = "kernelwright.toml"
+
+
+def _data_folder() -> Path:
+    return platformdirs.user_data_path("kernelwright")
+
+
+def _cache_folder() -> Path:
+    return platformdirs.user_cache_path("kernelwright")
+
+
+def settings_files() -> tuple[Path, Path]:
+    """The user's file and the working directory's, whether they exist or not; the second wins."""
+    return platformdirs.user_config_path("kernelwright") / "config.toml", Path.cwd() / PROJECT_FILE
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. `load_settings` makes one; all paths are absolute."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+    data: Path = Field(default_factory=_data_folder)
+    """Folder of the database, the checkpoints of running searches and the log file."""
+    database: str = ""
+    """URL of the store (`sqlite:///FILE`, `postgresql+psycopg://...`); empty means a SQLite file in `data`."""
+    cache: Path = Field(default_factory=_cache_folder)
+    """Folder of compiled kernels; it can be deleted at any time."""
+    gpu: str = "H200"
+    """GPU that kernels are written for, and that modelled times stand for; `kernelwright gpus` lists them."""
+    device: Literal["auto", "cuda", "emulator"] = "auto"
+    """Where kernels run: `cuda` needs a GPU, `emulator` needs none, `auto` takes the GPU when there is one."""
+    isolation: Literal["auto", "process", "bubblewrap"] = "auto"
+    """How a kernel's process is fenced in; `auto` takes the strongest fence that works here."""
+    rounds: int = Field(default=6, ge=1, le=1000)
+    """Attempts that one `optimize` may make."""
+    call_seconds: float = Field(default=60.0, gt=0, le=86_400)
+    """Seconds one call of a kernel or of its reference may take before its process is ended."""
+    memory_bytes: int = Field(default=16 * 2**30, ge=2**30)
+    """Bytes of address space of a kernel's or a reference's process; torch maps several GiB that it never touches."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe message that goes to the log file in `data`."""
+
+    @property
+    def database_url(self) -> str:
+        """`database`, or the SQLite file that stands for its empty value."""
+        return self.database or f"sqlite:///{self.data / 'kernelwright.db'}"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The file that holds the steps of attempts under way."""
+        return self.data / "checkpoints.db"
+
+    @property
+    def log_file(self) -> Path:
+        """The log file."""
+        return self.data / "kernelwright.log"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the two files (pydantic-settings: the first source wins)."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=list(settings_files()))
+
+
+def load_settings(**flags: Any) -> Settings:
+    """The settings in force; `flags` that are None count as not given.
+
+    Raises:
+        ConfigError: a file that is no TOML, a key that does not exist (with the closest one that does), or a value
+            out of its range; it says where the value came from.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    files = [(path, _read(path)) for path in settings_files()]
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise _explain(error, given, files) from None
+    return settings.model_copy(
+        update={"data": settings.data.expanduser().absolute(), "cache": settings.cache.expanduser().absolute()}
+    )
+
+
+def settings_table() -> list[tuple[str, str, str, str]]:
+    """Rows for the documentation: name, environment variable, default in words, meaning."""
+    words = {"data": "the platform's data folder", "cache": "the platform's cache folder"}
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = words.get(name) or (f"`{field.default}`" if field.default != "" else "empty")
+        rows.append((name, ENVIRONMENT_PREFIX + name.upper(), default, field.description or ""))
+    return rows
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The keys of one file, every one of them known; an empty dictionary when there is no such file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the settings can't be read: {error}.", path=str(path)) from error
+    try:
+        keys = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"this is no TOML: {error}.", mend="Write one `name = value` a line.", path=str(path)
+        ) from error
+    for key in keys:
+        if key not in Settings.model_fields:
+            raise ConfigError(
+                f"there is no setting named {key!r}.", mend=_nearest(key), path=str(path), line=_line(text, key)
+            )
+    return keys
+
+
+def _nearest(key: str) -> str:
+    close = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"The settings are {', '.join(Settings.model_fields)}."
+
+
+def _line(text: str, key: str) -> int | None:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.lstrip().strip("[").split("=")[0].strip(" \"'].") == key:
+            return number
+    return None
+
+
+def _explain(error: ValidationError, given: dict[str, Any], files: list[tuple[Path, dict[str, Any]]]) -> ConfigError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else "?"
+    variable = ENVIRONMENT_PREFIX + name.upper()
+    path = None
+    if name in given:
+        origin, value = f"--{name.replace('_', '-')}", given[name]
+    elif variable in os.environ:
+        origin, value = variable, os.environ[variable]
+    else:
+        found = [(file, keys[name]) for file, keys in files if name in keys]
+        origin, value = name, found[-1][1] if found else None
+        path = str(found[-1][0]) if found else None
+    what = str(first["msg"])
+    return ConfigError(f"{origin} can't be {value!r}: {what[:1].lower()}{what[1:]}.", path=path)

@@ -1,0 +1,213 @@
+"""What this machine offers, and what each missing thing would add."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernelwright.config import Settings
+from kernelwright.errors import KernelwrightError
+
+__all__ = ["Check", "checks", "ready"]
+
+API_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+"""Names of the variables that model clients read. Their values are never read here."""
+_PROBE_SECONDS = 10.0
+"""Longest wait for one program to answer."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked for."""
+
+    name: str
+    found: bool
+    detail: str
+    """What was found: a version or a path; or why it was not."""
+    adds: str
+    """What it is needed for, or what it would add."""
+    essential: bool = False
+    """Whether `optimize` and `verify` can't run without it."""
+
+
+def ready(found: list[Check]) -> bool:
+    """Whether the main job can run here."""
+    return all(check.found for check in found if check.essential)
+
+
+def checks(settings: Settings) -> list[Check]:
+    """Looks for everything, in the order in which it is shown."""
+    return [
+        _torch(),
+        _nvrtc(),
+        _compiler(),
+        _processor(),
+        _cache(settings),
+        _database(settings),
+        _gpu(),
+        _cupy(),
+        _bubblewrap(),
+        _docker(),
+        *(_key(name) for name in API_KEYS),
+    ]
+
+
+def _torch() -> Check:
+    adds = "runs the reference modules"
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return Check("torch", False, "not installed", adds, essential=True)
+    return Check("torch", True, f"{version}, Python {platform.python_version()}", adds, essential=True)
+
+
+def _nvrtc() -> Check:
+    adds = "compiles CUDA C++ without a GPU (pip install nvidia-cuda-nvrtc cuda-bindings)"
+    try:
+        from cuda.bindings import nvrtc
+
+        status, major, minor = nvrtc.nvrtcVersion()
+    except (ImportError, RuntimeError, OSError) as error:
+        return Check("NVRTC", False, f"{error}", adds, essential=True)
+    if int(status) != 0:
+        return Check("NVRTC", False, f"answers with error {int(status)}", adds, essential=True)
+    return Check("NVRTC", True, f"{major}.{minor}", adds, essential=True)
+
+
+def _compiler() -> Check:
+    adds = "the emulator turns kernels into machine code of this CPU with it (Debian: apt install g++)"
+    named = os.environ.get("CXX")
+    program = shutil.which(named) if named else shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+    if program is None:
+        return Check(
+            "C++ compiler", False, "none on PATH" if not named else f"CXX={named} is not there", adds, essential=True
+        )
+    answer = _ask(program, "--version")
+    return Check("C++ compiler", answer is not None, answer or f"{program} does not answer", adds, essential=True)
+
+
+def _processor() -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    flags = _cpu_flags()
+    widest = next(
+        (name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("asimd", "NEON")) if flag in flags), ""
+    )
+    detail = f"{cores} {'core' if cores == 1 else 'cores'}, {platform.machine()}{', ' + widest if widest else ''}"
+    return Check("processor", True, detail, "emulates blocks in parallel: more cores and wider vectors are faster")
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return set()
+    line = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")
+    return set(line.partition(":")[2].split())
+
+
+def _cache(settings: Settings) -> Check:
+    adds = "keeps compiled kernels"
+    try:
+        settings.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.cache):
+            pass
+    except OSError as error:
+        return Check("cache", False, f"{settings.cache}: {error.strerror or error}", adds, essential=True)
+    return Check("cache", True, str(settings.cache), adds, essential=True)
+
+
+def _database(settings: Settings) -> Check:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from kernelwright.db.store import Store
+
+    adds = "keeps every run, attempt and evaluation"
+    try:
+        place = make_url(settings.database_url).render_as_string(hide_password=True)
+        with Store(settings.database_url):
+            pass
+    except (KernelwrightError, ArgumentError) as error:
+        return Check("database", False, str(error), adds, essential=True)
+    return Check("database", True, place, adds, essential=True)
+
+
+def _gpu() -> Check:
+    from kernelwright.sandbox.device import cuda_problem
+
+    adds = "runs exported kernels; measured times come with a later release, until then times are modelled"
+    problem = cuda_problem()
+    if problem:
+        return Check("GPU", False, problem, adds)
+    program = shutil.which("nvidia-smi")
+    answer = _ask(program, "--query-gpu=name,driver_version", "--format=csv,noheader") if program else None
+    return Check("GPU", True, answer or "the driver shows one", adds)
+
+
+def _cupy() -> Check:
+    adds = "launches exported kernels on a GPU (pip install 'kernelwright[gpu]'); not needed without one"
+    if importlib.util.find_spec("cupy") is None:
+        return Check("CuPy", False, "not installed", adds)
+    versions = [
+        f"{name} {dist.version}"
+        for dist in importlib.metadata.distributions()
+        if (name := dist.name).startswith("cupy")
+    ]
+    return Check("CuPy", True, ", ".join(versions) or "installed", adds)
+
+
+def _bubblewrap() -> Check:
+    from kernelwright.sandbox.isolation import bubblewrap_problem
+
+    adds = (
+        "fences kernels off from your files and the network (Debian: apt install bubblewrap); without it they run in a "
+        "plain process with resource limits, so judge only kernels that you trust"
+    )
+    problem = bubblewrap_problem()
+    return Check("bubblewrap", not problem, problem or shutil.which("bwrap") or "works", adds)
+
+
+def _docker() -> Check:
+    adds = "nothing yet: isolation in containers comes with a later release"
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not host.startswith("unix://"):
+        return Check("Docker", False, f"DOCKER_HOST is {host.partition('://')[0]}, not tried", adds)
+    path = host.removeprefix("unix://")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(_PROBE_SECONDS)
+            probe.connect(path)
+    except OSError as error:
+        return Check("Docker", False, f"no engine answers at {path} ({error.strerror or error})", adds)
+    return Check("Docker", True, f"an engine listens at {path}", adds)
+
+
+def _key(name: str) -> Check:
+    adds = "nothing yet: kernels written by language models come with a later release; the built-in coder needs no key"
+    present = bool(os.environ.get(name))
+    return Check(name, present, "set" if present else "not set", adds)
+
+
+def _ask(program: str, *arguments: str) -> str | None:
+    """First line that a program prints, or None when it fails or takes too long."""
+    try:
+        done = subprocess.run(
+            [program, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.strip().splitlines()
+    return lines[0].strip() if done.returncode == 0 and lines else None

@@ -1,0 +1,143 @@
+"""The file that a person takes away: the kernel's source under a header that says how it was verified."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from datetime import datetime
+from pathlib import Path
+
+import kernelwright
+from kernelwright.bench_tasks.task import Task
+from kernelwright.errors import MisuseError
+from kernelwright.sandbox.kernel import Kernel
+from kernelwright.verifier.evaluation import Evaluation, TimingKind
+from kernelwright.words import duration, one_line, ratio, share, time_kind
+
+__all__ = ["MARKER", "check_target", "default_target", "kernel_file", "write_file", "write_kernel_file"]
+
+MARKER = "# kernelwright-kernel-file: 1"
+"""First line of every file written here: a file without it is somebody else's and is not overwritten."""
+
+
+def kernel_file(task: Task, kernel: Kernel, evaluation: Evaluation, when: datetime) -> str:
+    """The whole text of ``NAME.kernel.py``; it imports with torch, cupy and numpy only."""
+    lines = [
+        MARKER,
+        "#",
+        f"# A CUDA kernel for {one_line(task.name)}, in place of its PyTorch module. Written by kernelwright "
+        f"{kernelwright.__version__} on {when:%Y-%m-%d}.",
+        "#",
+        *_verification(task, kernel, evaluation),
+        "#",
+        *_usage(task),
+        "",
+        "",
+    ]
+    return "\n".join(lines) + kernel.source.rstrip() + "\n"
+
+
+def default_target(task: Task) -> Path:
+    """``NAME.kernel.py`` in the working directory."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in task.name).strip(".") or "module"
+    return Path(f"{stem}.kernel.py")
+
+
+def check_target(path: Path, *, force: bool = False) -> None:
+    """Makes sure, before any work is done, that a kernel file can be written at `path`.
+
+    Raises:
+        MisuseError: the folder is missing or not writable, or a file that is not ours is in the way.
+    """
+    where = str(path)
+    if path.is_dir():
+        raise MisuseError("this is a folder, not a file to write to.", mend="Name a file in it.", path=where)
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise MisuseError(
+            "the folder of the file to write does not exist.", mend=f"Make it: mkdir -p {folder}", path=where
+        )
+    if not os.access(folder, os.W_OK):
+        raise MisuseError(
+            "the folder of the file to write is not writable.", mend="Choose another with --out.", path=where
+        )
+    if not force and path.exists() and not _is_ours(path):
+        raise MisuseError(
+            "a file that kernelwright did not write is in the way.",
+            mend="Choose another name with --out, or add --force to overwrite it.",
+            path=where,
+        )
+
+
+def write_kernel_file(path: Path, text: str, *, force: bool = False) -> None:
+    """Writes `text` at `path`, whole or not at all.
+
+    Raises:
+        MisuseError: as `check_target`, or the file can't be written.
+    """
+    check_target(path, force=force)
+    write_file(path, text)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Writes beside `path` and renames, so that `path` never holds half a file.
+
+    Raises:
+        MisuseError: the disk is full, or the folder is not writable.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(beside, "x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise MisuseError(f"the file can't be written: {error.strerror or error}.", path=str(path)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _is_ours(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(MARKER)) == MARKER.encode()
+
+
+def _verification(task: Task, kernel: Kernel, evaluation: Evaluation) -> list[str]:
+    device = evaluation.device
+    workloads = ", ".join(one_line(workload.name) for workload in task.workloads)
+    lines = [
+        f"# Task        {task.id}",
+        f"# Kernel      {kernel.id}, by {one_line(kernel.author)}",
+        f"# Verdict     {evaluation.verdict.value}, on {one_line(device.name)} ({device.arch}, {device.isolation})",
+    ]
+    if not evaluation.passed:
+        return [*lines, f"#             NOT VERIFIED. {one_line(evaluation.reason)}"]
+    lines.append(
+        f"# Checked on  {len(evaluation.seeds)} secret draws over {len(task.workloads)} workloads ({workloads}),"
+    )
+    lines.append("#             against the module in float64")
+    timing = evaluation.timing
+    if timing is not None:
+        lines.append(
+            f"# Time        {duration(timing.seconds)} {time_kind(timing)}; {one_line(timing.baseline)} PyTorch "
+            f"{duration(timing.baseline_seconds)} {time_kind(timing)}: {ratio(timing.speedup)}"
+        )
+        lines.append(
+            f"# Roofline    {share(timing.roofline_share)} of the bound ({one_line(timing.bound_by) or 'roofline'})"
+        )
+        if timing.kind is TimingKind.MODELLED:
+            lines.append("#             Modelled times come from counted work and GPU data; they are no measurement.")
+    return lines
+
+
+def _usage(task: Task) -> list[str]:
+    return [
+        "# Use, on a CUDA GPU with torch, numpy and cupy (pip install cupy-cuda13x or cupy-cuda12x):",
+        "#     fast = ModelNew(*get_init_inputs()).cuda()",
+        "#     fast.load_state_dict(model.state_dict())",
+        "#     y = fast(*inputs)",
+        "# It is built for the shapes and dtypes of its task and raises ValueError on others.",
+    ]

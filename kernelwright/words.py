@@ -1,0 +1,71 @@
+"""How numbers and verdicts are put into words: used by the terminal, by exported files and by documentation."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from kernelwright.verifier.evaluation import Evaluation, Timing
+
+__all__ = ["duration", "kind_words", "limited_by", "one_line", "ratio", "share", "time_kind", "timing_sentence"]
+
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+
+
+def duration(seconds: float) -> str:
+    """Three significant digits and a unit: ``11.2 us``."""
+    for size, unit in _UNITS:
+        if seconds >= size * 0.9995:
+            return f"{_three_digits(seconds / size)} {unit}"
+    return f"{_three_digits(seconds / 1e-9)} ns"
+
+
+def ratio(value: float) -> str:
+    """A speed-up: ``2.35x``."""
+    return f"{value:.2f}x" if value < 100 else f"{value:.0f}x"
+
+
+def share(value: float) -> str:
+    """A share of one in percent: ``94 %``."""
+    return f"{100 * value:.0f} %"
+
+
+def time_kind(timing: Timing) -> str:
+    """What kind of time it is and for which GPU, for instance ``modelled for H200``: belongs beside every time."""
+    return kind_words(timing.kind, timing.gpu)
+
+
+def kind_words(kind: str, gpu: str) -> str:
+    """``modelled for H200`` or ``measured on H200``."""
+    return f"{kind} {'for' if kind == 'modelled' else 'on'} {gpu}"
+
+
+def timing_sentence(timing: Timing) -> str:
+    """One line: ``11.2 us modelled for H200, eager 26.3 us (2.35x), 94 % of roofline``."""
+    return (
+        f"{duration(timing.seconds)} {time_kind(timing)}, {timing.baseline} {duration(timing.baseline_seconds)} "
+        f"({ratio(timing.speedup)}), {share(timing.roofline_share)} of roofline"
+    )
+
+
+def limited_by(evaluation: Evaluation) -> str:
+    """What limits the launch or torch op that costs most; empty when there is no timing."""
+    if evaluation.timing is None or not evaluation.timing.breakdown:
+        return ""
+    costliest = max(evaluation.timing.breakdown, key=lambda row: float(row.get("seconds", 0.0)))
+    return str(costliest.get("limited_by", ""))
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """`text` with line breaks and control characters made spaces, at most `limit` characters.
+
+    Names and reasons may come from a hostile file: neither may break out of a comment or move the cursor.
+    """
+    clean = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else c for c in text)
+    clean = " ".join(clean.split())
+    return clean if len(clean) <= limit else clean[: limit - 3] + "..."
+
+
+def _three_digits(value: float) -> str:
+    if value >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

@@ -1,0 +1,403 @@
+"""CUDA C++ to PTX through NVRTC, with the resource figures of ptxas; cached by content. No GPU and no driver needed.
+
+The headers come from the `nvidia-cuda-*` wheels. A kernel is compiled twice: to PTX for a virtual architecture
+(`compute_90`), which the emulator runs, and to machine code (`sm_90`), for which ptxas says how many registers, how
+much shared memory, stack and spilling each kernel needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from kernelwright.errors import BuildError
+from kernelwright.sandbox.launch import KernelResources
+
+__all__ = ["SOURCE_NAME", "Build", "build_cuda", "cache_folder", "normalise_options", "store_atomically", "trim_cache"]
+
+log = logging.getLogger(__name__)
+
+SOURCE_NAME = "kernel.cu"
+"""The name under which the user's text is known to the compiler, in its log and in the PTX line table."""
+
+CACHE_BYTES = 256 * 2**20
+"""Upper size of one cache folder in bytes; the entries used longest ago go first."""
+
+_FORMAT = 1
+"""Raise when the meaning of a cached build changes."""
+
+_DEFAULT_STD = "c++17"
+
+# Options that NVRTC takes as they are (its documentation, "Supported Compile Options"), both spellings of each.
+_PASS_ALONE = {
+    "--use_fast_math": "--use_fast_math",
+    "-use_fast_math": "--use_fast_math",
+    "--extra-device-vectorization": "--extra-device-vectorization",
+    "-extra-device-vectorization": "--extra-device-vectorization",
+    "--restrict": "--restrict",
+    "-restrict": "--restrict",
+    "--disable-warnings": "--disable-warnings",
+    "-w": "--disable-warnings",
+    "--device-as-default-execution-space": "--device-as-default-execution-space",
+    "-default-device": "--device-as-default-execution-space",
+    "--device-int128": "--device-int128",
+    "-device-int128": "--device-int128",
+    "--no-source-include": "--no-source-include",
+    "-no-source-include": "--no-source-include",
+}
+_PASS_WITH_VALUE = {
+    "--ftz": "--ftz",
+    "-ftz": "--ftz",
+    "--prec-sqrt": "--prec-sqrt",
+    "-prec-sqrt": "--prec-sqrt",
+    "--prec-div": "--prec-div",
+    "-prec-div": "--prec-div",
+    "--fmad": "--fmad",
+    "-fmad": "--fmad",
+    "--maxrregcount": "--maxrregcount",
+    "-maxrregcount": "--maxrregcount",
+    "--diag-suppress": "--diag-suppress",
+    "-diag-suppress": "--diag-suppress",
+    "--diag-error": "--diag-error",
+    "-diag-error": "--diag-error",
+    "--diag-warn": "--diag-warn",
+    "-diag-warn": "--diag-warn",
+    "--pre-include": "--pre-include",
+    "-include": "--pre-include",
+}
+# Options of nvcc that mean nothing here (optimisation is on anyway, line tables are ours) or that NVRTC lacks.
+_IGNORED_ALONE = re.compile(
+    r"--?O\d?|-?-lineinfo|--generate-line-info|--?(expt-)?(relaxed-constexpr|extended-lambda)|--resource-usage|-res-usage|"
+    r"-rdc=false|--relocatable-device-code=false|--?ptx|--verbose|-m64|-W[a-z][\w-]*"
+)
+_IGNORED_WITH_VALUE = re.compile(
+    r"-arch|--gpu-architecture|-gencode|--generate-code|-code|--gpu-code|-Xptxas|--ptxas-options|-Xcompiler|"
+    r"--compiler-options|-Xcudafe|--?optimize|-t|--threads|--?split-compile"
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """What came out of one compilation."""
+
+    ptx: str
+    log: str
+    """The compiler's warnings; empty if there were none."""
+    arch: str
+    seconds: float
+    """Wall time of the compilation; of the look-up, if `cached`."""
+    cached: bool
+    resources: Mapping[str, KernelResources]
+    """By kernel name as in the PTX: mangled, or plain for `extern "C"`."""
+    lowered_names: Mapping[str, str]
+    """Name expression (`softmax<float, 4>`) to mangled name."""
+
+
+def build_cuda(
+    source: str,
+    options: Sequence[str] = (),
+    *,
+    arch: str = "sm_90",
+    name_expressions: Sequence[str] = (),
+    cache_dir: Path | None = None,
+) -> Build:
+    """Compiles CUDA C++ to PTX for `arch` and asks ptxas for each kernel's resources.
+
+    Args:
+        source: the text of one `.cu` file, without host code.
+        options: as one gives them to NVRTC, nvcc or CuPy; an architecture among them gives way to `arch`.
+        arch: a real architecture, `sm_90` for instance.
+        name_expressions: template instances to emit, `softmax<float>` for instance.
+        cache_dir: where builds are kept; None takes `cache_folder("build")`.
+
+    Raises:
+        BuildError: the source does not compile (with the first error's line), an option is unknown, NVRTC is missing.
+    """
+    begin = time.perf_counter()
+    if not re.fullmatch(r"sm_\d+[af]?", arch):
+        raise BuildError(f"the architecture {arch!r} is not of the form sm_90")
+    passed = normalise_options(options)
+    folder = cache_folder("build") if cache_dir is None else cache_dir
+    key = _key(source, passed, arch, name_expressions)
+    entry = folder / f"{key}.json"
+    if (found := _read_entry(entry)) is not None:
+        return Build(**found, seconds=time.perf_counter() - begin, cached=True)
+
+    nvrtc = _nvrtc()
+    common = [f"-I{path}" for path in _include_folders()] + passed
+    virtual = arch.replace("sm_", "compute_", 1)
+    ptx, text, lowered = _compile(
+        nvrtc, source, [f"--gpu-architecture={virtual}", "-lineinfo", *common], name_expressions
+    )
+    _, resource_log, _ = _compile(
+        nvrtc, source, [f"--gpu-architecture={arch}", "--ptxas-options=-v", *common], name_expressions
+    )
+    made: dict[str, Any] = {
+        "ptx": ptx,
+        "log": text.strip("\x00\n "),
+        "arch": arch,
+        "resources": MappingProxyType(_parse_resources(resource_log, arch)),
+        "lowered_names": MappingProxyType(lowered),
+    }
+    _write_entry(entry, made)
+    return Build(**made, seconds=time.perf_counter() - begin, cached=False)
+
+
+def normalise_options(options: Sequence[str]) -> list[str]:
+    """Options of nvcc, CuPy or NVRTC as NVRTC wants them; those without a meaning here are dropped.
+
+    Raises:
+        BuildError: an option is unknown.
+    """
+    out: list[str] = []
+    std = _DEFAULT_STD
+    pending = list(options)
+    while pending:
+        option = pending.pop(0).strip()
+        name, equals, value = option.partition("=")
+        if not option or _IGNORED_ALONE.fullmatch(option):
+            continue
+        if option in _PASS_ALONE:
+            out.append(_PASS_ALONE[option])
+        elif name in ("--std", "-std"):
+            std = value
+        elif name in _PASS_WITH_VALUE:
+            out.append(f"{_PASS_WITH_VALUE[name]}={value if equals else _value_of(option, pending)}")
+        elif _IGNORED_WITH_VALUE.fullmatch(name):
+            if not equals:
+                _value_of(option, pending)
+        elif long := re.match(r"--(include-path|define-macro|undefine-macro)(?:=(.*))?$", option):
+            letter = {"include-path": "I", "define-macro": "D", "undefine-macro": "U"}[long[1]]
+            out.append(f"-{letter}{long[2] if long[2] is not None else _value_of(option, pending)}")
+        elif option in ("-I", "-D", "-U"):
+            out.append(option + _value_of(option, pending))
+        elif option[:2] in ("-I", "-D", "-U"):
+            out.append(option)
+        else:
+            raise BuildError(
+                f"the compile option {option!r} is not known here",
+                mend="Known are --std, -I, -D, -U, --use_fast_math, --fmad, --ftz, --prec-div, --prec-sqrt, "
+                "--maxrregcount and what nvcc takes for optimisation and architecture.",
+            )
+    return [f"--std={std}", *out]
+
+
+def _value_of(option: str, pending: list[str]) -> str:
+    if not pending:
+        raise BuildError(f"the compile option {option!r} needs a value")
+    return pending.pop(0)
+
+
+def cache_folder(kind: str) -> Path:
+    """`$KERNELWRIGHT_CACHE/<kind>`, else `kernelwright/<kind>` in the platform's cache folder. Not created here."""
+    if named := os.environ.get("KERNELWRIGHT_CACHE"):
+        return Path(named) / kind
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "kernelwright" / kind
+
+
+def store_atomically(path: Path, data: bytes) -> None:
+    """Writes beside `path` and renames, so that a reader sees the whole file or none.
+
+    A folder that can't be written is no error: the cache is then simply not kept.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(temporary, path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        log.warning("the cache entry %s could not be written: %s", path, error)
+
+
+def trim_cache(folder: Path, limit: int = CACHE_BYTES) -> None:
+    """Removes the files used longest ago until `folder` holds at most `limit` bytes."""
+    entries = []
+    try:
+        for entry in os.scandir(folder):
+            if entry.is_file():
+                status = entry.stat()
+                entries.append((max(status.st_atime, status.st_mtime), status.st_size, entry.path))
+    except OSError:
+        return
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries):
+        if total <= limit:
+            return
+        try:
+            os.unlink(path)
+        except OSError:
+            continue
+        total -= size
+
+
+def _key(source: str, options: Sequence[str], arch: str, names: Sequence[str]) -> str:
+    parts = [str(_FORMAT), source, *options, "\x00", arch, *names, "\x00", *map(str, _include_folders()), _version()]
+    return hashlib.sha256("\x01".join(parts).encode()).hexdigest()[:40]
+
+
+def _read_entry(path: Path) -> dict[str, Any] | None:
+    """The stored build, or None if there is none or it is damaged."""
+    try:
+        raw = json.loads(path.read_text())
+        return {
+            "ptx": str(raw["ptx"]),
+            "log": str(raw["log"]),
+            "arch": str(raw["arch"]),
+            "resources": MappingProxyType({k: KernelResources(**v) for k, v in raw["resources"].items()}),
+            "lowered_names": MappingProxyType({str(k): str(v) for k, v in raw["lowered_names"].items()}),
+        }
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        log.warning("the cache entry %s is damaged and is made anew", path)
+        return None
+
+
+def _write_entry(path: Path, made: Mapping[str, Any]) -> None:
+    raw = {**made, "resources": {k: asdict(v) for k, v in made["resources"].items()}}
+    raw["lowered_names"] = dict(made["lowered_names"])
+    store_atomically(path, json.dumps(raw).encode())
+    # Looking through the folder costs about 1 ms per hundred entries, so it is done for one entry in sixteen.
+    if path.name[0] == "0":
+        trim_cache(path.parent)
+
+
+def _include_folders() -> list[Path]:
+    """The header folders of the CUDA wheels.
+
+    Raises:
+        BuildError: they are not installed.
+    """
+    try:
+        import nvidia
+    except ImportError:
+        raise _missing("nvidia-cuda-runtime") from None
+    for base in nvidia.__path__:
+        for include in sorted(Path(base).glob("cu*/include")):
+            if (include / "cuda_fp16.h").is_file():
+                cccl = include / "cccl"
+                return [include, cccl] if cccl.is_dir() else [include]
+    raise _missing("nvidia-cuda-runtime")
+
+
+def _nvrtc() -> Any:
+    try:
+        from cuda.bindings import nvrtc
+    except ImportError:
+        raise _missing("cuda-bindings") from None
+    return nvrtc
+
+
+def _version() -> str:
+    nvrtc = _nvrtc()
+    try:
+        status, major, minor = nvrtc.nvrtcVersion()
+    except RuntimeError:
+        raise _missing("nvidia-cuda-nvrtc") from None
+    _expect(nvrtc, status)
+    return f"nvrtc-{major}.{minor}"
+
+
+def _missing(package: str) -> BuildError:
+    return BuildError(
+        f"CUDA C++ can't be compiled: the Python package {package} is missing",
+        mend=f"Install it with `pip install '{package}==13.0.*'`.",
+    )
+
+
+def _expect(nvrtc: Any, status: Any) -> None:
+    if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        raise BuildError(f"NVRTC failed: {nvrtc.nvrtcGetErrorString(status)[1].decode()}")
+
+
+def _compile(nvrtc: Any, source: str, options: Sequence[str], names: Sequence[str]) -> tuple[str, str, dict[str, str]]:
+    """One run of NVRTC: its PTX, its log, and the mangled name of each name expression."""
+    if "\x00" in source:
+        raise BuildError("the CUDA source holds a NUL character")
+    status, program = nvrtc.nvrtcCreateProgram(source.encode(), SOURCE_NAME.encode(), 0, [], [])
+    _expect(nvrtc, status)
+    try:
+        for name in names:
+            (status,) = nvrtc.nvrtcAddNameExpression(program, name.encode())
+            _expect(nvrtc, status)
+        (outcome,) = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
+        text = _text(nvrtc, program, nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog)
+        if outcome != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+            raise _failure(nvrtc, outcome, text)
+        lowered = {}
+        for name in names:
+            status, mangled = nvrtc.nvrtcGetLoweredName(program, name.encode())
+            _expect(nvrtc, status)
+            lowered[name] = mangled.decode()
+        ptx = _text(nvrtc, program, nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
+        return ptx, text, lowered
+    finally:
+        nvrtc.nvrtcDestroyProgram(program)
+
+
+def _text(nvrtc: Any, program: Any, size_of: Any, read: Any) -> str:
+    status, size = size_of(program)
+    _expect(nvrtc, status)
+    buffer = b" " * size
+    (status,) = read(program, buffer)
+    _expect(nvrtc, status)
+    return buffer.rstrip(b"\x00").decode(errors="replace")
+
+
+def _failure(nvrtc: Any, outcome: Any, text: str) -> BuildError:
+    found = re.search(rf"{re.escape(SOURCE_NAME)}\((\d+)\): (?:catastrophic )?error(?:: | #\S+: )?(.*)", text)
+    if found:
+        return BuildError(f"the CUDA source does not compile: {found[2].strip()}", log=text, line=int(found[1]))
+    first = next((line.strip() for line in text.splitlines() if "error" in line.lower()), "")
+    said = first or nvrtc.nvrtcGetErrorString(outcome)[1].decode()
+    return BuildError(f"the CUDA source does not compile: {said}", log=text)
+
+
+def _parse_resources(text: str, arch: str) -> dict[str, KernelResources]:
+    """The figures in the log of `ptxas -v`, by kernel."""
+    resources: dict[str, KernelResources] = {}
+    name = None
+    stack = spill_stores = spill_loads = 0
+    for line in text.splitlines():
+        if entry := re.search(r"Compiling entry function '([^']+)'", line):
+            name, stack, spill_stores, spill_loads = entry[1], 0, 0, 0
+        elif frame := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line):
+            stack, spill_stores, spill_loads = (int(n) for n in frame.groups())
+        elif name and (used := re.search(r"Used (\d+) registers", line)):
+
+            def figure(pattern: str, line: str = line) -> int:
+                found = re.search(pattern, line)
+                return int(found[1]) if found else 0
+
+            resources[name] = KernelResources(
+                registers=int(used[1]),
+                static_shared=figure(r"(\d+) bytes smem"),
+                stack=max(stack, figure(r"(\d+) bytes cumulative stack size")),
+                spill_stores=spill_stores,
+                spill_loads=spill_loads,
+                constant=figure(r"(\d+) bytes cmem\[0\]"),
+                barriers=figure(r"used (\d+) barriers"),
+                arch=arch,
+            )
+            name = None
+    return resources

@@ -1,0 +1,306 @@
+"""Messages between the judge and its worker processes: JSON for structure, a memory file for tensors, nothing else.
+
+One message is a JSON object and at most one file descriptor of anonymous shared memory (`memfd`), sent over a Unix
+socket with `SCM_RIGHTS`. Tensors lie in that memory at aligned offsets. Nothing that arrives can carry code, and the
+receiver never maps what it does not trust: `copy=True` reads the bytes into memory of its own, so a sender that
+changes or truncates the file afterwards changes nothing.
+
+Worker processes import this module: standard library and torch only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kernelwright.errors import ProtocolError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Channel", "ChannelClosed", "ChannelTimeout", "Message", "read_back"]
+
+_HEADER = struct.Struct("<IB")  # length of the JSON text in bytes, number of descriptors (0 or 1)
+_MAX_JSON = 256 << 20  # bytes; a longer message is refused before it is read
+_MAX_TENSORS = 4096
+_ALIGN = 256  # bytes: what cudaMalloc guarantees, and the gap that lets a range check see an overrun
+DTYPES = (
+    "float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool",
+    "complex64", "complex128", "uint16", "uint32", "uint64",
+)  # fmt: skip
+
+
+class ChannelClosed(Exception):
+    """The other side is gone."""
+
+
+class ChannelTimeout(Exception):
+    """No message came before the deadline."""
+
+
+class Message:
+    """What arrived: the JSON object, and the values that travelled with it.
+
+    `values` is a tree of None, bool, int, float, str, list, tuple, dict (string keys) and tensors.
+    """
+
+    def __init__(self, body: dict[str, Any], values: Any, memory: mmap.mmap | None) -> None:
+        self.body = body
+        self.values = values
+        self.memory = memory
+        """The shared mapping behind `values` (None when they were copied)."""
+
+
+class Channel:
+    """One end of a connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._sock.fileno()
+
+    def close(self) -> None:
+        """Closes this end."""
+        self._sock.close()
+
+    def send(self, body: dict[str, Any], values: Any = None) -> None:
+        """Sends one message. The memory file stays the receiver's.
+
+        Raises:
+            ChannelClosed: the other side is gone.
+            ProtocolError: `values` holds something else than the tree that `Message` describes.
+        """
+        tensors: list[torch.Tensor] = []
+        tree = _encode(values, tensors)
+        layout, size = _layout(tensors)
+        text = json.dumps({"body": body, "tree": tree, "tensors": layout}).encode()
+        fds = []
+        try:
+            if tensors:
+                fds.append(_fill(tensors, layout, size))
+            header = _HEADER.pack(len(text), len(fds))
+            if fds:
+                socket.send_fds(self._sock, [header], fds)
+            else:
+                self._sock.sendall(header)
+            self._sock.sendall(text)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ChannelClosed from error
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def share(self, values: Any) -> tuple[Any, list[dict[str, Any]], int | None]:
+        """Lays `values` out in a memory file of the caller's: (tree, layout, descriptor). See `send_shared`."""
+        tensors: list[torch.Tensor] = []
+        tree = _encode(values, tensors)
+        layout, size = _layout(tensors)
+        return tree, layout, _fill(tensors, layout, size) if tensors else None
+
+    def send_shared(self, body: dict[str, Any], shared: tuple[Any, list[dict[str, Any]], int | None]) -> None:
+        """Sends values laid out by `share`; the caller keeps the descriptor and sees what the receiver writes there."""
+        tree, layout, fd = shared
+        text = json.dumps({"body": body, "tree": tree, "tensors": layout}).encode()
+        header = _HEADER.pack(len(text), 0 if fd is None else 1)
+        try:
+            if fd is None:
+                self._sock.sendall(header)
+            else:
+                socket.send_fds(self._sock, [header], [fd])
+            self._sock.sendall(text)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ChannelClosed from error
+
+    def receive(self, *, timeout: float | None = None, copy: bool = True, max_bytes: int = 1 << 36) -> Message:
+        """Waits for one message.
+
+        Args:
+            timeout: in seconds; None waits for ever.
+            copy: read tensors into memory of our own (trust nothing); False maps the shared memory.
+            max_bytes: refuse tensors that together are larger than this.
+
+        Raises:
+            ChannelClosed, ChannelTimeout, ProtocolError.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._wait(deadline)
+        try:
+            header, fds, _flags, _address = socket.recv_fds(self._sock, _HEADER.size, 1)
+        except ConnectionResetError as error:
+            raise ChannelClosed from error
+        try:
+            header += self._read(_HEADER.size - len(header), deadline) if header else b""
+            if len(header) < _HEADER.size:
+                raise ChannelClosed
+            length, count = _HEADER.unpack(header)
+            if length > _MAX_JSON or count != len(fds):
+                raise ProtocolError(f"a worker sent a message of {length} bytes with {len(fds)} descriptors")
+            try:
+                frame = json.loads(self._read(length, deadline))
+                tree, layout, body = frame["tree"], frame["tensors"], frame["body"]
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise ProtocolError("a worker sent a message that is no frame of ours") from error
+            if not isinstance(body, dict) or not isinstance(layout, list) or len(layout) > _MAX_TENSORS:
+                raise ProtocolError("a worker sent a message that is no frame of ours")
+            memory, tensors = _load(layout, fds[0] if fds else None, copy, max_bytes)
+            return Message(body, _decode(tree, tensors), memory)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _wait(self, deadline: float | None) -> None:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready, _, _ = select.select([self._sock], [], [], left)
+        if not ready:
+            raise ChannelTimeout
+
+    def _read(self, length: int, deadline: float | None) -> bytes:
+        parts = bytearray()
+        while len(parts) < length:
+            self._wait(deadline)
+            try:
+                part = self._sock.recv(min(length - len(parts), 1 << 20))
+            except ConnectionResetError as error:
+                raise ChannelClosed from error
+            if not part:
+                raise ChannelClosed
+            parts += part
+        return bytes(parts)
+
+
+def _encode(value: Any, tensors: list[torch.Tensor]) -> Any:
+    import torch
+
+    if value is None or isinstance(value, bool | int | float | str):
+        return {"v": value}
+    if isinstance(value, torch.Tensor):
+        tensors.append(value.detach())
+        return {"t": len(tensors) - 1}
+    if isinstance(value, tuple):
+        return {"u": [_encode(item, tensors) for item in value]}
+    if isinstance(value, list):
+        return {"l": [_encode(item, tensors) for item in value]}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {"d": {key: _encode(item, tensors) for key, item in value.items()}}
+    raise ProtocolError(f"a value of type {type(value).__name__} can't be sent; tensors, numbers, lists and dicts can")
+
+
+def _decode(tree: Any, tensors: Sequence[torch.Tensor]) -> Any:
+    try:
+        ((kind, content),) = tree.items()
+        if kind == "v" and (content is None or isinstance(content, bool | int | float | str)):
+            return content
+        if kind == "t":
+            return tensors[int(content)]
+        if kind in "ul" and isinstance(content, list):
+            items = [_decode(item, tensors) for item in content]
+            return tuple(items) if kind == "u" else items
+        if kind == "d":
+            return {str(key): _decode(item, tensors) for key, item in content.items()}
+    except (AttributeError, ValueError, TypeError, IndexError, RecursionError) as error:
+        raise ProtocolError("a worker sent values that are no tree of ours") from error
+    raise ProtocolError("a worker sent values that are no tree of ours")
+
+
+def _extent(shape: Sequence[int], stride: Sequence[int]) -> int:
+    """Elements from the first to one past the last, in storage order."""
+    if any(size == 0 for size in shape):
+        return 0
+    return 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+
+
+def _layout(tensors: Sequence[torch.Tensor]) -> tuple[list[dict[str, Any]], int]:
+    rows, offset = [], _ALIGN
+    for tensor in tensors:
+        name = str(tensor.dtype).removeprefix("torch.")
+        if name not in DTYPES or tensor.layout.__str__() != "torch.strided":
+            raise ProtocolError(f"a tensor of {tensor.dtype}, {tensor.layout} can't be sent")
+        shape = list(tensor.shape)
+        stride = list(tensor.stride())
+        nbytes = _extent(shape, stride) * tensor.element_size()
+        rows.append({"dtype": name, "shape": shape, "stride": stride, "offset": offset, "nbytes": nbytes})
+        offset += -(-nbytes // _ALIGN) * _ALIGN + _ALIGN
+    return rows, offset
+
+
+def _fill(tensors: Sequence[torch.Tensor], layout: Sequence[dict[str, Any]], size: int) -> int:
+    import torch
+
+    fd = os.memfd_create("kernelwright", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, size)
+        # the receiver may write into it, never shorten it under a reader
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        for tensor, row in zip(tensors, layout, strict=True):
+            if not row["nbytes"]:
+                continue
+            flat = torch.as_strided(tensor.cpu(), (row["nbytes"] // tensor.element_size(),), (1,))
+            view = memoryview(flat.view(torch.uint8).numpy())
+            done = 0
+            while done < len(view):
+                done += os.pwrite(fd, view[done:], row["offset"] + done)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _load(
+    layout: list[dict[str, Any]], fd: int | None, copy: bool, max_bytes: int
+) -> tuple[mmap.mmap | None, list[torch.Tensor]]:
+    if not layout:
+        return None, []
+    import torch
+
+    if fd is None:
+        raise ProtocolError("a worker announced tensors and sent no memory")
+    size = os.fstat(fd).st_size
+    memory = None if copy else mmap.mmap(fd, size)
+    tensors = []
+    for row in layout:
+        try:
+            name, shape, stride = row["dtype"], [int(n) for n in row["shape"]], [int(n) for n in row["stride"]]
+            offset, nbytes = int(row["offset"]), int(row["nbytes"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProtocolError("a worker described a tensor badly") from error
+        if name not in DTYPES or len(shape) != len(stride) or min(shape + stride, default=0) < 0:
+            raise ProtocolError("a worker described a tensor badly")
+        dtype = getattr(torch, name)
+        count = _extent(shape, stride)
+        if nbytes != count * dtype.itemsize or offset < 0 or offset + nbytes > size:
+            raise ProtocolError("a worker described a tensor that its memory does not hold")
+        max_bytes -= nbytes
+        if max_bytes < 0:
+            raise ProtocolError("a worker sent more data than its outputs can be")
+        if nbytes == 0:
+            tensors.append(torch.empty_strided(shape, stride, dtype=dtype))
+        elif memory is not None:
+            tensors.append(torch.frombuffer(memory, dtype=dtype, count=count, offset=offset).as_strided(shape, stride))
+        else:
+            own = bytearray(nbytes)
+            view, done = memoryview(own), 0
+            while done < nbytes:
+                got = os.preadv(fd, [view[done:]], offset + done)
+                if got == 0:
+                    raise ProtocolError("a worker took its memory back")
+                done += got
+            tensors.append(torch.frombuffer(own, dtype=dtype, count=count).as_strided(shape, stride))
+    return memory, tensors
+
+
+def read_back(layout: Sequence[dict[str, Any]], fd: int) -> list[torch.Tensor]:
+    """The present contents of tensors laid out by `Channel.share`, copied.
+
+    A receiver that mapped them may have changed them: the judge compares.
+    """
+    return _load(list(layout), fd, True, 1 << 62)[1]

@@ -1,0 +1,55 @@
+"""Builds and installs the CPU allocator of emulated workers (`allocator.cpp`)."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import torch
+
+from kernelwright.errors import EmulatorError
+from kernelwright.sandbox import emulator
+
+__all__ = ["install"]
+
+_SOURCE = Path(__file__).with_name("allocator.cpp")
+
+
+def install(memory: emulator.Memory, cache: Path) -> None:
+    """From now on every CPU tensor of this process is poisoned when made and known to `memory`.
+
+    Args:
+        cache: where the compiled library is kept (building it takes about a second).
+
+    Raises:
+        EmulatorError: no C++ compiler, or it fails.
+    """
+    handle, registering, unregistering = memory.c_api()
+    library = ctypes.CDLL(str(_build(cache)))
+    library.kernelwright_install.argtypes = [ctypes.c_void_p] * 3
+    library.kernelwright_install.restype = None
+    library.kernelwright_install(handle, registering, unregistering)
+
+
+def _build(cache: Path) -> Path:
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+    if compiler is None:
+        raise EmulatorError("the emulator needs a C++ compiler and found none.", mend="Install g++ (Debian: apt install g++).")
+    root = Path(torch.__file__).parent
+    key = hashlib.sha256(f"{torch.__version__} {root} {compiler} ".encode() + _SOURCE.read_bytes()).hexdigest()[:16]
+    built = cache / f"allocator-{key}.so"
+    if not built.exists():
+        half = built.with_suffix(f".{os.getpid()}.tmp")
+        command = [
+            compiler, "-O1", "-std=c++17", "-shared", "-fPIC", str(_SOURCE), "-o", str(half),
+            f"-I{root / 'include'}", f"-L{root / 'lib'}", "-lc10", f"-Wl,-rpath,{root / 'lib'}",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise EmulatorError(f"{compiler} can't build the allocator: {done.stderr[-800:]}")
+        half.rename(built)
+    return built

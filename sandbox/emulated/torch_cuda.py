@@ -1,0 +1,123 @@
+"""Lets code written for a GPU run on CPU tensors: `.cuda()`, `device="cuda"`, streams and events map to the CPU.
+
+`install` patches torch in this process; only worker processes call it.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["install"]
+
+
+def _on_cpu(device: Any) -> Any:
+    """A device argument with `cuda` replaced by `cpu`."""
+    if isinstance(device, str) and device.split(":")[0] == "cuda":
+        return "cpu"
+    if isinstance(device, torch.device) and device.type == "cuda":
+        return torch.device("cpu")
+    return device
+
+
+class _CudaIsCpu(TorchFunctionMode):
+    """Rewrites device arguments of every torch function called from Python."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        keywords = {key: _on_cpu(value) if key == "device" else value for key, value in (kwargs or {}).items()}
+        if getattr(func, "__name__", "") == "to":
+            args = tuple(_on_cpu(arg) for arg in args)
+        return func(*args, **keywords)
+
+
+class _Stream:
+    """A stream on which everything has already happened."""
+
+    cuda_stream = 0
+    device = torch.device("cpu")
+    device_index = 0
+    ptr = 0
+
+    def __init__(self, *_args: Any, **_keywords: Any) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        """Nothing is pending."""
+
+    wait_stream = wait_event = record_event = lambda self, *_args: None
+
+    def query(self) -> bool:
+        """Whether all work is done: always."""
+        return True
+
+    def __enter__(self) -> _Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class _Event:
+    """An event with the wall clock of this process; the judge never reads it."""
+
+    def __init__(self, *_args: Any, **_keywords: Any) -> None:
+        self._at = 0.0
+
+    def record(self, _stream: Any = None) -> None:
+        """Notes the time."""
+        self._at = time.perf_counter()
+
+    def synchronize(self) -> None:
+        """Nothing is pending."""
+
+    def query(self) -> bool:
+        """Whether the event has happened: always."""
+        return True
+
+    def wait(self, _stream: Any = None) -> None:
+        """Nothing is pending."""
+
+    def elapsed_time(self, other: _Event) -> float:
+        """Milliseconds between two events."""
+        return (other._at - self._at) * 1e3
+
+
+class _DeviceGuard:
+    """`torch.cuda.device(...)`: nothing to switch."""
+
+    def __init__(self, *_args: Any) -> None:
+        pass
+
+    def __enter__(self) -> _DeviceGuard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@functools.cache
+def install() -> None:
+    """Patches torch in this process, once."""
+    cuda: Any = torch.cuda
+    tensor: Any = torch.Tensor
+    cuda.is_available = lambda: True
+    cuda.device_count = lambda: 1
+    cuda.current_device = lambda: 0
+    cuda.set_device = cuda.synchronize = cuda.empty_cache = cuda.init = lambda *_args, **_keywords: None
+    cuda.get_device_name = lambda *_args: "Kernelwright emulator"
+    cuda.current_stream = cuda.default_stream = _Stream
+    cuda.Stream = _Stream
+    cuda.Event = _Event
+    cuda.stream = lambda stream: stream or _Stream()
+    cuda.device = _DeviceGuard
+    tensor.cuda = lambda self, *_args, **_keywords: self
+    tensor.is_cuda = property(lambda _self: True)
+    torch.nn.Module.cuda = lambda self, *_args, **_keywords: self  # type: ignore[method-assign,assignment,return-value]
+    _CudaIsCpu().__enter__()

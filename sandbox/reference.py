@@ -1,0 +1,162 @@
+"""The judge's end of the reference process: a Task opened for use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from kernelwright.bench_tasks.graph import Graph
+from kernelwright.bench_tasks.task import Distribution, Task, TaskSignature, TensorSpec
+from kernelwright.errors import LoweringError, TaskError, WorkerCrashed, WorkerTimeout
+from kernelwright.sandbox.launch import OpRecord
+from kernelwright.sandbox.process import Limits, Worker
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["InitState", "Reference", "ReferenceResult"]
+
+_WORKER = "kernelwright.sandbox.reference_worker"
+
+
+@dataclass(frozen=True)
+class InitState:
+    """How the module was built under one seed."""
+
+    arguments: list[Any] | None
+    """Constructor arguments; None when they hold something that can't be sent."""
+    state: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ReferenceResult:
+    """What the reference computes on one set of inputs."""
+
+    native: Any
+    """Outputs in the task's own dtypes: a tree of tensors."""
+    exact: Any | None
+    """The same computed in float64; None when the module can't run in float64."""
+    moved: Any | None
+    """In float64, on inputs and weights moved by one unit of round-off."""
+    mutates: bool
+    """Whether the reference itself changes its inputs."""
+    aliases: tuple[tuple[int, int], ...]
+    """(output, input) pairs that share storage in the reference."""
+    exact_error: str = ""
+
+
+class Reference:
+    """A Task, loaded in a process of its own.
+
+    Raises (on entering or creation):
+        TaskError: the task can't be used; names the line and the mend.
+    """
+
+    def __init__(self, task: Task, *, limits: Limits | None = None) -> None:
+        self.task = task
+        self.limits = limits or Limits()
+        self._graph: Graph | None = None
+        self._ops: tuple[OpRecord, ...] | None = None
+        self._start()
+
+    def _start(self) -> None:
+        import torch
+
+        self._worker = Worker(_WORKER, name=f"the reference of {self.task.name}", limits=self.limits)
+        attachments = {
+            key: torch.frombuffer(bytearray(value), dtype=torch.uint8) for key, value in self.task.attachments.items()
+        }
+        try:
+            found = self._request(
+                "load",
+                timeout=self.limits.load_seconds + 3 * self.limits.call_seconds,
+                values=attachments or None,
+                source=self.task.source,
+                path=self.task.path,
+                name=self.task.name,
+                import_paths=[str(Path(self.task.path).resolve().parent)] if self.task.path else [],
+            ).body
+        except BaseException:
+            self._worker.close()
+            raise
+        self.fresh_weights = bool(found["fresh_weights"])
+        """Whether another seed gives other weights (a live module keeps its own)."""
+        self.signature = TaskSignature(
+            inputs=tuple(map(TensorSpec.from_json, found["inputs"])),
+            outputs=tuple(map(TensorSpec.from_json, found["outputs"])),
+            parameters=tuple(map(TensorSpec.from_json, found["parameters"])),
+        )
+
+    def _request(self, op: str, *, timeout: float | None = None, values: Any = None, **fields: Any) -> Any:
+        try:
+            message = self._worker.request(op, timeout=timeout or 3 * self.limits.call_seconds, values=values, **fields)
+        except WorkerTimeout as error:
+            raise TaskError(
+                f"the reference did not finish {op!r} within its time limit.",
+                path=self.task.path,
+                mend="Make the task smaller, or raise limits.call_seconds.",
+            ) from error
+        except WorkerCrashed as error:
+            raise TaskError(
+                f"the reference process died: {error.message} {error.stderr.strip()[-300:]}".rstrip(),
+                path=self.task.path,
+                mend="Make the task smaller, or raise limits.memory_bytes, if it ran out of memory.",
+            ) from error
+        if message.body.get("ok"):
+            return message
+        found = message.body["error"]
+        if found["kind"] == "lowering":
+            raise LoweringError(found["message"], mend=found["mend"])
+        raise TaskError(found["message"], mend=found["mend"], path=self.task.path or self.task.name, line=found["line"])
+
+    def inputs(self, distribution: Distribution, seed: int) -> list[Any]:
+        """Arguments of forward, drawn from `distribution` under `seed`."""
+        values: list[Any] = self._request("inputs", distribution=distribution.value, seed=seed).values
+        return values
+
+    def init(self, seed: int) -> InitState:
+        """Constructor arguments and weights under `seed`."""
+        message = self._request("init", seed=seed)
+        sendable = bool(message.body["sendable"])
+        return InitState(message.values["arguments"] if sendable else None, message.values["state"])
+
+    def run(self, inputs: Sequence[Any], *, weights_seed: int) -> ReferenceResult:
+        """The module's outputs on `inputs`, with the weights of `weights_seed`."""
+        message = self._request("run", values=list(inputs), seed=weights_seed)
+        values, body = message.values, message.body
+        return ReferenceResult(
+            native=values["native"],
+            exact=values["exact"],
+            moved=values["moved"],
+            mutates=bool(body["mutates"]),
+            aliases=tuple((int(a), int(b)) for a, b in body["aliases"]),
+            exact_error=str(body["exact_error"]),
+        )
+
+    def capture(self) -> Graph:
+        """The module's ATen graph.
+
+        Raises:
+            LoweringError: it can't be traced.
+        """
+        if self._graph is None:
+            self._graph = Graph.from_json(self._request("capture", timeout=self.limits.load_seconds).body["graph"])
+        return self._graph
+
+    def ops(self) -> tuple[OpRecord, ...]:
+        """The ATen operations that eager PyTorch runs in one call on the task's own inputs."""
+        if self._ops is None:
+            self._ops = tuple(map(OpRecord.from_json, self._request("trace").body["ops"]))
+        return self._ops
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._worker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

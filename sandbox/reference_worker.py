@@ -1,0 +1,381 @@
+"""The reference process: runs a task's PyTorch module, natively and in float64. Trusted: the task is its owner's.
+
+Run with ``python -m kernelwright.sandbox.reference_worker FD``; `kernelwright.sandbox.reference` is its other end.
+"""
+
+from __future__ import annotations
+
+import copy
+import linecache
+import sys
+import types
+from typing import Any
+
+import torch
+
+from kernelwright.errors import LoweringError, TaskError
+from kernelwright.sandbox.channel import Message
+from kernelwright.sandbox.emulated import torch_cuda
+from kernelwright.sandbox.serve import describe_error, serve
+
+_EPS_STEPS = 1.0  # size of the relative perturbation of inputs, in units of the dtype's machine epsilon
+
+
+class Reference:
+    """The loaded task and its handlers."""
+
+    def __init__(self) -> None:
+        self.file = ""
+        self.module: types.ModuleType | None = None
+        self.models: dict[int, torch.nn.Module] = {}
+
+    # -- loading ------------------------------------------------------------------------------------------------
+
+    def load(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Runs the file, builds the module, calls it twice: everything that can be wrong with a task shows here."""
+        body = message.body
+        self.file = body["path"] or f"<{body['name']}>"
+        for folder in body["import_paths"]:
+            sys.path.append(folder)
+        source = body["source"]
+        linecache.cache[self.file] = (len(source), None, source.splitlines(True), self.file)
+        module = types.ModuleType("kernelwright_task")
+        module.__file__ = self.file
+        if "cuda" in source:  # files written for a GPU run on the CPU here
+            torch_cuda.install()
+        attachments = {key: bytes(value.numpy().tobytes()) for key, value in (message.values or {}).items()}
+        module.__dict__["ATTACHMENTS"] = attachments
+        sys.modules[module.__name__] = module
+        self._guard("the file", lambda: exec(compile(source, self.file, "exec"), module.__dict__))
+        for name in ("Model", "get_inputs"):
+            if not callable(getattr(module, name, None)):
+                raise TaskError(
+                    f"the task defines no {name}.",
+                    mend="A task file defines class Model(torch.nn.Module), get_inputs() and get_init_inputs().",
+                )
+        self.module = module
+        model = self.model(0)
+        inputs = self._inputs(seed=0)
+        tensors = _tensors(inputs)
+        if not tensors:
+            raise TaskError("get_inputs() returns no tensor.", mend="Return a list of the tensors that forward takes.", line=self._line_of("get_inputs"))
+        outputs = self._guard("forward", lambda: self._forward(model, inputs))
+        self._check_outputs(outputs)
+        again = self._guard("forward", lambda: self._forward(model, inputs))
+        self._check_deterministic(outputs, again)
+        return {
+            "inputs": [_spec(f"input {i}", t) for i, t in enumerate(tensors)],
+            "outputs": [_spec(f"output {i}", t) for i, t in enumerate(_tensors(outputs))],
+            "parameters": [_spec(k, v) for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)],
+            "fresh_weights": self._weights_follow_seed(),
+        }, None
+
+    def _guard(self, what: str, action: Any) -> Any:
+        try:
+            return action()
+        except TaskError:
+            raise
+        except ModuleNotFoundError as error:
+            found = describe_error(error, self.file)
+            raise TaskError(
+                f"{what} needs the package {error.name!r}, which is not installed.",
+                mend=f"Install it beside Kernelwright (pip install {(error.name or '').split('.')[0]}), or remove the import.",
+                line=found["line"],
+            ) from error
+        except SyntaxError as error:
+            raise TaskError(f"the file is not valid Python: {error.msg}.", line=error.lineno, mend="Mend that line.") from error
+        except (Exception, SystemExit) as error:
+            found = describe_error(error, self.file)
+            raise TaskError(
+                f"{what} raised {type(error).__name__}: {found['message'] or '(no message)'}",
+                line=found["line"],
+                mend="Run the file's Model(*get_init_inputs())(*get_inputs()) by itself to see it.",
+            ) from error
+
+    def _check_outputs(self, outputs: Any) -> None:
+        line = self._line_of("forward")
+        found = _tensors(outputs)
+        if _strange(outputs) or not found:
+            raise TaskError(
+                f"forward returns {_describe(outputs)}; a task returns tensors.",
+                mend="Return a tensor, or a tuple, list or dict of tensors.",
+                line=line,
+            )
+
+    def _check_deterministic(self, first: Any, second: Any) -> None:
+        for one, two in zip(_tensors(first), _tensors(second), strict=True):
+            same = one.shape == two.shape and (
+                torch.allclose(one, two, rtol=1e-4, atol=1e-6, equal_nan=True)  # far above re-ordering, far below chance
+                if one.dtype.is_floating_point or one.dtype.is_complex
+                else torch.equal(one, two)
+            )
+            if not same:
+                training = [name or "Model" for name, m in self.model(0).named_modules() if m.training and "Dropout" in type(m).__name__]
+                why = f" ({training[0]} is a Dropout in training mode)" if training else ""
+                raise TaskError(
+                    f"the module is not deterministic: two calls on the same inputs differ{why}, so no kernel can be checked against it.",
+                    mend="Call self.eval() at the end of Model.__init__, or remove the random operation.",
+                    line=self._line_of("forward"),
+                )
+
+    def _line_of(self, function: str) -> int | None:
+        import ast
+
+        lines = linecache.getlines(self.file)
+        try:
+            tree = ast.parse("".join(lines))
+        except SyntaxError:
+            return None
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name == function:
+                return node.lineno
+        return None
+
+    # -- pieces -------------------------------------------------------------------------------------------------
+
+    def model(self, seed: int) -> torch.nn.Module:
+        """The module built under `seed`; the last few are kept."""
+        if seed not in self.models:
+            assert self.module is not None
+            task = self.module
+
+            def build() -> Any:
+                torch.manual_seed(seed)
+                arguments = task.get_init_inputs() if hasattr(task, "get_init_inputs") else []
+                torch.manual_seed(seed)
+                return _construct(task.Model, arguments)
+
+            model = self._guard("Model(*get_init_inputs())", build)
+            if not isinstance(model, torch.nn.Module):
+                raise TaskError(f"Model(...) gives {_describe(model)}, not a torch.nn.Module.", mend="Derive Model from torch.nn.Module.")
+            while len(self.models) >= 2:
+                self.models.pop(next(iter(self.models)))
+            self.models[seed] = model
+        return self.models[seed]
+
+    def _inputs(self, seed: int) -> list[Any]:
+        assert self.module is not None
+        task = self.module
+
+        def make() -> Any:
+            torch.manual_seed(seed)
+            return task.get_inputs()
+
+        inputs = self._guard("get_inputs()", make)
+        if isinstance(inputs, torch.Tensor) or not isinstance(inputs, list | tuple):
+            raise TaskError(
+                f"get_inputs() returns {_describe(inputs)}; forward's arguments come from a list.",
+                mend="Return a list, [x] for a single tensor.",
+                line=self._line_of("get_inputs"),
+            )
+        if _strange(list(inputs)):
+            raise TaskError(
+                "get_inputs() returns something that is neither a tensor nor a plain number.",
+                mend="Return tensors, numbers, bools, None, or lists of them.",
+                line=self._line_of("get_inputs"),
+            )
+        return list(inputs)
+
+    def _forward(self, model: torch.nn.Module, inputs: list[Any]) -> Any:
+        with torch.no_grad():
+            return model(*inputs)
+
+    def _weights_follow_seed(self) -> bool:
+        one, two = self.model(1).state_dict(), self.model(2).state_dict()
+        return any(not torch.equal(one[k], two[k]) for k in one if isinstance(one[k], torch.Tensor))
+
+    # -- requests -----------------------------------------------------------------------------------------------
+
+    def inputs(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Inputs for one workload under one seed."""
+        seed, distribution = message.body["seed"], message.body["distribution"]
+        values = self._inputs(seed)
+        generator = torch.Generator().manual_seed(seed)
+        return {}, _map(values, lambda t: _draw(t, distribution, generator))
+
+    def init(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Constructor arguments and weights under one seed."""
+        assert self.module is not None
+        seed = message.body["seed"]
+        torch.manual_seed(seed)
+        arguments = self.module.get_init_inputs() if hasattr(self.module, "get_init_inputs") else []
+        sendable = not _strange(list(arguments))
+        state = {k: v for k, v in self.model(seed).state_dict().items() if isinstance(v, torch.Tensor)}
+        return {"sendable": sendable}, {"arguments": list(arguments) if sendable else [], "state": state}
+
+    def run(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Outputs natively, in float64, and in float64 on inputs and weights moved by one unit of round-off.
+
+        The first against the second is what an honest implementation errs; the third against the second is what a
+        backward-stable algorithm in another order may err.
+        """
+        body = message.body
+        model, inputs = self.model(body["seed"]), message.values
+        keep = _map(inputs, torch.clone)
+        native = self._forward(model, inputs)
+        mutated = any(not _same_bits(a, b) for a, b in zip(_tensors(inputs), _tensors(keep), strict=True))
+        exact, exact_error = self._float64(model, keep, None)
+        moved = None
+        if exact is not None:
+            generator = torch.Generator().manual_seed(body["seed"] + 1)
+            moved, _ = self._float64(model, keep, generator)
+        aliases = _aliases(native, inputs)
+        return (
+            {"mutates": mutated, "exact": exact is not None, "exact_error": exact_error, "aliases": aliases},
+            {"native": native, "exact": exact, "moved": moved},
+        )
+
+    def _float64(self, model: torch.nn.Module, inputs: Any, generator: torch.Generator | None) -> tuple[Any, str]:
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            if not tensor.dtype.is_floating_point:
+                return tensor.clone()
+            wide = tensor.double()
+            if generator is not None:
+                step = _EPS_STEPS * torch.finfo(tensor.dtype).eps
+                noise = torch.randint(0, 2, wide.shape, generator=generator).double() * 2 - 1
+                wide = wide * (1 + step * noise)
+            return wide
+
+        default = torch.get_default_dtype()
+        try:
+            wide_model = copy.deepcopy(model)
+            with torch.no_grad():
+                for tensor in [*wide_model.parameters(), *wide_model.buffers()]:
+                    if tensor.dtype.is_floating_point:
+                        tensor.data = move(tensor.data)
+            torch.set_default_dtype(torch.float64)  # constants that forward makes are float64 too
+            return self._forward(wide_model, _map(inputs, move)), ""
+        except Exception as error:  # noqa: BLE001 - a module that insists on float32 is judged against its own dtype
+            return None, f"{type(error).__name__}: {error}"[:500]
+        finally:
+            torch.set_default_dtype(default)
+
+    def call(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Native outputs only."""
+        return {}, self._forward(self.model(message.body["seed"]), message.values)
+
+    def capture(self, _message: Message) -> tuple[dict[str, Any], Any]:
+        """The module's ATen graph as JSON."""
+        from kernelwright.sandbox.capture import capture
+
+        try:
+            graph = capture(self.model(0), tuple(self._inputs(seed=0)))
+        except LoweringError:
+            raise
+        except Exception as error:
+            raise LoweringError(f"torch.export can't trace the module: {type(error).__name__}: {str(error)[:800]}") from error
+        return {"graph": graph.to_json()}, None
+
+    def trace(self, _message: Message) -> tuple[dict[str, Any], Any]:
+        """The ATen operations of one forward call."""
+        from kernelwright.sandbox.optrace import trace_ops
+
+        model, inputs = self.model(0), self._inputs(seed=0)
+        _result, records = trace_ops(lambda: self._forward(model, inputs))
+        return {"ops": [record.to_json() for record in records]}, None
+
+
+def _construct(factory: Any, arguments: Any) -> Any:
+    """KernelBench's habit: a list of positional arguments; some files give a dict, or [args, kwargs]."""
+    if isinstance(arguments, dict):
+        return factory(**arguments)
+    if (
+        isinstance(arguments, list | tuple) and len(arguments) == 2
+        and isinstance(arguments[0], list | tuple) and isinstance(arguments[1], dict)
+    ):  # fmt: skip
+        return factory(*arguments[0], **arguments[1])
+    return factory(*arguments)
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    if isinstance(tree, list | tuple):
+        return [t for item in tree for t in _tensors(item)]
+    if isinstance(tree, dict):
+        return [t for item in tree.values() for t in _tensors(item)]
+    return []
+
+
+def _map(tree: Any, function: Any) -> Any:
+    if isinstance(tree, torch.Tensor):
+        return function(tree)
+    if isinstance(tree, list | tuple):
+        return type(tree)([_map(item, function) for item in tree]) if type(tree) in {list, tuple} else tree
+    if isinstance(tree, dict):
+        return {key: _map(item, function) for key, item in tree.items()}
+    return tree
+
+
+def _strange(tree: Any) -> bool:
+    """Whether something in it is no tensor, plain value or plain container."""
+    if tree is None or isinstance(tree, bool | int | float | str):
+        return False
+    if isinstance(tree, torch.Tensor):
+        return tree.layout != torch.strided or tree.is_quantized
+    if type(tree) in {list, tuple}:
+        return any(_strange(item) for item in tree)
+    if type(tree) is dict:
+        return any(not isinstance(key, str) or _strange(item) for key, item in tree.items())
+    return True
+
+
+def _describe(value: Any) -> str:
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _spec(name: str, tensor: torch.Tensor) -> dict[str, Any]:
+    return {
+        "name": name,
+        "shape": list(tensor.shape),
+        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "stride": list(tensor.stride()),
+    }
+
+
+def _draw(tensor: torch.Tensor, distribution: str, generator: torch.Generator) -> torch.Tensor:
+    if distribution == "as_given" or not tensor.dtype.is_floating_point:
+        return tensor
+    shape = tensor.shape
+
+    def normal() -> torch.Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    drawn = {
+        "normal": normal,
+        "uniform": lambda: torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1,
+        "large": lambda: normal() * 100,
+        "tiny": lambda: normal() * 1e-3,
+        "mixed": lambda: normal() * 10 ** (torch.rand(shape, generator=generator, dtype=torch.float64) * 5 - 3),
+        "constant": lambda: torch.full(shape, float(torch.randn((), generator=generator)) * 3, dtype=torch.float64),
+        "zeros": lambda: torch.zeros(shape, dtype=torch.float64),
+    }[distribution]()
+    out = torch.empty_strided(shape, tensor.stride(), dtype=tensor.dtype)
+    return out.copy_(drawn)
+
+
+def _same_bits(one: torch.Tensor, two: torch.Tensor) -> bool:
+    return torch.equal(one.contiguous().reshape(-1).view(torch.uint8), two.contiguous().reshape(-1).view(torch.uint8))
+
+
+def _aliases(outputs: Any, inputs: Any) -> list[list[int]]:
+    """Pairs (output, input) of tensors that share storage."""
+    return [
+        [i, j]
+        for i, out in enumerate(_tensors(outputs))
+        for j, given in enumerate(_tensors(inputs))
+        if out.numel() and out.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
+    ]
+
+
+def main() -> None:
+    """Serves requests until the judge is gone."""
+    reference = Reference()
+    serve({name: getattr(reference, name) for name in ("load", "inputs", "init", "run", "call", "capture", "trace")})
+
+
+if __name__ == "__main__":
+    main()

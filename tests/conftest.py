@@ -1,0 +1,1 @@
+"""Standing here, this file lets tests import the helpers beside it (`search_doubles`, ...)."""

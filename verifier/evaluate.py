@@ -1,0 +1,388 @@
+"""evaluate(): a Kernel on a Task, through the stages, to one Evaluation.
+
+    static -> build -> sanitise -> correctness -> integrity -> timing -> profile
+
+Stages stop at the first failure and say why in words that a person and a model can act on. The judge (this process)
+draws the seeds, compares and keeps the clock; the reference and the candidate run in processes of their own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kernelwright.bench_tasks.task import Distribution, Task, Workload
+from kernelwright.errors import TaskError
+from kernelwright.events import Observer, StageFinished, StageStarted, ignore
+from kernelwright.sandbox.candidate import CallResult, Candidate, CandidateFailure
+from kernelwright.sandbox.device import Device
+from kernelwright.sandbox.kernel import Kernel
+from kernelwright.sandbox.launch import LaunchReport, Violation
+from kernelwright.sandbox.process import Limits
+from kernelwright.sandbox.reference import Reference, ReferenceResult
+from kernelwright.verifier import integrity, static
+from kernelwright.verifier.correctness import compare_outputs, same_bits, tensors_of
+from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Stage, StageStatus, Timing, Verdict
+from kernelwright.verifier.model import assemble
+from kernelwright.verifier.model.gpus import Gpu
+
+__all__ = ["SeedSource", "evaluate"]
+
+SeedSource = Callable[[], int]
+
+_SEED_BITS = 48  # of secret seeds: enough that none is guessed, few enough for exact JSON numbers
+_VERDICTS = {
+    "build": Verdict.COMPILE_ERROR,
+    "unsupported": Verdict.UNSUPPORTED,
+    "launch": Verdict.CRASHED,
+    "python": Verdict.CRASHED,
+    "memory": Verdict.CRASHED,
+    "crashed": Verdict.CRASHED,
+    "timeout": Verdict.TIMEOUT,
+    "protocol": Verdict.CHEATING,
+}
+
+
+def secret_seed() -> int:
+    """A seed that nobody can guess."""
+    return secrets.randbits(_SEED_BITS)
+
+
+class _Failed(Exception):
+    """A stage found the verdict."""
+
+    def __init__(self, verdict: Verdict, reason: str, summary: str, evidence: dict[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.reason = reason
+        self.summary = summary
+        self.evidence = evidence or {}
+
+
+@dataclass
+class _Open:
+    """What a running stage fills in."""
+
+    summary: str = ""
+    status: StageStatus = StageStatus.PASSED
+    evidence: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One verified call: what went in, what the reference says, what came out."""
+
+    workload: Workload
+    reference: ReferenceResult
+    result: CallResult
+    inputs: list[Any]
+
+
+class _Judge:
+    """One evaluation in progress."""
+
+    def __init__(
+        self, task: Task, kernel: Kernel, device: Device, reference: Reference, gpu: Gpu, limits: Limits,
+        observer: Observer, draw: SeedSource,
+    ) -> None:  # fmt: skip
+        self.task, self.kernel, self.device, self.reference = task, kernel, device, reference
+        self.gpu, self.limits, self.observer, self.draw = gpu, limits, observer, draw
+        self.stages: list[Stage] = []
+        self.seeds: dict[str, int] = {}
+        self.timing: Timing | None = None
+        self.profile: Profile | None = None
+        self.output_bytes = sum(assemble.storage_bytes(spec) for spec in reference.signature.outputs)
+        self.weights_seed = 0
+        self.weights: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[_Open]:
+        """Times a stage, records how it ended, and tells the observer."""
+        self.observer(StageStarted(name))
+        start, open_stage = time.perf_counter(), _Open()
+        try:
+            yield open_stage
+        except _Failed as failure:
+            open_stage.status, open_stage.summary = StageStatus.FAILED, failure.summary
+            open_stage.evidence = failure.evidence
+            raise
+        except CandidateFailure as failure:
+            verdict = _VERDICTS[failure.kind]
+            open_stage.status, open_stage.summary = StageStatus.FAILED, verdict.value.replace("_", " ")
+            open_stage.evidence = {"kind": failure.kind, "line": failure.line, "log": failure.log, "detail": failure.detail}
+            raise _Failed(verdict, _reason(failure), open_stage.summary, open_stage.evidence) from failure
+        finally:
+            seconds = time.perf_counter() - start
+            self.stages.append(
+                Stage(
+                    name=name, status=open_stage.status, summary=open_stage.summary, seconds=seconds,
+                    evidence=open_stage.evidence or {},
+                )
+            )  # fmt: skip
+            self.observer(StageFinished(name, open_stage.status.value, open_stage.summary, seconds))
+
+    def judge(self) -> None:
+        """All stages; raises _Failed at the first that fails."""
+        with self.stage("static") as stage:
+            finding = static.check(self.kernel)
+            if finding is not None:
+                line = f" (line {finding.line})" if finding.line else ""
+                raise _Failed(finding.verdict, f"{finding.reason}{line}", finding.reason, {"line": finding.line})
+            stage.summary = "a Python module with ModelNew and CUDA source"
+        with Candidate(self.kernel, self.device, limits=self.limits) as candidate:
+            first = self._build(candidate)
+            self._sanitise(first)
+            calls = self._correctness(candidate, first)
+            self._integrity(candidate, calls)
+        self._timing(first)
+
+    # -- stages -------------------------------------------------------------------------------------------------
+
+    def _build(self, candidate: Candidate) -> _Call:
+        with self.stage("build") as stage:
+            candidate.load()
+            self._give_weights(candidate)
+            first = self._call(candidate, self.task.workloads[0], 0, trace=True)
+            kernels = {r.kernel: r.resources for r in first.result.reports}
+            stage.summary = ", ".join(
+                f"{name}: {r.registers} registers" + (f", {r.static_shared} B shared" if r.static_shared else "")
+                + (f", {r.spill_stores + r.spill_loads} B spilled" if r.spill_stores + r.spill_loads else "")
+                for name, r in kernels.items() if r is not None
+            ) or "loaded; it launched no kernel"  # fmt: skip
+            stage.evidence = {
+                "resources": {name: None if r is None else asdict(r) for name, r in kernels.items()},
+                "weights_by_name": list(self.weights[0]),
+                "weights_by_seed": list(self.weights[1]),
+            }
+        return first
+
+    def _sanitise(self, first: _Call) -> None:
+        with self.stage("sanitise") as stage:
+            self._refuse_violations(first.result.reports)
+            blocks = sum(r.counters.blocks for r in first.result.reports)
+            stage.summary = f"no violation in {len(first.result.reports)} launches, {blocks:,} blocks"
+
+    def _correctness(self, candidate: Candidate, first: _Call) -> list[_Call]:
+        with self.stage("correctness") as stage:
+            rows: list[dict[str, Any]] = []
+            skipped: list[str] = []
+            calls = [first]
+            largest = self._compare(first, rows)
+            half = (len(self.task.workloads) + 1) // 2
+            for position, workload in enumerate(self.task.workloads):
+                if position == half and self.reference.fresh_weights:
+                    self._give_weights(candidate)
+                for repeat in range(workload.seeds):
+                    if position == 0 and repeat == 0:
+                        continue
+                    try:
+                        call = self._call(candidate, workload, repeat)
+                    except TaskError as error:
+                        if workload.distribution is Distribution.AS_GIVEN:
+                            raise
+                        skipped.append(f"{workload.name}: the reference refuses such inputs ({error.message[:120]})")
+                        break
+                    self._refuse_violations(call.result.reports)
+                    largest = max(largest, self._compare(call, rows))
+                    calls.append(call)
+            names = dict.fromkeys(call.workload.name for call in calls)
+            stage.summary = f"{len(calls)} calls over {len(names)} workloads, largest error {largest:.0%} of what is allowed"
+            stage.evidence = {"calls": rows, "skipped": skipped, "largest_share": largest}
+            if self.reference_in_own_dtype:
+                stage.evidence["reference"] = f"in the task's own dtype: {self.reference_in_own_dtype}"
+        return calls
+
+    reference_in_own_dtype = ""
+
+    def _integrity(self, candidate: Candidate, calls: Sequence[_Call]) -> None:
+        with self.stage("integrity") as stage:
+            for call in calls:
+                if problem := integrity.without_own_work(call.result):
+                    raise _Failed(Verdict.CHEATING, problem, "its outputs are not its kernels' work")
+            last = calls[-1]
+            # the workload whose values say most: relu of positive numbers is the identity
+            probe = next((c for c in calls if c.workload.distribution is Distribution.NORMAL), last)
+            if self.reference.fresh_weights and probe is not last:
+                probe = self._call(candidate, probe.workload, -1)
+            try:
+                idle = candidate.call(probe.inputs, expected_bytes=self.output_bytes, suppressed=True)
+            except CandidateFailure as failure:
+                if failure.kind not in {"python", "launch"}:
+                    raise
+                stage.summary = "without its kernels it can't run"  # host code that reads what they would have written
+                return
+            if problem := integrity.without_launches(probe.result, idle, probe.reference, self.task.policy):
+                raise _Failed(Verdict.CHEATING, problem, "its kernels are decoys")
+            stage.summary = "without its kernels the outputs are spoilt"
+
+    def _timing(self, first: _Call) -> None:
+        with self.stage("timing") as stage:
+            if not (first.result.reports or first.result.ops) or not self.reference.ops():
+                raise _Failed(Verdict.UNSUPPORTED, "The task's outputs are empty: there is nothing to time.", "nothing to time")
+            self.timing = assemble.timing(
+                first.result.reports, first.result.ops, self.reference.ops(), self.reference.signature, self.gpu
+            )
+            stage.summary = (
+                f"{self.timing.seconds * 1e6:.1f} µs modelled for {self.gpu.name}, eager {self.timing.baseline_seconds * 1e6:.1f} µs, "
+                f"bound {self.timing.bound_seconds * 1e6:.1f} µs"
+            )
+        with self.stage("profile") as stage:
+            self.profile = assemble.profile(first.result.reports, first.result.ops, self.gpu)
+            stage.summary = f"{len(first.result.reports)} launches, {len(first.result.ops)} torch operations"
+
+    # -- pieces -------------------------------------------------------------------------------------------------
+
+    def _give_weights(self, candidate: Candidate) -> None:
+        self.weights_seed = self._seed(f"weights/{len([k for k in self.seeds if k.startswith('weights/')])}")
+        init = self.reference.init(self.weights_seed)
+        if init.arguments is None:
+            raise _Failed(
+                Verdict.UNSUPPORTED,
+                "get_init_inputs() gives values that can't be handed to another process; use numbers, strings, tensors and lists.",
+                "init inputs can't be handed over",
+            )
+        self.weights = candidate.build(init, seed=self.weights_seed)
+
+    def _seed(self, name: str) -> int:
+        self.seeds[name] = self.draw()
+        return self.seeds[name]
+
+    def _call(self, candidate: Candidate, workload: Workload, repeat: int, *, trace: bool = False) -> _Call:
+        seed = self._seed(f"{workload.name}/{repeat if repeat >= 0 else 'integrity'}")
+        inputs = self.reference.inputs(workload.distribution, seed)
+        expected = self.reference.run(inputs, weights_seed=self.weights_seed)
+        if expected.exact is None:
+            self.reference_in_own_dtype = expected.exact_error
+        result = candidate.call(inputs, expected_bytes=self.output_bytes, trace=trace)
+        return _Call(workload, expected, result, inputs)
+
+    def _refuse_violations(self, reports: Sequence[LaunchReport]) -> None:
+        for report in reports:
+            for violation in report.violations:
+                verdict = Verdict.TIMEOUT if violation.kind == "endless_loop" else Verdict.UNSAFE
+                raise _Failed(
+                    verdict,
+                    _tell(report, violation),
+                    violation.kind.replace("_", " "),
+                    {"kernel": report.kernel, "violations": [asdict(v) for r in reports for v in r.violations]},
+                )
+
+    def _compare(self, call: _Call, rows: list[dict[str, Any]]) -> float:
+        workload, result, reference = call.workload, call.result, call.reference
+        mismatch, share = compare_outputs(result.outputs, reference, self.task.policy)
+        rows.append({"workload": workload.name, "share_of_allowed": min(share, 1e30), "launches": len(result.reports)})
+        if mismatch is not None:
+            which = f"Output {mismatch.output}" if len(tensors_of(reference.native)) > 1 else "The output"
+            raise _Failed(
+                Verdict.WRONG,
+                f"{which} is wrong on workload {workload.name!r}: {mismatch.what}",
+                f"wrong on {workload.name}",
+                {"workload": workload.name, "mismatch": mismatch.to_json(), "calls": rows},
+            )
+        if not reference.mutates:
+            given = tensors_of(call.inputs)
+            for position, (before, after) in enumerate(zip(given, result.inputs_after, strict=True)):
+                if not same_bits(before, after):
+                    raise _Failed(
+                        Verdict.WRONG,
+                        f"It changes its input {position} on workload {workload.name!r}; the reference leaves it as it is.",
+                        "changes an input",
+                        {"workload": workload.name, "input": position},
+                    )
+        extra = set(result.aliases) - set(reference.aliases)
+        if extra:
+            out, given_index = min(extra)
+            raise _Failed(
+                Verdict.WRONG,
+                f"Output {out} shares memory with input {given_index}; the reference returns new memory.",
+                "returns an input's memory",
+                {"aliases": sorted(extra)},
+            )
+        return share
+
+
+def evaluate(
+    task: Task,
+    kernel: Kernel,
+    *,
+    device: Device,
+    reference: Reference,
+    gpu: Gpu,
+    limits: Limits | None = None,
+    observer: Observer = ignore,
+    draw_seed: SeedSource = secret_seed,
+) -> Evaluation:
+    """Judges `kernel` on `task`.
+
+    Args:
+        reference: the same task, opened.
+        gpu: the GPU that modelled times are for.
+        draw_seed: where seeds come from; anything but the default makes the verdict foreseeable (tests do).
+
+    Raises:
+        TaskError: the reference itself fails on its own inputs.
+        EmulatorError: the emulator can't work on this machine (no C++ compiler).
+    """
+    start = time.perf_counter()
+    judge = _Judge(task, kernel, device, reference, gpu, limits or Limits(), observer, draw_seed)
+    verdict, reason = Verdict.PASSED, "It computes the function on every workload tried, by its own kernels."
+    try:
+        judge.judge()
+    except _Failed as failure:
+        verdict, reason = failure.verdict, failure.reason
+    passed = verdict is Verdict.PASSED
+    return Evaluation(
+        task_id=task.id,
+        kernel_id=kernel.id,
+        verdict=verdict,
+        reason=reason,
+        stages=judge.stages,
+        device=device_info(device),
+        timing=judge.timing if passed else None,
+        profile=judge.profile if passed else None,
+        seeds=judge.seeds,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def device_info(device: Device) -> DeviceInfo:
+    """The device with the versions that a verdict depends on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {}
+    for package in ("kernelwright", "torch", "nvidia-cuda-nvrtc"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return DeviceInfo(
+        kind=device.kind, name=device.name, gpu=device.gpu, arch=device.arch, isolation=device.isolation, versions=versions
+    )
+
+
+def _reason(failure: CandidateFailure) -> str:
+    parts = {
+        "build": "The CUDA source does not compile",
+        "unsupported": "This device can't run it",
+        "launch": "A launch was refused",
+        "python": "Its Python code raised an exception",
+        "memory": "It ran out of memory",
+        "crashed": "Its process died",
+        "timeout": "It ran too long",
+        "protocol": "It answered what no kernel answers",
+    }
+    line = f" at line {failure.line}" if failure.line else ""
+    tail = f" {failure.mend}" if failure.mend else ""
+    return f"{parts[failure.kind]}{line}: {failure.message}{tail}"
+
+
+def _tell(report: LaunchReport, violation: Violation) -> str:
+    where = f"{report.kernel}, CUDA source line {violation.line}" if violation.line else report.kernel
+    source = f" `{violation.source.strip()}`" if violation.source.strip() else ""
+    times = f" ({violation.count:,} times)" if violation.count > 1 else ""
+    hint = f" {violation.hint}" if violation.hint else ""
+    return f"{where}{source}: {violation.message}{times}{hint}"

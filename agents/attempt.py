@@ -181,8 +181,8 @@ class _Nodes:
         started = self.clock()
         kernel = _kernel(json.loads(state["proposal"])["kernel"])
         evaluation = self.evaluate_kernel(kernel, self.observer)
-        text = json.dumps(evaluation.model_dump(mode="json"))
-        return {"evaluation": text, "seconds": state["seconds"] + self.clock() - started}
+        # Not mode="json": that writes None for an infinity or NaN in the evidence.
+        return {"evaluation": json.dumps(evaluation.model_dump()), "seconds": state["seconds"] + self.clock() - started}
 
     def judge_it(self, state: AttemptState) -> AttemptState:
         """Asks the judge what to change next."""
@@ -191,7 +191,7 @@ class _Nodes:
         with self._stage("judge", state) as end:
             advice = self.judge.advise(PastAttempt(self.number, kernel, evaluation), self.history)
             end.summary = advice.change
-        return {"advice": json.dumps(advice.model_dump(mode="json")), "seconds": end.total}
+        return {"advice": json.dumps(advice.model_dump()), "seconds": end.total}
 
     @contextmanager
     def _stage(self, name: str, state: AttemptState) -> Iterator[_End]:

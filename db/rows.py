@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel
+
 from kernelwright.agents.protocols import Advice
 from kernelwright.bench_tasks.task import Distribution, NumericPolicy, Task, Workload
 from kernelwright.db.models import AttemptRow, EvaluationRow, KernelRow, RunRow, TaskRow
-from kernelwright.db.types import content_id
+from kernelwright.db.types import content_id, dump_json, load_json
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Stage, Timing, Verdict
@@ -30,6 +32,12 @@ __all__ = [
 
 Columns = dict[str, Any]
 """Column name to value, of one row."""
+
+
+def _plain(noun: BaseModel) -> dict[str, Any]:
+    """As lists, dicts, texts and numbers. Pydantic's own JSON mode writes None for an infinity or NaN in an `Any`."""
+    plain: dict[str, Any] = load_json(dump_json(noun.model_dump()))
+    return plain
 
 
 def task_columns(task: Task, created: datetime) -> Columns:
@@ -78,13 +86,13 @@ def kernel_of(row: KernelRow) -> Kernel:
 
 def device_columns(device: DeviceInfo, created: datetime) -> Columns:
     """The row of a device."""
-    fields = device.model_dump(mode="json")
+    fields = _plain(device)
     return {"id": content_id(fields), **fields, "created": created}
 
 
 def evaluation_columns(evaluation: Evaluation, created: datetime) -> Columns:
     """The row of an evaluation."""
-    data = evaluation.model_dump(mode="json")
+    data = _plain(evaluation)
     timing = evaluation.timing
     return {
         "id": content_id(data),
@@ -181,8 +189,8 @@ def attempt_columns(attempt: Attempt) -> Columns:
         "parents": list(attempt.kernel.parents),
         "parameters": dict(attempt.kernel.parameters),
         "kernel_path": attempt.kernel.path,
-        "evaluation_id": content_id(attempt.evaluation.model_dump(mode="json")),
-        "advice": None if attempt.advice is None else attempt.advice.model_dump(mode="json"),
+        "evaluation_id": content_id(_plain(evaluation)),
+        "advice": None if attempt.advice is None else _plain(attempt.advice),
         "notes": list(attempt.notes),
         "created": attempt.created,
         "seconds": attempt.seconds,

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     gpu: str = "H200"
     """GPU that kernels are written for, and that modelled times stand for; `kernelwright gpus` lists them."""
     device: Literal["auto", "cuda", "emulator"] = "auto"
-    """Where kernels run: `cuda` needs a GPU, `emulator` needs none, `auto` takes the GPU when there is one."""
+    """Where kernels run: `emulator` needs no GPU; `cuda` comes with a later release, until then `auto` is the emulator."""
     isolation: Literal["auto", "process", "bubblewrap"] = "auto"
     """How a kernel's process is fenced in; `auto` takes the strongest fence that works here."""
     rounds: int = Field(default=6, ge=1, le=1000)

@@ -129,7 +129,7 @@ def optimize_task(
         created=clock(),
         settings=_kept(settings),
     )
-    return _search(run, target, settings, store, observer, new=True)
+    return _search(run, target, settings, store, observer)
 
 
 def resume_run(run_id: str, settings: Settings, *, store: Store, observer: Observer) -> Outcome:
@@ -145,7 +145,7 @@ def resume_run(run_id: str, settings: Settings, *, store: Store, observer: Obser
             f"run {run.id} is finished: there is nothing to go on with.", mend=f"See it: kernelwright show {run.id}"
         )
     settings = settings.model_copy(update={**run.settings, "gpu": run.gpu, "device": run.device, "rounds": run.rounds})
-    return _search(run, resolve_target(settings), settings, store, observer, new=False)
+    return _search(run, resolve_target(settings), settings, store, observer)
 
 
 def stored_kernel(store: Store, identifier: str) -> StoredKernel:
@@ -202,7 +202,7 @@ def verify_task(
     return evaluation
 
 
-def _search(run: Run, target: Target, settings: Settings, store: Store, observer: Observer, *, new: bool) -> Outcome:
+def _search(run: Run, target: Target, settings: Settings, store: Store, observer: Observer) -> Outcome:
     from kernelwright.agents.builtin.coder import BuiltinCoder
     from kernelwright.agents.builtin.judge import RooflineJudge
     from kernelwright.rl.refine import search
@@ -213,8 +213,6 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
         if coder.stays_in_torch:
             observer(Note("stays in torch: " + ", ".join(coder.stays_in_torch)))
         judge = RooflineJudge(target.gpu, coder.space)
-        if new:
-            store.create_run(run)
         search(
             run,
             coder=coder,

@@ -37,9 +37,11 @@ _REDUCTIONS = frozenset(
 )  # fmt: skip
 _COPIES = frozenset(
     {
-        "copy_", "clone", "_to_copy", "cat", "nll_loss_forward", "nll_loss2d_forward", "stack", "constant_pad_nd", "roll", "flip", "repeat", "fill_", "zero_",
+        "copy_", "clone", "_to_copy", "cat", "nll_loss_forward", "nll_loss2d_forward",
+        "stack", "constant_pad_nd", "roll", "flip", "repeat", "fill_", "zero_",
         "index", "index_select", "gather", "embedding", "take", "index_put", "index_put_", "scatter", "scatter_",
-        "masked_select", "zeros", "zeros_like", "ones", "ones_like", "full", "full_like", "new_zeros", "new_full", "new_ones",
+        "masked_select", "zeros", "zeros_like", "ones", "ones_like", "full", "full_like", "new_zeros",
+        "new_full", "new_ones",
         "_local_scalar_dense", "reflection_pad1d", "reflection_pad2d", "replication_pad2d", "tril", "triu",
         "upsample_nearest2d", "pixel_shuffle", "select_scatter", "slice_scatter", "diag_embed",
     }
@@ -54,7 +56,8 @@ _FREE = frozenset(
         "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided", "detach", "alias",
         "lift_fresh", "lift", "_unsafe_view", "_reshape_alias", "resize_", "set_", "is_same_size", "detach_",
         "_assert_async", "_assert_scalar", "_assert_tensor_metadata", "sym_size", "sym_stride", "sym_numel",
-        "sym_storage_offset", "requires_grad_", "_version", "is_pinned", "scalar_tensor", "squeeze_", "unsqueeze_", "transpose_", "t_",
+        "sym_storage_offset", "requires_grad_", "_version", "is_pinned", "scalar_tensor", "squeeze_", "unsqueeze_",
+        "transpose_", "t_",
     }
 )  # fmt: skip
 """Views, allocations, questions about metadata, and scalars that travel as kernel arguments: nothing moves."""
@@ -183,13 +186,12 @@ def _record(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: ob
     )
 
 
+_DROPOUTS = frozenset({"dropout", "feature_dropout", "alpha_dropout"})
+
+
 def _is_idle_dropout(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Dropout in evaluation hands its input on; torch's own decomposition of it would copy."""
-    if not isinstance(func, torch._ops.OpOverload) or _base_name(func) not in (
-        "dropout",
-        "feature_dropout",
-        "alpha_dropout",
-    ):
+    if not isinstance(func, torch._ops.OpOverload) or _base_name(func) not in _DROPOUTS:
         return False
     return not (args[2] if len(args) > 2 else kwargs.get("train"))
 

@@ -1,4 +1,4 @@
-"""Outermost edges of a search, scripted: a coder, a judge and an evaluation that do as they are told, on the real types."""
+"""Outermost edges of a search, scripted: a coder, a judge and an evaluation that do as they are told, on real types."""
 
 from __future__ import annotations
 

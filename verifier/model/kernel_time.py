@@ -48,8 +48,8 @@ class ModelledTime:
     """Where the time of one launch goes, in seconds.
 
     `terms` holds what each part would take alone: `dram`, `l2`, `shared`, `issue`, `fp32`, `fp64`, `fp16`, `int`,
-    `sfu`, `convert`, `shuffle`, `tensor`, `load_store`, `atomic`, `latency`, `launch`. They overlap, so they do not add up to
-    `seconds`; `limited_by` is the largest.
+    `sfu`, `convert`, `shuffle`, `tensor`, `load_store`, `atomic`, `latency`, `launch`. They overlap, so they
+    do not add up to `seconds`; `limited_by` is the largest.
     """
 
     seconds: float

@@ -1,7 +1,8 @@
 """Metrics of one launch, under Nsight Compute's names where the meaning is the same.
 
 Names that begin with `kernelwright__` are ours: counts of PTX instructions (Nsight Compute counts SASS), and what the
-performance model derived. `dram__bytes_*` and `lts__t_sectors_op_*` are the model's estimates under the profiler's names.
+performance model derived. `dram__bytes_*` and `lts__t_sectors_op_*` are the model's estimates under the profiler's
+names.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The roofline bound of a task: the least time any kernel could take for it, under stated assumptions.
 
 Counted: every byte of inputs, weights and outputs crosses DRAM once, at the *achievable* bandwidth (data sheet times
-`dram_share`); the operations run at the full peak of the pipe their dtype needs; the two overlap perfectly; plus one launch.
+`dram_share`); the operations run at the full peak of the pipe their dtype needs; the two overlap
+perfectly; plus one launch.
 Not counted: any intermediate (a perfect kernel keeps them on the chip), and data that might already lie in L2.
 float32 work counts at the float32 peak, never at tf32's: tensor cores round more than the verifier accepts.
 """

@@ -1,0 +1,188 @@
+"""The reference process: what it computes, and what it says of a task that can't be used."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+
+import pytest
+import torch
+
+from kernelwright.bench_tasks.kernelbench import task_from_source
+from kernelwright.bench_tasks.live import task_from_module
+from kernelwright.bench_tasks.task import Distribution
+from kernelwright.errors import TaskError
+from kernelwright.sandbox.process import Limits
+from kernelwright.sandbox.reference import Reference
+
+HEAD = "import torch\nfrom torch import nn\n"
+TAIL = "\ndef get_inputs():\n    return [torch.rand(4, 8)]\ndef get_init_inputs():\n    return []\n"
+
+
+def task(body: str, tail: str = TAIL):
+    return task_from_source(HEAD + textwrap.dedent(body) + tail, name="t", path=None)
+
+
+LINEAR = task("""
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(8, 3)
+            self.register_buffer("shift", torch.randn(3))
+        def forward(self, x):
+            return self.fc(x) + self.shift
+""")
+
+
+@pytest.fixture(scope="module")
+def linear():
+    with Reference(LINEAR) as reference:
+        yield reference
+
+
+def test_the_signature_names_inputs_outputs_and_weights(linear):
+    signature = linear.signature
+    assert [(s.shape, s.dtype) for s in signature.inputs] == [((4, 8), "float32")]
+    assert [(s.shape, s.dtype) for s in signature.outputs] == [((4, 3), "float32")]
+    assert {s.name: s.shape for s in signature.parameters} == {"fc.weight": (3, 8), "fc.bias": (3,), "shift": (3,)}
+    assert linear.fresh_weights
+
+
+def test_outputs_agree_with_torch_run_here(linear):
+    (x,) = linear.inputs(Distribution.NORMAL, 7)
+    state = linear.init(11).state
+    result = linear.run([x], weights_seed=11)
+    exact = x.double() @ state["fc.weight"].double().t() + state["fc.bias"].double() + state["shift"].double()
+    torch.testing.assert_close(result.exact, exact, rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(result.native.double(), exact, rtol=1e-5, atol=1e-6)
+    moved = (result.moved - exact).abs().max()
+    assert 0 < moved < 1e-5  # inputs and weights moved by one float32 epsilon
+    assert result.native.dtype == torch.float32
+    assert not result.mutates
+    assert result.aliases == ()
+
+
+def test_a_seed_decides_inputs_and_weights(linear):
+    for distribution in Distribution:
+        one, two, other = (linear.inputs(distribution, seed)[0] for seed in (1, 1, 2))
+        assert torch.equal(one, two)
+        assert distribution is Distribution.ZEROS or not torch.equal(one, other)
+    assert torch.equal(linear.init(1).state["shift"], linear.init(1).state["shift"])
+    assert not torch.equal(linear.init(1).state["shift"], linear.init(2).state["shift"])
+
+
+def test_distributions_are_what_they_say():
+    body = "class Model(nn.Module):\n    def forward(self, x, n, i):\n        return x * n + i\n"
+    tail = "\ndef get_inputs():\n    return [torch.rand(100, 1000).t(), 3, torch.arange(100)]\n"
+    with Reference(task(body, tail)) as reference:
+        drawn = {d: reference.inputs(d, 3) for d in Distribution}
+    for x, n, i in drawn.values():
+        assert x.stride() == (1, 1000)  # the layout that the file gives
+        assert n == 3
+        assert torch.equal(i, torch.arange(100))
+    values = {d: v[0].double() for d, v in drawn.items()}
+    assert values[Distribution.AS_GIVEN].min() >= 0
+    assert abs(float(values[Distribution.NORMAL].std()) - 1) < 0.02
+    assert abs(float(values[Distribution.LARGE].std()) - 100) < 2
+    assert abs(float(values[Distribution.TINY].std()) - 1e-3) < 2e-5
+    assert float(values[Distribution.UNIFORM].abs().max()) <= 1
+    assert float(values[Distribution.CONSTANT].std()) == 0
+    assert float(values[Distribution.ZEROS].abs().max()) == 0
+    spread = values[Distribution.MIXED].abs().log10()
+    assert float(spread.quantile(torch.tensor(0.95, dtype=torch.float64))) - float(spread.quantile(torch.tensor(0.05, dtype=torch.float64))) > 3
+
+
+def test_a_reference_that_changes_or_returns_its_input_is_known_for_it():
+    with Reference(task("class Model(nn.Module):\n    def forward(self, x):\n        return x.add_(1)\n")) as reference:
+        result = reference.run(reference.inputs(Distribution.NORMAL, 1), weights_seed=0)
+    assert result.mutates
+    assert result.aliases == ((0, 0),)
+
+
+def test_a_module_that_insists_on_float32_is_still_run():
+    body = "class Model(nn.Module):\n    def forward(self, x):\n        return x @ torch.ones(8, 2, dtype=torch.float32)\n"
+    with Reference(task(body)) as reference:
+        result = reference.run(reference.inputs(Distribution.NORMAL, 1), weights_seed=0)
+    assert result.exact is None
+    assert "dtype" in result.exact_error
+    assert result.native.shape == (4, 2)
+
+
+def test_code_written_for_a_gpu_runs_on_the_cpu():
+    body = """
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.w = nn.Parameter(torch.ones(8, device="cuda"))
+            def forward(self, x):
+                torch.cuda.synchronize()
+                return x.to("cuda") * self.w
+    """
+    tail = "\ndef get_inputs():\n    return [torch.rand(4, 8).cuda()]\n"
+    with Reference(task(body, tail)) as reference:
+        assert reference.signature.outputs[0].shape == (4, 8)
+
+
+def test_a_live_module_keeps_its_weights():
+    module = torch.nn.Sequential(torch.nn.Linear(5, 2), torch.nn.ReLU())
+    live = task_from_module(module, torch.randn(3, 5))
+    assert live.name == "sequential"
+    with Reference(live) as reference:
+        assert not reference.fresh_weights
+        (x,) = reference.inputs(Distribution.NORMAL, 1)
+        got = reference.run([x], weights_seed=5).native
+    torch.testing.assert_close(got, module(x).detach())
+
+
+@pytest.mark.parametrize(
+    ("body", "tail", "says", "line"),
+    [
+        ("import nosuchpackage\nclass Model: ...\n", TAIL, "nosuchpackage", 3),
+        ("class Model(nn.Module):\n    def forward(self, x):\n        return x / undefined_name\n", TAIL, "undefined_name", 5),
+        ("class Model(nn.Module):\n    def forward(self, x):\n        return 'text'\n", TAIL, "a str", 4),
+        ("class Model(nn.Module):\n    def forward(self, x):\n        return None\n", TAIL, "None", 4),
+        ("class Model(nn.Module):\n    def forward(self, x):\n        return torch.rand(3)\n", TAIL, "not deterministic", 4),
+        (
+            "class Model(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.d = nn.Dropout(0.5)\n"
+            "    def forward(self, x):\n        return self.d(x)\n",
+            TAIL, "Dropout in training mode", None,
+        ),
+        ("class Model(nn.Module):\n    def forward(self, x):\n        return x\n", "\ndef get_inputs():\n    raise ValueError('boo')\n", "boo", 8),
+        ("class Model(nn.Module):\n    def forward(self, x):\n        return x\n", "\ndef get_inputs():\n    return torch.rand(3)\n", "a Tensor", 7),
+        ("class Model(nn.Module):\n    def forward(self, x):\n        return x\n", "\ndef get_inputs():\n    return [3]\n", "no tensor", 7),
+        ("class Model(nn.Module):\n    def forward(self, x):\n        return x\n", "\ndef get_inputs():\n    return [object()]\n", "neither a tensor", 7),
+        ("class Model:\n    def forward(self, x):\n        return x\n", TAIL, "torch.nn.Module", None),
+        ("import sys\nsys.exit(3)\nclass Model: ...\n", TAIL, "SystemExit", 4),
+        ("class Model(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n", TAIL, "missing 1 required", None),
+    ],
+)  # fmt: skip
+def test_a_task_that_can_not_be_used_is_explained_with_its_line(body, tail, says, line):
+    with pytest.raises(TaskError, match=says) as caught:
+        Reference(task(body, tail)).close()
+    assert caught.value.mend
+    if line is not None:
+        assert caught.value.line == line
+
+
+def test_a_reference_that_dies_or_hangs_is_a_task_error():
+    dies = task("import os\nclass Model(nn.Module):\n    def forward(self, x):\n        os.abort()\n")
+    with pytest.raises(TaskError, match="SIGABRT"):
+        Reference(dies).close()
+    hangs = task("class Model(nn.Module):\n    def forward(self, x):\n        while True: pass\n")
+    with pytest.raises(TaskError, match="time limit"):
+        Reference(hangs, limits=Limits(call_seconds=1, load_seconds=6)).close()
+
+
+def test_no_key_of_the_person_reaches_a_worker(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
+    body = """
+        import os
+        class Model(nn.Module):
+            def forward(self, x):
+                return x + sum("secret" in v for v in os.environ.values())
+    """
+    with Reference(task(body)) as reference:
+        (x,) = reference.inputs(Distribution.NORMAL, 1)
+        assert torch.equal(reference.run([x], weights_seed=0).native, x)
+    assert os.environ["OPENAI_API_KEY"] == "sk-secret"

@@ -1,0 +1,218 @@
+"""The numeric policy: honest float32 passes in any order, lower precision and small faults do not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from kernelwright.bench_tasks.task import NumericPolicy
+from kernelwright.sandbox.reference import ReferenceResult
+from kernelwright.verifier.correctness import compare_outputs, same_bits
+
+POLICY = NumericPolicy()
+
+
+def reference(function, *inputs, dtype=torch.float32):
+    """What the reference process answers, made here with torch."""
+    generator = torch.Generator().manual_seed(1)
+    wide = [x.double() for x in inputs]
+    sign = [torch.randint(0, 2, x.shape, generator=generator).double() * 2 - 1 for x in inputs]
+    moved = [x * (1 + torch.finfo(dtype).eps * s) for x, s in zip(wide, sign, strict=True)]
+    return ReferenceResult(function(*inputs), function(*wide), function(*moved), False, ())
+
+
+def verdict(output, expected) -> bool:
+    mismatch, _share = compare_outputs(output, expected, POLICY)
+    return mismatch is None
+
+
+def softmax(x):
+    return torch.softmax(x, -1)
+
+
+def layer_norm(x):
+    return torch.nn.functional.layer_norm(x, x.shape[-1:])
+
+
+def gelu(x):
+    return torch.nn.functional.gelu(x)
+
+
+def total(x):
+    return x.sum(-1)
+
+
+def draws(scale):
+    torch.manual_seed(int(scale * 1000) % 97)
+    return {
+        "normal": torch.randn(64, 512) * scale,
+        "uniform": torch.rand(64, 512) * scale,
+        "constant": torch.full((64, 512), 1.7 * scale),
+        "mixed": torch.randn(64, 512) * scale * 10 ** (torch.rand(64, 512) * 5 - 3),
+    }
+
+
+def sequential_sum(x):
+    """Float32, one term after the other: the least accurate honest order."""
+    return torch.cumsum(x, -1)[..., -1]
+
+
+def sequential_softmax(x):
+    e = torch.exp(x - x.amax(-1, keepdim=True))
+    return e / sequential_sum(e)[..., None]
+
+
+def sequential_layer_norm(x):
+    n = x.shape[-1]
+    mean = (sequential_sum(x) / n)[..., None]
+    variance = (sequential_sum((x - mean) ** 2) / n)[..., None]
+    return (x - mean) * torch.rsqrt(variance + 1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 1e-3])
+@pytest.mark.parametrize("kind", ["normal", "uniform", "constant", "mixed"])
+@pytest.mark.parametrize(
+    ("function", "honest"),
+    [(softmax, sequential_softmax), (layer_norm, sequential_layer_norm), (total, sequential_sum)],
+    ids=["softmax", "layer_norm", "sum"],
+)
+def test_an_honest_order_passes(function, honest, kind, scale):
+    x = draws(scale)[kind]
+    assert verdict(honest(x), reference(function, x))
+    flipped = x.flip(-1)
+    assert verdict(honest(flipped).flip(-1) if function is not total else honest(flipped), reference(function, x))
+
+
+def test_a_long_sequential_sum_of_both_signs_passes():
+    torch.manual_seed(0)
+    x = torch.randn(256, 4096)
+    assert verdict(sequential_sum(x), reference(total, x))
+
+
+def test_matmul_in_another_order_passes_and_tf32_and_half_do_not():
+    torch.manual_seed(0)
+    a, b = torch.randn(128, 512), torch.randn(512, 96)
+    expected = reference(torch.matmul, a, b)
+    split = sum(a[:, i : i + 8] @ b[i : i + 8] for i in range(0, 512, 8))
+    assert verdict(split, expected)
+
+    def tf32(x):
+        return (x.view(torch.int32) & ~0x1FFF).view(torch.float32)  # 10 bits of mantissa
+
+    assert not verdict(tf32(a) @ tf32(b), expected)
+    assert not verdict((a.half().float() @ b.half().float()), expected)
+    assert not verdict((a.bfloat16().float() @ b.bfloat16().float()), expected)
+
+
+@pytest.mark.parametrize("function", [softmax, layer_norm, gelu, total], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_lower_precision_inside_is_wrong(function, dtype):
+    x = draws(1.0)["normal"]
+    assert not verdict(function(x.to(dtype)).float(), reference(function, x))
+
+
+@pytest.mark.parametrize("function", [softmax, layer_norm, gelu, torch.exp, torch.tanh], ids=lambda f: f.__name__)
+def test_a_constant_wrong_by_a_fiftieth_of_a_percent_is_wrong(function):
+    x = draws(1.0)["normal"]
+    assert not verdict(function(x) * 1.0002, reference(function, x))
+
+
+def test_one_wrong_element_in_a_million_is_found_and_told():
+    torch.manual_seed(0)
+    x = torch.randn(1000, 1000)
+    y = torch.tanh(x)
+    y[123, 456] += 1e-4
+    mismatch, share = compare_outputs(y, reference(torch.tanh, x), POLICY)
+    assert mismatch is not None
+    assert mismatch.index == (123, 456)
+    assert (mismatch.wrong, mismatch.total) == (1, 1_000_000)
+    assert mismatch.got == pytest.approx(float(y[123, 456]))
+    assert mismatch.expected == pytest.approx(math.tanh(float(x[123, 456])))
+    assert share < 1  # of those that are right
+
+
+def test_an_approximate_exponential_passes():
+    torch.manual_seed(0)
+    x = torch.randn(64, 512) * 5
+    # ex2.approx errs up to 2 ulp, and the product with log2(e) in float32 about |x| more
+    rough = torch.exp2(x * torch.tensor(1.4426950408889634)) * (1 + 2 * 2**-23)
+    assert verdict(rough, reference(torch.exp, x))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_value_that_is_no_number_never_stands_for_one(value):
+    x = torch.randn(8, 100)
+    y = torch.exp(x)
+    y[3, 7] = value
+    assert not verdict(y, reference(torch.exp, x))
+
+
+def test_infinities_and_nans_of_the_reference_are_asked_for():
+    x = torch.tensor([[-1.0, 0.0, 4.0, 200.0]])
+    expected = reference(lambda t: torch.stack([torch.sqrt(t), torch.log(t), torch.exp(t), 1 / t]), x)
+    native = expected.native
+    assert verdict(native.clone(), expected)  # exp(200) overflows float32 and not float64
+    assert torch.isinf(native[2, 0, 3])
+    for index in [(0, 0, 0), (1, 0, 1), (3, 0, 1)]:
+        changed = native.clone()
+        changed[index] = 0.0
+        assert not verdict(changed, expected)
+    changed = native.clone()
+    changed[3, 0, 1] = -float("inf")
+    assert not verdict(changed, expected)
+
+
+def test_small_rows_do_not_hide_behind_large_ones():
+    torch.manual_seed(0)
+    x = torch.randn(64, 512)
+    x[0] *= 1e6
+    y = total(x)
+    rows = reference(lambda t: torch.tanh(t * 1e-3) * t, x)
+    wrong = rows.native.clone()
+    wrong[5] *= 1.001
+    assert not verdict(wrong, rows)
+    assert verdict(y, reference(total, x))
+
+
+def test_shape_dtype_and_count_are_asked_for():
+    x = torch.randn(4, 4)
+    expected = reference(torch.exp, x)
+    good = expected.native
+    for bad, says in [
+        (good[:1], "shape"), (good.reshape(16), "shape"), (good.double(), "dtype"), ((good, good), "2 tensors"), (None, "0 tensors"),
+    ]:  # fmt: skip
+        mismatch, _ = compare_outputs(bad, expected, POLICY)
+        assert mismatch is not None
+        assert says in mismatch.what
+
+
+def test_indices_may_change_only_where_values_tie():
+    x = torch.tensor([[1.0, 1.0 + 2**-23, 0.5], [3.0, 2.0, 1.0]])
+    wide, moved = torch.tensor([1, 0]), torch.tensor([0, 0])
+    expected = ReferenceResult(x.argmax(-1), wide, moved, False, ())
+    assert verdict(torch.tensor([0, 0]), expected)
+    assert verdict(torch.tensor([1, 0]), expected)
+    assert not verdict(torch.tensor([2, 0]), expected)
+    assert not verdict(torch.tensor([1, 1]), expected)
+
+
+def test_empty_outputs_and_scalars():
+    assert verdict(torch.empty(0, 3), reference(lambda t: t * 2, torch.empty(0, 3)))
+    x = torch.randn(1000)
+    assert verdict(x.flip(0).sum(), reference(torch.sum, x))
+    assert not verdict(x.sum() + 0.01, reference(torch.sum, x))
+
+
+def test_complex_outputs_are_compared_by_parts():
+    x = torch.randn(64)
+    expected = reference(torch.fft.fft, x)
+    assert verdict(expected.native.clone(), expected)
+    assert not verdict(expected.native.conj().resolve_conj(), expected)
+
+
+def test_same_bits_tells_zeros_and_nans_apart():
+    assert same_bits(torch.tensor([float("nan")]), torch.tensor([float("nan")]))
+    assert not same_bits(torch.tensor([0.0]), torch.tensor([-0.0]))
+    assert not same_bits(torch.zeros(2), torch.zeros(2, dtype=torch.int32))

@@ -31,7 +31,9 @@ def read_task(path: Path) -> Task:
         raise TaskError("this is a directory, not a file.", path=shown, mend="Give the path of one Python file in it.")
     try:
         if path.stat().st_size > _LARGEST:
-            raise TaskError(f"the file has {path.stat().st_size} bytes, over the limit of {_LARGEST}.", path=shown, mend=_SHAPE)
+            raise TaskError(
+                f"the file has {path.stat().st_size} bytes, over the limit of {_LARGEST}.", path=shown, mend=_SHAPE
+            )
         source = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise TaskError("the file is not UTF-8 text.", path=shown, mend="Give a Python source file.") from error
@@ -50,7 +52,9 @@ def task_from_source(source: str, *, name: str, path: str | None = None) -> Task
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        raise TaskError(f"the file is not valid Python: {error.msg}.", path=path, line=error.lineno, mend="Mend that line.") from error
+        raise TaskError(
+            f"the file is not valid Python: {error.msg}.", path=path, line=error.lineno, mend="Mend that line."
+        ) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise TaskError(f"the file is not valid Python: {error}.", path=path, mend=_SHAPE) from error
     names = _defined(tree)

@@ -63,13 +63,18 @@ def task_from_module(module: torch.nn.Module, example_inputs: Sequence[Any], nam
     import torch
 
     if not isinstance(module, torch.nn.Module):
-        raise TaskError(f"optimize was given {type(module).__name__}, not a torch.nn.Module.", mend="Pass the module, not its class.")
+        raise TaskError(
+            f"optimize was given {type(module).__name__}, not a torch.nn.Module.",
+            mend="Pass the module, not its class.",
+        )
     inputs = [example_inputs] if isinstance(example_inputs, torch.Tensor) else list(example_inputs)
     if not any(isinstance(value, torch.Tensor) for value in inputs):
         raise TaskError("the example inputs hold no tensor.", mend="Pass the tensors that forward takes, as a tuple.")
     module_name = name or type(module).__name__
     try:
-        blob = cloudpickle.dumps((copy.deepcopy(module).cpu(), [v.detach().cpu() if isinstance(v, torch.Tensor) else v for v in inputs]))
+        blob = cloudpickle.dumps(
+            (copy.deepcopy(module).cpu(), [v.detach().cpu() if isinstance(v, torch.Tensor) else v for v in inputs])
+        )
     except Exception as error:  # pickling runs the module's own hooks, which may raise anything
         raise TaskError(
             f"the module can't be handed to another process: {type(error).__name__}: {error}",

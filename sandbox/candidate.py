@@ -30,7 +30,9 @@ class CandidateFailure(Exception):
     raised), `memory`, `crashed` (the process died), `timeout`, `protocol` (it answered nonsense).
     """
 
-    def __init__(self, kind: str, message: str, *, line: int | None = None, mend: str = "", log: str = "", detail: str = "") -> None:
+    def __init__(
+        self, kind: str, message: str, *, line: int | None = None, mend: str = "", log: str = "", detail: str = ""
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -69,6 +71,11 @@ class Candidate:
         self.limits = limits or Limits()
         self._worker = Worker(_WORKER, name="the candidate", limits=self.limits, isolation=device.isolation)
         self._device = device
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._worker.pid
 
     def load(self) -> None:
         """Starts the emulated device and runs the kernel's module."""

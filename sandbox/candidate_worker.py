@@ -53,7 +53,8 @@ class Candidate:
             exec(compile(source, _FILE, "exec"), module.__dict__)
         except ModuleNotFoundError as error:
             raise UnsupportedError(
-                f"the kernel imports {error.name!r}, which the sandbox does not have.", mend="Use torch, cupy, numpy and the standard library."
+                f"the kernel imports {error.name!r}, which the sandbox does not have.",
+                mend="Use torch, cupy, numpy and the standard library.",
             ) from error
         if not isinstance(getattr(module, "ModelNew", None), type):
             raise KernelError("the module defines no class ModelNew.", mend="Name the optimised module ModelNew.")
@@ -83,7 +84,9 @@ class Candidate:
         for key, tensor in own.items():
             if tensor.numel():
                 self.session.memory.unregister(tensor.untyped_storage().data_ptr())
-                self.session.memory.register(tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes(), key)
+                self.session.memory.register(
+                    tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes(), key
+                )
         self.model = model
         try:
             self.names = [p for p in inspect.signature(type(model).forward).parameters if p != "self"]
@@ -124,7 +127,9 @@ class Candidate:
                 for j, tensor in enumerate(given)
                 if out.numel() and tensor.numel() and _overlap(out, tensor)
             ],
-            "written": [bool(t.numel() == 0 or session.memory.written(t.untyped_storage().data_ptr())) for t in returned],
+            "written": [
+                bool(t.numel() == 0 or session.memory.written(t.untyped_storage().data_ptr())) for t in returned
+            ],
             "lazy": [type(t).__name__ for t in returned if type(t) not in {torch.Tensor, torch.nn.Parameter}],
         }
         return fields, outputs

@@ -245,7 +245,7 @@ def _fill(tensors: Sequence[torch.Tensor], layout: Sequence[dict[str, Any]], siz
             if not row["nbytes"]:
                 continue
             flat = torch.as_strided(tensor.cpu(), (row["nbytes"] // tensor.element_size(),), (1,))
-            view = memoryview(flat.view(torch.uint8).numpy())
+            view = memoryview(flat.view(torch.uint8).numpy().data)
             done = 0
             while done < len(view):
                 done += os.pwrite(fd, view[done:], row["offset"] + done)

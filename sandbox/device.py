@@ -59,7 +59,9 @@ def resolve_device(kind: str, *, gpu: str, arch: str, isolation: str = "auto") -
     if kind == "cuda":
         problem = cuda_problem()
         if problem:
-            raise ConfigError(f"device cuda was asked for, but {problem}.", mend="Use --device emulator, which needs no GPU.")
+            raise ConfigError(
+                f"device cuda was asked for, but {problem}.", mend="Use --device emulator, which needs no GPU."
+            )
         raise ConfigError(
             "device cuda was asked for, but this release judges on the emulator only, with a GPU present or not.",
             mend="Use --device emulator; the exported kernel runs on the GPU with torch and cupy.",

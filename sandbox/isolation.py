@@ -30,7 +30,19 @@ def bubblewrap_problem() -> str:
         return "bwrap is not installed"
     try:
         done = subprocess.run(
-            [program, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"],
+            [
+                program,
+                "--unshare-all",
+                "--die-with-parent",
+                "--ro-bind",
+                "/",
+                "/",
+                "--proc",
+                "/proc",
+                "--dev",
+                "/dev",
+                "true",
+            ],
             capture_output=True,
             text=True,
             timeout=10,  # seconds; it takes under 0.01
@@ -53,7 +65,9 @@ def choose_isolation(asked: str) -> str:
         return asked
     problem = bubblewrap_problem()
     if asked == "bubblewrap" and problem:
-        raise ConfigError(f"isolation bubblewrap was asked for, but {problem}.", mend="Install bubblewrap, or ask for 'process'.")
+        raise ConfigError(
+            f"isolation bubblewrap was asked for, but {problem}.", mend="Install bubblewrap, or ask for 'process'."
+        )
     return "process" if problem else "bubblewrap"
 
 

@@ -87,11 +87,14 @@ class Worker:
             "PYTHONPATH": str(Path(kernelwright.__file__).parents[1]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONNOUSERSITE": "1",
+            "PYTHONUNBUFFERED": "1",
         } | dict(environment or {})
         try:
             with open(self._stderr, "wb") as stderr:
                 self._process = subprocess.Popen(
-                    wrap(command, isolation=isolation, scratch=self._scratch, writable=[cache], pass_fd=theirs.fileno()),
+                    wrap(
+                        command, isolation=isolation, scratch=self._scratch, writable=[cache], pass_fd=theirs.fileno()
+                    ),
                     stdin=subprocess.DEVNULL,
                     stdout=stderr,
                     stderr=stderr,
@@ -130,7 +133,14 @@ class Worker:
         return self._channel
 
     def request(
-        self, op: str, *, timeout: float, values: Any = None, shared: Any = None, max_bytes: int = 1 << 36, **fields: Any
+        self,
+        op: str,
+        *,
+        timeout: float,
+        values: Any = None,
+        shared: Any = None,
+        max_bytes: int = 1 << 36,
+        **fields: Any,
     ) -> Message:
         """Sends one request and waits for the answer.
 
@@ -170,7 +180,7 @@ class Worker:
         self.close()
         if code is not None and code < 0:
             how = f"was ended by signal {signal.Signals(-code).name}"
-        elif code is not None and code > 128 and code - 128 in iter(signal.Signals):
+        elif code is not None and code > 128 and code - 128 in {s.value for s in signal.Signals}:
             how = f"was ended by signal {signal.Signals(code - 128).name}"  # as bubblewrap reports it
         else:
             how = f"ended with exit code {code}"

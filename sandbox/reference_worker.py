@@ -58,7 +58,11 @@ class Reference:
         inputs = self._inputs(seed=0)
         tensors = _tensors(inputs)
         if not tensors:
-            raise TaskError("get_inputs() returns no tensor.", mend="Return a list of the tensors that forward takes.", line=self._line_of("get_inputs"))
+            raise TaskError(
+                "get_inputs() returns no tensor.",
+                mend="Return a list of the tensors that forward takes.",
+                line=self._line_of("get_inputs"),
+            )
         outputs = self._guard("forward", lambda: self._forward(model, inputs))
         self._check_outputs(outputs)
         again = self._guard("forward", lambda: self._forward(model, inputs))
@@ -83,7 +87,9 @@ class Reference:
                 line=found["line"],
             ) from error
         except SyntaxError as error:
-            raise TaskError(f"the file is not valid Python: {error.msg}.", line=error.lineno, mend="Mend that line.") from error
+            raise TaskError(
+                f"the file is not valid Python: {error.msg}.", line=error.lineno, mend="Mend that line."
+            ) from error
         except (Exception, SystemExit) as error:
             found = describe_error(error, self.file)
             raise TaskError(
@@ -105,12 +111,18 @@ class Reference:
     def _check_deterministic(self, first: Any, second: Any) -> None:
         for one, two in zip(_tensors(first), _tensors(second), strict=True):
             same = one.shape == two.shape and (
-                torch.allclose(one, two, rtol=1e-4, atol=1e-6, equal_nan=True)  # far above re-ordering, far below chance
+                torch.allclose(
+                    one, two, rtol=1e-4, atol=1e-6, equal_nan=True
+                )  # far above re-ordering, far below chance
                 if one.dtype.is_floating_point or one.dtype.is_complex
                 else torch.equal(one, two)
             )
             if not same:
-                training = [name or "Model" for name, m in self.model(0).named_modules() if m.training and "Dropout" in type(m).__name__]
+                training = [
+                    name or "Model"
+                    for name, m in self.model(0).named_modules()
+                    if m.training and "Dropout" in type(m).__name__
+                ]
                 why = f" ({training[0]} is a Dropout in training mode)" if training else ""
                 raise TaskError(
                     f"the module is not deterministic: two calls on the same inputs differ{why}, so no kernel can be checked against it.",
@@ -147,7 +159,10 @@ class Reference:
 
             model = self._guard("Model(*get_init_inputs())", build)
             if not isinstance(model, torch.nn.Module):
-                raise TaskError(f"Model(...) gives {_describe(model)}, not a torch.nn.Module.", mend="Derive Model from torch.nn.Module.")
+                raise TaskError(
+                    f"Model(...) gives {_describe(model)}, not a torch.nn.Module.",
+                    mend="Derive Model from torch.nn.Module.",
+                )
             while len(self.models) >= 2:
                 self.models.pop(next(iter(self.models)))
             self.models[seed] = model
@@ -263,7 +278,9 @@ class Reference:
         except LoweringError:
             raise
         except Exception as error:
-            raise LoweringError(f"torch.export can't trace the module: {type(error).__name__}: {str(error)[:800]}") from error
+            raise LoweringError(
+                f"torch.export can't trace the module: {type(error).__name__}: {str(error)[:800]}"
+            ) from error
         return {"graph": graph.to_json()}, None
 
     def trace(self, _message: Message) -> tuple[dict[str, Any], Any]:

@@ -97,6 +97,9 @@ def _limit_self() -> None:
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the judge's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for limit, name in ((resource.RLIMIT_AS, "KERNELWRIGHT_MEMORY_BYTES"), (resource.RLIMIT_FSIZE, "KERNELWRIGHT_FILE_BYTES")):
+    for limit, name in (
+        (resource.RLIMIT_AS, "KERNELWRIGHT_MEMORY_BYTES"),
+        (resource.RLIMIT_FSIZE, "KERNELWRIGHT_FILE_BYTES"),
+    ):
         value = int(os.environ[name])
         resource.setrlimit(limit, (value, value))

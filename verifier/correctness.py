@@ -71,7 +71,9 @@ def compare_outputs(outputs: Any, reference: ReferenceResult, policy: NumericPol
     worst = 0.0
     for position, (mine, honest, wide, shifted) in enumerate(zip(got, native, exact, moved, strict=True)):
         if mine.shape != honest.shape:
-            return Mismatch(position, f"its shape is {tuple(mine.shape)}, the reference's {tuple(honest.shape)}."), float("inf")
+            return Mismatch(
+                position, f"its shape is {tuple(mine.shape)}, the reference's {tuple(honest.shape)}."
+            ), float("inf")
         if mine.dtype != honest.dtype:
             return Mismatch(position, f"its dtype is {mine.dtype}, the reference's {honest.dtype}."), float("inf")
         mismatch, share = _compare(position, mine, honest, wide, shifted, policy)

@@ -113,7 +113,12 @@ class _Judge:
         except CandidateFailure as failure:
             verdict = _VERDICTS[failure.kind]
             open_stage.status, open_stage.summary = StageStatus.FAILED, verdict.value.replace("_", " ")
-            open_stage.evidence = {"kind": failure.kind, "line": failure.line, "log": failure.log, "detail": failure.detail}
+            open_stage.evidence = {
+                "kind": failure.kind,
+                "line": failure.line,
+                "log": failure.log,
+                "detail": failure.detail,
+            }
             raise _Failed(verdict, _reason(failure), open_stage.summary, open_stage.evidence) from failure
         finally:
             seconds = time.perf_counter() - start
@@ -190,7 +195,9 @@ class _Judge:
                     largest = max(largest, self._compare(call, rows))
                     calls.append(call)
             names = dict.fromkeys(call.workload.name for call in calls)
-            stage.summary = f"{len(calls)} calls over {len(names)} workloads, largest error {largest:.0%} of what is allowed"
+            stage.summary = (
+                f"{len(calls)} calls over {len(names)} workloads, largest error {largest:.0%} of what is allowed"
+            )
             stage.evidence = {"calls": rows, "skipped": skipped, "largest_share": largest}
             if self.reference_in_own_dtype:
                 stage.evidence["reference"] = f"in the task's own dtype: {self.reference_in_own_dtype}"
@@ -222,7 +229,9 @@ class _Judge:
     def _timing(self, first: _Call) -> None:
         with self.stage("timing") as stage:
             if not (first.result.reports or first.result.ops) or not self.reference.ops():
-                raise _Failed(Verdict.UNSUPPORTED, "The task's outputs are empty: there is nothing to time.", "nothing to time")
+                raise _Failed(
+                    Verdict.UNSUPPORTED, "The task's outputs are empty: there is nothing to time.", "nothing to time"
+                )
             self.timing = assemble.timing(
                 first.result.reports, first.result.ops, self.reference.ops(), self.reference.signature, self.gpu
             )
@@ -360,7 +369,12 @@ def device_info(device: Device) -> DeviceInfo:
         except PackageNotFoundError:
             versions[package] = "not installed"
     return DeviceInfo(
-        kind=device.kind, name=device.name, gpu=device.gpu, arch=device.arch, isolation=device.isolation, versions=versions
+        kind=device.kind,
+        name=device.name,
+        gpu=device.gpu,
+        arch=device.arch,
+        isolation=device.isolation,
+        versions=versions,
     )
 
 

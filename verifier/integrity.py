@@ -54,5 +54,6 @@ def _same(one: Sequence[object], two: Sequence[object]) -> bool:
     import torch
 
     return len(one) == len(two) and all(
-        isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and same_bits(a, b) for a, b in zip(one, two, strict=True)
+        isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and same_bits(a, b)
+        for a, b in zip(one, two, strict=True)
     )

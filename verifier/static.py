@@ -33,7 +33,9 @@ def check(kernel: Kernel) -> StaticFinding | None:
     except (ValueError, RecursionError, MemoryError) as error:
         return StaticFinding(Verdict.COMPILE_ERROR, f"The module is not valid Python: {error}.")
     made = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == "ModelNew"]
-    bound = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == "ModelNew" and isinstance(n.ctx, ast.Store)]
+    bound = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == "ModelNew" and isinstance(n.ctx, ast.Store)
+    ]
     if not made and not bound:
         return StaticFinding(
             Verdict.REJECTED, "The module defines no class ModelNew; name the optimised torch.nn.Module so."

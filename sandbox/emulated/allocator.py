@@ -38,7 +38,9 @@ def install(memory: emulator.Memory, cache: Path) -> None:
 def _build(cache: Path) -> Path:
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
     if compiler is None:
-        raise EmulatorError("the emulator needs a C++ compiler and found none.", mend="Install g++ (Debian: apt install g++).")
+        raise EmulatorError(
+            "the emulator needs a C++ compiler and found none.", mend="Install g++ (Debian: apt install g++)."
+        )
     root = Path(torch.__file__).parent
     key = hashlib.sha256(f"{torch.__version__} {root} {compiler} ".encode() + _SOURCE.read_bytes()).hexdigest()[:16]
     built = cache / f"allocator-{key}.so"

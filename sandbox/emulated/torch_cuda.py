@@ -119,5 +119,5 @@ def install() -> None:
     cuda.device = _DeviceGuard
     tensor.cuda = lambda self, *_args, **_keywords: self
     tensor.is_cuda = property(lambda _self: True)
-    torch.nn.Module.cuda = lambda self, *_args, **_keywords: self  # type: ignore[method-assign,assignment,return-value]
+    torch.nn.Module.cuda = lambda self, *_args, **_keywords: self  # type: ignore[method-assign]
     _CudaIsCpu().__enter__()

@@ -35,13 +35,18 @@ def test_the_id_follows_the_content_and_not_the_place(tmp_path):
     assert one.id != task_from_source(GOOD + "#", name="a").id
     changed = Task(name="a", source=GOOD, workloads=(Workload("w", one.workloads[0].distribution),))
     assert changed.id != one.id
-    assert Task(name="a", source=GOOD, attachments={"m": b"1"}).id != Task(name="a", source=GOOD, attachments={"m": b"2"}).id
+    assert (
+        Task(name="a", source=GOOD, attachments={"m": b"1"}).id
+        != Task(name="a", source=GOOD, attachments={"m": b"2"}).id
+    )
 
 
 def test_names_bound_anywhere_at_module_level_count():
     task_from_source("from mymodels import Model\nget_inputs = lambda: []\n", name="t")
     task_from_source("from mytask import *\n", name="t")
-    task_from_source("try:\n    from a import Model\nexcept ImportError:\n    from b import Model\ndef get_inputs(): ...\n", name="t")
+    task_from_source(
+        "try:\n    from a import Model\nexcept ImportError:\n    from b import Model\ndef get_inputs(): ...\n", name="t"
+    )
 
 
 @pytest.mark.parametrize(

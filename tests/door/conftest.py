@@ -1,4 +1,4 @@
-"""A home of its own for every test of the door: no setting, store or log of the person who runs the tests is touched."""
+"""A home of its own for every test of the door: no setting, store or log of whoever runs the tests is touched."""
 
 from __future__ import annotations
 

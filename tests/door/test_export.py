@@ -1,4 +1,4 @@
-"""The exported file: its header, that it imports, and that nothing of a person's is overwritten or left half-written."""
+"""The exported file: its header, that it imports, that nothing of a person's is overwritten or half-written."""
 
 from __future__ import annotations
 

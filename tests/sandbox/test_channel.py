@@ -116,7 +116,9 @@ def test_the_end_of_the_other_side_and_silence_are_told_apart(pair):
 def raw(frame: object, *, fds=(), length=None, count=None) -> ProtocolError:
     one, two = socket.socketpair()
     text = frame if isinstance(frame, bytes) else json.dumps(frame).encode()
-    head = (len(text) if length is None else length).to_bytes(4, "little") + bytes([len(fds) if count is None else count])
+    head = (len(text) if length is None else length).to_bytes(4, "little") + bytes(
+        [len(fds) if count is None else count]
+    )
     with one, two:
         socket.send_fds(one, [head], list(fds)) if fds else one.sendall(head)
         one.sendall(text)

@@ -89,7 +89,11 @@ def test_distributions_are_what_they_say():
     assert float(values[Distribution.CONSTANT].std()) == 0
     assert float(values[Distribution.ZEROS].abs().max()) == 0
     spread = values[Distribution.MIXED].abs().log10()
-    assert float(spread.quantile(torch.tensor(0.95, dtype=torch.float64))) - float(spread.quantile(torch.tensor(0.05, dtype=torch.float64))) > 3
+    assert (
+        float(spread.quantile(torch.tensor(0.95, dtype=torch.float64)))
+        - float(spread.quantile(torch.tensor(0.05, dtype=torch.float64)))
+        > 3
+    )
 
 
 def test_a_reference_that_changes_or_returns_its_input_is_known_for_it():
@@ -100,7 +104,9 @@ def test_a_reference_that_changes_or_returns_its_input_is_known_for_it():
 
 
 def test_a_module_that_insists_on_float32_is_still_run():
-    body = "class Model(nn.Module):\n    def forward(self, x):\n        return x @ torch.ones(8, 2, dtype=torch.float32)\n"
+    body = (
+        "class Model(nn.Module):\n    def forward(self, x):\n        return x @ torch.ones(8, 2, dtype=torch.float32)\n"
+    )
     with Reference(task(body)) as reference:
         result = reference.run(reference.inputs(Distribution.NORMAL, 1), weights_seed=0)
     assert result.exact is None

@@ -131,7 +131,7 @@ def diagnose(report: LaunchReport, time: ModelledTime, gpu: Gpu) -> Diagnosis:
             limiter,
             evidence,
             "Shared memory's bandwidth is used up.",
-            "Hold more results per thread in registers, so that each value loaded from shared memory is used more often.",
+            "Hold more results per thread in registers, so that each value from shared memory is used more often.",
         )
     if limiter == "latency":
         show(

@@ -1,13 +1,14 @@
 """What a change of one parameter would do to a launch's counters: a forecast, so that the model can price it first.
 
-The knobs are the built-in coder's. A forecast is a rule of thumb on counters (twice the vector width, half the requests);
-the evaluation that follows counts for real, and the judge believes that.
+The knobs are the built-in coder's. A forecast is a rule of thumb on counters (twice the vector width, half the
+requests); the evaluation that follows counts for real, and the judge believes that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from kernelwright.sandbox.launch import Counters, KernelResources, LaunchReport
 from kernelwright.verifier.model.occupancy import WARP
@@ -26,7 +27,7 @@ def _times(count: int, factor: float) -> int:
     return max(0, round(count * factor))
 
 
-def _scaled(c: Counters, names: tuple[str, ...], factor: float) -> dict[str, int]:
+def _scaled(c: Counters, names: tuple[str, ...], factor: float) -> dict[str, Any]:
     return {name: _times(getattr(c, name), factor) for name in names}
 
 
@@ -268,8 +269,8 @@ def what_if(
 ) -> LaunchReport | None:
     """The launch as it might be with `knob` at `new` instead of `old`; `choice` holds all knobs of this kernel.
 
-    Returns None where no forecast is possible: an unknown knob, a value that is no positive number, or blocks that would get
-    too many or too few threads.
+    Returns None where no forecast is possible: an unknown knob, a value that is no positive number, or blocks that
+    would get too many or too few threads.
     """
     rule = _RULES.get(knob)
     numbers = isinstance(old, int) and isinstance(new, int) and not isinstance(old, bool) and not isinstance(new, bool)

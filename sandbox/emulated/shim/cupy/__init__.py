@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as _numpy
-from numpy import (  # noqa: F401 - dtypes that kernels' host code uses
+from numpy import (  # noqa: F401 - scalar types that kernels' host code uses
     bool_,
     complex64,
     complex128,
-    dtype,
     float16,
     float32,
     float64,

@@ -79,14 +79,14 @@ def get_current_stream() -> Stream:
     return Stream.null
 
 
-class runtime:  # noqa: N801 - CuPy's own spelling
+class runtime:
     """`cupy.cuda.runtime`, as far as kernels' host code asks."""
 
     @staticmethod
-    def deviceSynchronize() -> None:  # noqa: N802 - CuPy's own spelling
+    def deviceSynchronize() -> None:
         """Nothing is pending."""
 
     @staticmethod
-    def getDevice() -> int:  # noqa: N802
+    def getDevice() -> int:
         """The one device."""
         return 0

@@ -1,0 +1,296 @@
+"""The roofline judge: reads the counters of a kernel's launches, says what limits them, and proposes the next change.
+
+It works from the best kernel so far. Every change of one knob is forecast on that kernel's counters
+(`verifier.model.what_if`) and priced by the performance model; what earlier attempts showed about a knob overrules the
+forecast. No randomness, no state: the same history gives the same advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kernelwright.agents.builtin.lessons import Choice, Lesson, Value, best, choice_key, learned, seconds, tried_choices
+from kernelwright.agents.protocols import Advice, PastAttempt
+from kernelwright.errors import LaunchError
+from kernelwright.sandbox.launch import LaunchReport
+from kernelwright.verifier.evaluation import Evaluation, StageStatus, Verdict
+from kernelwright.verifier.model.diagnosis import Diagnosis, diagnose, launch_bound
+from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.verifier.model.kernel_time import kernel_time
+from kernelwright.verifier.model.what_if import what_if
+
+__all__ = ["RooflineJudge"]
+
+NEAR_BOUND = 0.97
+"""Share of the roofline bound at which nothing more is tried: the model itself is not better than 3 %."""
+WORTH_IT = 1.005
+"""Forecast speed-up from which a change is promising."""
+HEADROOM = 1.05
+"""Launch time over its own bound from which changes are tried that can't be forecast or are forecast as equal."""
+EXPLORE_FROM = 0.97
+"""Worst forecast at which a knob is tried for its own sake while there is headroom."""
+
+_CAUSES: dict[Verdict, tuple[str, str]] = {
+    Verdict.REJECTED: ("rejected by a rule", "Follow the rule that is named and change nothing else."),
+    Verdict.COMPILE_ERROR: (
+        "does not compile",
+        "Mend the first error the compiler names; later ones often follow from it.",
+    ),
+    Verdict.CRASHED: (
+        "crashed",
+        "Check the sizes, types and order of the launch arguments against the kernel's signature.",
+    ),
+    Verdict.TIMEOUT: ("timeout", "Look for a loop whose bound never changes, or do much less work per thread."),
+    Verdict.UNSAFE: (
+        "unsafe memory access",
+        "Guard the access at the line that is named, and check how the grid covers the shape.",
+    ),
+    Verdict.WRONG: (
+        "wrong result",
+        "Check indexing at the edges, the order of accumulation, and what padding lanes contribute.",
+    ),
+    Verdict.CHEATING: ("outputs are not its own", "Compute every output in the kernels themselves."),
+    Verdict.UNSUPPORTED: ("not supported here", "Avoid the instruction or feature that is named."),
+}
+_VIOLATIONS: dict[str, str] = {
+    "out_of_bounds": "Add a bounds check before that line: the last block covers more than the data.",
+    "misaligned": "Vector accesses need aligned addresses: use a narrower vector, or handle the rest one by one.",
+    "null_pointer": "Check the order of the launch arguments.",
+    "uninitialised_read": "Write the value, then synchronise, before it is read.",
+    "shared_race": "Put __syncthreads() between the write and the read.",
+    "global_race": "Blocks write the same place: give each its own, or use atomics.",
+    "divergent_barrier": "Move __syncthreads() out of the branch, so that every thread meets it.",
+    "missing_lanes": "Let all lanes of the mask take part in the warp operation.",
+    "exit_before_barrier": "Do not return before a later __syncthreads(); guard the work instead.",
+    "endless_loop": "Check that the loop's condition changes.",
+}
+
+
+@dataclass(frozen=True)
+class _Move:
+    """One change of one knob, with what it should bring."""
+
+    key: str
+    old: Value
+    new: Value
+    forecast: float | None
+    """Speed-up of the whole call; None where it can't be told."""
+    score: float
+
+    @property
+    def kernel(self) -> str:
+        """Name of the kernel function it belongs to."""
+        return self.key.rpartition(".")[0]
+
+
+class RooflineJudge:
+    """A Judge for any kernel; for kernels of a parameterised coder it also names the parameters to change.
+
+    Args:
+        gpu: the card that times are modelled for.
+        space: legal values by `"<kernel function>.<knob>"`; empty for other authors.
+    """
+
+    name = "roofline"
+
+    def __init__(self, gpu: Gpu, space: Mapping[str, tuple[Value, ...]]) -> None:
+        self.gpu = gpu
+        self.space = {key: tuple(values) for key, values in space.items()}
+
+    def advise(self, attempt: PastAttempt, history: tuple[PastAttempt, ...]) -> Advice:
+        """Advice for the attempt after `attempt`; `history` holds those before it, oldest first."""
+        attempts = (*history, attempt)
+        base = best(attempts)
+        if not attempt.evaluation.passed:
+            return self._repair(attempt, base, attempts)
+        assert base is not None
+        return self._improve(attempt, base, attempts)
+
+    # -- after a failure ----------------------------------------------------------------------------------------
+
+    def _repair(self, attempt: PastAttempt, base: PastAttempt | None, attempts: Sequence[PastAttempt]) -> Advice:
+        evaluation = attempt.evaluation
+        cause, advice = _CAUSES.get(evaluation.verdict, ("failed", "Read the reason and mend that first."))
+        failed = next((s for s in evaluation.stages if s.status is StageStatus.FAILED), None)
+        evidence: dict[str, float | int | str] = {"verdict": evaluation.verdict.value}
+        if failed is not None:
+            evidence["stage"] = failed.name
+            for name, value in failed.evidence.items():
+                if isinstance(value, (int, float, str)):
+                    evidence[name] = value if not isinstance(value, str) else value[:500]
+        told = f"{evaluation.reason} {failed.evidence if failed else ''}"
+        for kind, hint in _VIOLATIONS.items():
+            if kind in told:
+                evidence["violation"] = kind
+                advice = hint
+                break
+        parameters: dict[str, Value] = {}
+        if base is not None:
+            moves = self._moves(base, attempts)
+            if moves:
+                parameters = {moves[0].key: moves[0].new}
+            advice = f"{advice} Go on from attempt {base.number}, which passed."
+        elif evidence.get("violation") == "misaligned":
+            narrow = {k: min(int(v) for v in vs) for k, vs in self.space.items() if k.endswith(".vector_width")}
+            parameters = {k: v for k, v in narrow.items() if attempt.kernel.parameters.get(k) != v}
+        return Advice(
+            mode="repair",
+            limiter=cause,
+            evidence=evidence,
+            change=f"{evaluation.reason.rstrip('.')}. {advice}",
+            parameters=parameters,
+        )
+
+    # -- after a success ----------------------------------------------------------------------------------------
+
+    def _improve(self, attempt: PastAttempt, base: PastAttempt, attempts: Sequence[PastAttempt]) -> Advice:
+        timing = base.evaluation.timing
+        assert timing is not None
+        row, diagnosis = self._costliest(base.evaluation)
+        moves = [] if timing.roofline_share >= NEAR_BOUND else self._moves(base, attempts)
+        if moves and moves[0].kernel != row:
+            row, diagnosis = self._launch(base.evaluation, moves[0].kernel) or (row, diagnosis)
+        evidence = dict(diagnosis.evidence)
+        evidence["roofline_share"] = round(timing.roofline_share, 4)
+        if attempt.number != base.number:
+            evidence["best_attempt"] = base.number
+            evidence["this_attempt_over_best"] = round(seconds(attempt) / timing.seconds, 4)
+        if timing.roofline_share >= NEAR_BOUND:
+            return Advice(
+                mode="stop",
+                limiter=timing.bound_by or diagnosis.limiter,
+                evidence=evidence,
+                change=f"Attempt {base.number} is at {100 * timing.roofline_share:.0f} % of the roofline bound.",
+            )
+        if moves:
+            move = moves[0]
+            gain = "" if move.forecast is None else f" (forecast: {move.forecast:.2f}x)"
+            return Advice(
+                mode="improve",
+                limiter=diagnosis.limiter,
+                evidence=evidence,
+                change=f"{row}: {diagnosis.finding} Set {move.key} from {move.old} to {move.new}{gain}.",
+                parameters={move.key: move.new},
+                expected_speedup=move.forecast,
+            )
+        if self.space:
+            return Advice(
+                mode="stop",
+                limiter=diagnosis.limiter,
+                evidence=evidence,
+                change=f"{row}: {diagnosis.finding} No untried parameter is expected to help.",
+            )
+        bound = timing.seconds / timing.bound_seconds
+        return Advice(
+            mode="improve",
+            limiter=diagnosis.limiter,
+            evidence=evidence,
+            change=f"{row}: {diagnosis.finding} {diagnosis.remedy} The bound is {bound:.2f}x away.",
+        )
+
+    def _costliest(self, evaluation: Evaluation) -> tuple[str, Diagnosis]:
+        """The launch (or torch operation) furthest above its own bound, in seconds, and what limits it."""
+        reports = _reports(evaluation)
+        excess = [(kernel_time(r, self.gpu).seconds - launch_bound(r, self.gpu), -i) for i, r in enumerate(reports)]
+        worst = max(excess, default=(float("-inf"), 0))
+        timing = evaluation.timing
+        torch_rows = [
+            row for row in (timing.breakdown if timing else []) if str(row.get("name", "")).startswith("aten.")
+        ]
+        slowest = max(torch_rows, key=lambda row: float(row["seconds"]), default=None)
+        if slowest is not None and (
+            not reports or float(slowest["seconds"]) > 2 * kernel_time(reports[-worst[1]], self.gpu).seconds
+        ):
+            name = str(slowest["name"])
+            finding = "Most of the time is spent in an operation that stays in torch."
+            evidence: dict[str, float | int | str] = {
+                "operation": name,
+                "microseconds": round(1e6 * slowest["seconds"], 3),
+            }
+            limiter = str(slowest.get("limited_by", "torch"))
+            return name, Diagnosis(limiter, evidence, finding, "Write a kernel for it too.")
+        if not reports:
+            return "the call", Diagnosis("unknown", {}, "No launch was profiled.", "Profile it first.")
+        if len(reports) > 1 and timing is not None and len(reports) * self.gpu.launch_seconds > 0.5 * timing.seconds:
+            share = len(reports) * self.gpu.launch_seconds / timing.seconds
+            return "the call", Diagnosis(
+                "launch",
+                {"launches": len(reports), "launch_share": round(share, 3)},
+                f"{len(reports)} launches cost {100 * share:.0f} % of the time.",
+                "Fuse kernels so that fewer are launched.",
+            )
+        report = reports[-worst[1]]
+        return report.kernel, diagnose(report, kernel_time(report, self.gpu), self.gpu)
+
+    def _launch(self, evaluation: Evaluation, kernel: str) -> tuple[str, Diagnosis] | None:
+        """What limits the slowest launch of this kernel; None if it was not launched."""
+        mine = [(kernel_time(r, self.gpu), r) for r in _reports(evaluation) if r.kernel == kernel]
+        if not mine:
+            return None
+        time, report = max(mine, key=lambda pair: pair[0].seconds)
+        return kernel, diagnose(report, time, self.gpu)
+
+    # -- which change -------------------------------------------------------------------------------------------
+
+    def _moves(self, base: PastAttempt, attempts: Sequence[PastAttempt]) -> list[_Move]:
+        """Promising changes of one knob of `base`, best first; nothing that was tried or asked for before."""
+        current = base.kernel.parameters
+        known = tried_choices(attempts)
+        reports = _reports(base.evaluation)
+        total = seconds(base)
+        before = {i: kernel_time(r, self.gpu).seconds for i, r in enumerate(reports)}
+        moves: list[_Move] = []
+        for key, values in self.space.items():
+            if key not in current:
+                continue
+            kernel, _, knob = key.rpartition(".")
+            mine = [i for i, r in enumerate(reports) if r.kernel == kernel]
+            choice = {k.rpartition(".")[2]: v for k, v in current.items() if k.rpartition(".")[0] == kernel}
+            headroom = sum(before[i] for i in mine) > HEADROOM * sum(launch_bound(reports[i], self.gpu) for i in mine)
+            for new in values:
+                old = current[key]
+                if new == old or choice_key({**current, key: new}) in known:
+                    continue
+                forecast = self._forecast(
+                    [reports[i] for i in mine], [before[i] for i in mine], total, knob, old, new, choice
+                )
+                lesson = learned(key, old, new, values, attempts)
+                expected = 1.0 if forecast is None else forecast
+                # while there is headroom a knob is also tried for its own sake, once in each direction
+                explore = (headroom or not mine) and lesson is not Lesson.FLAT
+                promising = expected >= (EXPLORE_FROM if explore else WORTH_IT)
+                if lesson is Lesson.HURT or not (promising or lesson is Lesson.HELPED):
+                    continue
+                distance = abs(values.index(new) - values.index(old)) if old in values else len(values)
+                # a push in a direction that helped goes first; then the forecast; then the nearest value
+                push = 1.0 if lesson is Lesson.HELPED and distance == 1 and expected >= EXPLORE_FROM else 0.0
+                score = push + expected - 0.001 * distance
+                moves.append(_Move(key, old, new, forecast, score))
+        return sorted(moves, key=lambda m: (-m.score, m.key, str(m.new)))
+
+    def _forecast(
+        self,
+        reports: list[LaunchReport],
+        before: list[float],
+        total: float,
+        knob: str,
+        old: Value,
+        new: Value,
+        choice: Choice,
+    ) -> float | None:
+        """Speed-up of the whole call if this knob of these launches changes; None if it can't be told."""
+        change = 0.0
+        for report, was in zip(reports, before, strict=True):
+            after = what_if(report, knob, old, new, choice)
+            if after is None:
+                return None
+            try:
+                change += kernel_time(after, self.gpu).seconds - was
+            except LaunchError:
+                return 0.0  # it would not even launch
+        return round(total / max(total + change, 1e-12), 4) if reports else None
+
+
+def _reports(evaluation: Evaluation) -> list[LaunchReport]:
+    return [LaunchReport.from_json(raw) for raw in evaluation.profile.launches] if evaluation.profile else []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
 from kernelwright.db.types import dump_json, load_json
@@ -90,20 +91,21 @@ def use_wal(engine: Engine) -> None:
     """
     if engine.dialect.name != "sqlite":
         return
-    with engine.connect() as connection:
-        driver = connection.connection.dbapi_connection
-        assert driver is not None
-        timeout = float(driver.execute("PRAGMA busy_timeout").fetchone()[0]) / 1e3
-        deadline = time.monotonic() + timeout
+    pooled = engine.raw_connection()  # the change must be outside a transaction
+    try:
+        driver: Any = pooled.driver_connection
+        deadline = time.monotonic() + float(driver.execute("PRAGMA busy_timeout").fetchone()[0]) / 1e3
         while True:
             try:
-                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-            except OperationalError:
-                if time.monotonic() >= deadline:
+                driver.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                     raise
                 time.sleep(0.01)
             else:
                 return
+    finally:
+        pooled.close()
 
 
 def _set_up_sqlite(driver: Any, _record: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from kernelwright.db.models import EvaluationRow, KernelRow, RunRow, TaskRow
@@ -52,12 +52,13 @@ def _matches(session: Session, prefix: str, kind: Kind) -> list[Found]:
         return [Found(kind, prefix)]
     if not prefix:
         return []
-    begins = select(column).where(column.startswith(prefix, autoescape=True)).order_by(created.desc())
-    return [Found(kind, found) for found in session.scalars(begins.limit(_SHOWN + 1))]
+    begins = select(column).where(func.lower(column).startswith(prefix.lower(), autoescape=True))
+    return [Found(kind, found) for found in session.scalars(begins.order_by(created.desc()).limit(_SHOWN + 1))]
 
 
 def find(session: Session, prefix: str, kinds: tuple[Kind, ...] = tuple(Kind)) -> Found:
-    """The one stored thing of these kinds whose id is `prefix` or begins with it; a whole id wins over beginnings.
+    """The one stored thing of these kinds whose id is `prefix` or begins with it, in upper or lower case;
+    a whole id wins over beginnings.
 
     Raises:
         NotFoundError: there is none (near matches are named), or there are several (they are named).

@@ -189,7 +189,7 @@ def attempt_columns(attempt: Attempt) -> Columns:
         "parents": list(attempt.kernel.parents),
         "parameters": dict(attempt.kernel.parameters),
         "kernel_path": attempt.kernel.path,
-        "evaluation_id": content_id(_plain(evaluation)),
+        "evaluation_id": content_id(_plain(attempt.evaluation)),
         "advice": None if attempt.advice is None else _plain(attempt.advice),
         "notes": list(attempt.notes),
         "created": attempt.created,

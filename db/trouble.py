@@ -45,16 +45,16 @@ _IMMUTABLE = "immutable"
 """The word that the triggers of the first migration say."""
 
 
-def _sentence(error: SQLAlchemyError, place: str) -> StoreError:
-    original = error.orig if isinstance(error, DBAPIError) else None
+def _sentence(error: SQLAlchemyError | sqlite3.Error, place: str) -> StoreError:
+    original = error.orig if isinstance(error, DBAPIError) else error if isinstance(error, sqlite3.Error) else None
     code = getattr(original, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in _SQLITE:  # the low byte is the primary code, the rest says more
         found, mend = _SQLITE[code & 0xFF]
         return StoreError(f"The database {place} {found} ({original}).", mend=mend)
-    if original is not None and _IMMUTABLE in str(original):
-        return StoreError(f"The database {place} refused a change: {original}.")
-    first = (str(original or error).strip().splitlines() or [type(error).__name__])[0]
-    return StoreError(f"The database {place} could not do it: {first}.", mend="The log has the whole error.")
+    first = (str(original or error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    if original is not None and _IMMUTABLE in first:
+        return StoreError(f"The database {place} refused a change: {first}.")
+    return StoreError(f"The database {place} could not do it: {first}.", mend="`--debug` shows the whole error.")
 
 
 @contextmanager
@@ -62,5 +62,5 @@ def translated(place: str) -> Iterator[None]:
     """Turns database errors inside into `StoreError`; `place` is the path or URL that the sentence names."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise _sentence(error, place) from error

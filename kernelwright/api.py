@@ -64,17 +64,15 @@ class OptimizeResult:
 
     @cached_property
     def module(self) -> torch.nn.Module:
-        """The kernel as a module, with the original's weights: takes and returns tensors as the original does.
+        """The kernel as a module with the original's weights: takes and returns tensors as the original does.
 
         It runs in a process of its own on the emulator, with the same checks as in the evaluation: right, not fast.
-        On a CUDA machine `save` it and import the file instead.
+        On a CUDA machine `save` it and import the file instead. The process ends with the module.
 
         Raises:
             KernelwrightError: none passed.
         """
-        from kernelwright.sandbox.candidate import EmulatedModule
-
-        return EmulatedModule(self._chosen.kernel, self.task)
+        return jobs.emulated_module(self.task, self._chosen, load_settings())
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Writes the kernel with a header saying how it was verified, and returns the path.

@@ -29,12 +29,14 @@ from kernelwright.verifier.model.gpus import Gpu, find_gpu
 
 if TYPE_CHECKING:
     from kernelwright.bench_tasks.graph import Graph
+    from kernelwright.sandbox.emulated_module import EmulatedModule
     from kernelwright.sandbox.reference import Reference
 
 __all__ = [
     "Outcome",
     "StoredKernel",
     "Target",
+    "emulated_module",
     "open_store",
     "optimize_task",
     "resolve_target",
@@ -174,6 +176,23 @@ def stored_kernel(store: Store, identifier: str) -> StoredKernel:
             )
         evaluation = min(reversed(evaluations), key=lambda e: e.timing.seconds if e.timing else float("inf"))
     return StoredKernel(store.task(evaluation.task_id), store.kernel(evaluation.kernel_id), evaluation)
+
+
+def emulated_module(task: Task, chosen: Attempt, settings: Settings) -> EmulatedModule:
+    """The kernel of `chosen` as a torch module with the weights of `task`, on the device it was judged on.
+
+    Raises:
+        TaskError: the task does not run any more.
+        SandboxError: the kernel does not load.
+    """
+    from kernelwright.sandbox.emulated_module import EmulatedModule
+    from kernelwright.sandbox.reference import Reference
+
+    device = chosen.evaluation.device
+    target = resolve_target(settings.model_copy(update={"gpu": device.gpu, "device": device.kind}))
+    with Reference(task, limits=target.limits) as reference:
+        init = reference.init(0)
+    return EmulatedModule(chosen.kernel, target.device, init, limits=target.limits)
 
 
 def verify_task(

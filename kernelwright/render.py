@@ -53,7 +53,8 @@ def make_console(file: IO[str]) -> Console:
     """A console on `file` that interprets nothing in what it is given."""
     console = Console(file=file, markup=False, emoji=False, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(file=file, markup=False, emoji=False, highlight=False, width=_PIPE_COLUMNS)
+        # the height says nothing here, but rich takes the width only with it when TERM is "dumb"
+        console = Console(file=file, markup=False, emoji=False, highlight=False, width=_PIPE_COLUMNS, height=25)
     return console
 
 

@@ -23,6 +23,6 @@ def new_run_id(task_name: str, rng: random.Random | None = None) -> str:
         rng: where the letters come from; the system's randomness by default.
     """
     rng = random.SystemRandom() if rng is None else rng
-    ascii_name = unicodedata.normalize("NFKD", task_name).encode("ascii", "ignore").decode().lower()
-    name = re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:_NAME_LENGTH].strip("-") or "run"
+    plain = "".join(c for c in unicodedata.normalize("NFKD", task_name.lower()) if not unicodedata.combining(c))
+    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_NAME_LENGTH].strip("-") or "run"
     return f"{name}-{''.join(rng.choice(_ALPHABET) for _ in range(_LETTERS))}"

@@ -222,7 +222,9 @@ def _structure(value: object) -> Any:
         return {"list": [_structure(item) for item in value]}
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _structure(item) for key, item in value.items()}}
-    raise _Problem(f"the module returns a {type(value).__name__}; only tensors, tuples, lists and dictionaries are known")
+    raise _Problem(
+        f"the module returns a {type(value).__name__}; only tensors, tuples, lists and dictionaries are known"
+    )
 
 
 def _state(module: torch.nn.Module) -> tuple[StateEntry, ...]:
@@ -233,9 +235,7 @@ def _state(module: torch.nn.Module) -> tuple[StateEntry, ...]:
     members += [("buffer", named) for named in module.named_buffers(remove_duplicate=False)]
     for kind, (name, tensor) in members:
         entries.append(
-            StateEntry(
-                name, kind, _meta(tensor), name in persistent, bool(tensor.requires_grad), first.get(id(tensor))
-            )
+            StateEntry(name, kind, _meta(tensor), name in persistent, bool(tensor.requires_grad), first.get(id(tensor)))
         )
         first.setdefault(id(tensor), name)
     return tuple(entries)

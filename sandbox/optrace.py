@@ -87,12 +87,12 @@ def _size(tensor: torch.Tensor) -> int:
 
 
 def _total(tensors: Iterable[torch.Tensor]) -> int:
-    """Bytes of the distinct tensors among these."""
-    distinct: dict[tuple[object, ...], int] = {}
+    """Bytes of the distinct tensors among these; of several that begin at one address the largest counts."""
+    distinct: dict[object, int] = {}
     for tensor in tensors:
-        where = tensor.data_ptr() if tensor.layout is torch.strided else id(tensor)
-        key = (where, tuple(tensor.shape), tensor.dtype) if where else (id(tensor),)
-        distinct[key] = _size(tensor)
+        address = tensor.data_ptr() if tensor.layout is torch.strided else 0
+        key = address or (id(tensor),)
+        distinct[key] = max(distinct.get(key, 0), _size(tensor))
     return sum(distinct.values())
 
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kernelwright.bench_tasks.task import Distribution, Task, Workload
-from kernelwright.errors import TaskError
+from kernelwright.errors import LaunchError, TaskError
 from kernelwright.events import Observer, StageFinished, StageStarted, ignore
 from kernelwright.sandbox.candidate import CallResult, Candidate, CandidateFailure
 from kernelwright.sandbox.device import Device
@@ -110,6 +110,9 @@ class _Judge:
             open_stage.status, open_stage.summary = StageStatus.FAILED, failure.summary
             open_stage.evidence = failure.evidence
             raise
+        except LaunchError as error:  # a block that does not fit on the GPU it is modelled for
+            open_stage.status, open_stage.summary = StageStatus.FAILED, "launch refused"
+            raise _Failed(Verdict.CRASHED, f"A launch was refused: {error}", open_stage.summary) from error
         except CandidateFailure as failure:
             verdict = _VERDICTS[failure.kind]
             open_stage.status, open_stage.summary = StageStatus.FAILED, verdict.value.replace("_", " ")

@@ -47,7 +47,7 @@ class Affine:
         """Smallest and largest value over the loop dimensions."""
         low = high = self.const
         for d, c in self.terms:
-            span = c * (extents[d] - 1)
+            span = c * max(extents[d] - 1, 0)
             low, high = low + min(span, 0), high + max(span, 0)
         return low, high
 

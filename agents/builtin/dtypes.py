@@ -91,9 +91,7 @@ def promote(tensors: Iterable[tuple[str, int]], scalars: Iterable[bool | int | f
         if not group:
             continue
         dtype = _common(group)
-        if result is None:
-            result = dtype
-        elif category(dtype) > category(result):
+        if result is None or category(dtype) > category(result):
             result = dtype
     if result is None:
         raise NotLowered("an operation on no tensor")
@@ -109,7 +107,9 @@ def literal(value: bool | int | float, dtype: str) -> str:
         number = float(value)
         kind = C_TYPE[dtype]
         if math.isnan(number):
-            return f"{'__int_as_float(0x7fc00000)' if kind == 'float' else '__longlong_as_double(0x7ff8000000000000LL)'}"
+            return (
+                f"{'__int_as_float(0x7fc00000)' if kind == 'float' else '__longlong_as_double(0x7ff8000000000000LL)'}"
+            )
         if dtype == "float32" and math.isfinite(number) and abs(number) > 3.4028235677973366e38:
             number = math.copysign(math.inf, number)
         if math.isinf(number):

@@ -125,7 +125,9 @@ class ScopeWriter:
         step = self.inner.coefficient(index)
         if step == 0:
             return True
-        return step == 1 and is_vector(index, self.inner, self.width) and low % self.width == 0 and high % self.width == 0
+        return (
+            step == 1 and is_vector(index, self.inner, self.width) and low % self.width == 0 and high % self.width == 0
+        )
 
     def guard_text(self, guards: Sequence[Guard], lane: bool = False) -> str:
         """A condition that holds where all guards do; tests that always hold are left out."""
@@ -171,10 +173,19 @@ class ScopeWriter:
                 names[number] = text
                 continue
             value = ev.values[number]
-            hint = self.pointers[value.extra[0]] + "_x" if value.kind in ("load", "gather") else _hint(str(value.extra))
+            hint = self._hint(number)
             name = self.fresh(hint)
             code.add(f"const {C_TYPE[value.dtype]} {name} = {_outer(text)};")
             names[number] = name
+
+    def _hint(self, number: int) -> str:
+        value = self.evaluator.values[number]
+        if value.kind in ("load", "gather"):
+            return f"{self.pointers[value.extra[0]]}_x"
+        if value.kind == "index":
+            return "position"
+        fn = str(value.extra).removeprefix("round_")
+        return f"{fn}_value" if fn in ("where", "not") else f"{fn}_"
 
     def _define(self, number: int, names: Mapping[int, str], lane: bool) -> tuple[str, bool]:
         value = self.evaluator.values[number]
@@ -226,10 +237,6 @@ def _constant(text: str, dtype: str) -> str:
     else:
         number = float(text)
     return literal(number, dtype)
-
-
-def _hint(fn: str) -> str:
-    return fn.removeprefix("round_") + "_value" if fn in ("where", "not") else f"{fn}_"
 
 
 def _outer(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from kernelwright.agents.builtin.emit import Code
 from kernelwright.agents.builtin.spec import KernelSpec
 from kernelwright.agents.builtin.values import Buffer
 
-__all__ = ["Generated", "Launch", "Scratch", "ceil_div", "index_type", "kernel_buffers", "signature"]
+__all__ = ["Generated", "Launch", "Scratch", "ceil_div", "index_type", "kernel_buffers", "signature", "without_unused"]
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,20 @@ def read_parameter(dtype: str, name: str) -> str:
 def write_parameter(dtype: str, name: str) -> str:
     """Declaration of an output pointer."""
     return f"{C_TYPE[dtype]}* __restrict__ {name}"
+
+
+_DECLARATION = re.compile(r"^\s*(?:constexpr|const) (?:int|long long|bool) (\w+) = [^{]*;(?:  // .*)?$")
+
+
+def without_unused(source: str) -> str:
+    """The function without declarations of integers that nothing reads."""
+    lines = source.split("\n")
+    while True:
+        kept = []
+        for line in lines:
+            found = _DECLARATION.match(line)
+            if not found or len(re.findall(rf"\b{found[1]}\b", "\n".join(lines))) > 1:
+                kept.append(line)
+        if len(kept) == len(lines):
+            return "\n".join(lines)
+        lines = kept

@@ -14,7 +14,7 @@ from typing import Any
 from kernelwright.agents.builtin.dtypes import category, promote
 from kernelwright.agents.builtin.errors import NotLowered
 
-__all__ = ["Node", "Number", "Program", "contiguous", "is_anchor", "numel"]
+__all__ = ["VIEWS", "Node", "Number", "Program", "contiguous", "is_anchor", "numel"]
 
 Number = bool | int | float
 
@@ -38,7 +38,7 @@ class Node:
 
     Kinds: `input` (attrs: `input`, a GraphInput), `scalar` (`value`), `iota` (`start`, `step`: one dimension),
     `pointwise` (`fn`), `permute` (`dims`), `expand`, `reshape`, `slice` (`dim`, `start`, `step`), `flip` (`dims`),
-    `cat` (`dim`), `pad` (`low`, `value`), `gather` (see `Program.gather`), `reduce` (`op`, `dims`), `matmul` (B,M,K by B,K,N), `torch` (`op`, `args`, `kwargs`, `outputs`), `result` (`index`, of a torch node).
+    `cat` (`dim`), `pad` (`low`, `value`), `gather` (see `Program.gather`), `reduce` (`op`, `dims`), `matmul` (B,M,K by B,K,N), `torch` (`op`, `call_args`, `call_kwargs`, `many`), `result` (`index`, of a torch node).
     """
 
     id: int
@@ -73,14 +73,24 @@ class Program:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self._known: dict[tuple[object, ...], Node] = {}
 
-    def add(
-        self, kind: str, shape: Sequence[int], dtype: str, args: Sequence[Node] = (), **attrs: Any
-    ) -> Node:
-        """Appends a node as it is."""
+    def add(self, kind: str, shape: Sequence[int], dtype: str, args: Sequence[Node] = (), **attrs: Any) -> Node:
+        """Appends a node as it is; an equal one is given again instead, except for inputs and operations of torch."""
+        # repr tells 1 from 1.0 and True, and NaN equals itself
+        key = (kind, tuple(shape), dtype, tuple(x.id for x in args), repr(sorted(attrs.items())))
+        if kind not in ("input", "torch", "result") and key in self._known:
+            return self._known[key]
         node = Node(len(self.nodes), kind, tuple(shape), dtype, tuple(args), attrs)
         self.nodes.append(node)
+        if kind not in ("input", "torch"):
+            self._known[key] = node
         return node
+
+    def forget(self, mark: int) -> None:
+        """Drops the nodes from number `mark` on, which nothing uses yet."""
+        del self.nodes[mark:]
+        self._known = {key: node for key, node in self._known.items() if node.id < mark}
 
     def scalar(self, value: Number, dtype: str) -> Node:
         """A number, without dimensions."""
@@ -210,19 +220,25 @@ class Program:
         if m == 1 or n == 1 or k == 1:
             left = self.reshape(a, (batch, m, 1, k))
             right = self.reshape(self.permute(b, (0, 2, 1)), (batch, 1, n, k))
-            product = self.pointwise("mul", (left, right), "float32" if category(dtype) == 2 and dtype != "float64" else dtype)
+            product = self.pointwise(
+                "mul", (left, right), "float32" if category(dtype) == 2 and dtype != "float64" else dtype
+            )
             return self.reduce("sum", product, (3,), keepdim=False, dtype=dtype)
         return self.add("matmul", (batch, m, n), dtype, (a, b))
 
-    def gather(self, table: Node, indices: Sequence[Node | None], shape: Sequence[int], wrap: bool) -> Node:
-        """result[i...] = table[...], where dimension d of the table is indexed by `indices[d]` (a node of the result's shape)
-        or, where that is None, by the result's own coordinate `coordinates[d]`; `wrap`: negative indices count from the end.
+    def copy(self, x: Node) -> Node:
+        """The same values in memory of their own, should they be stored at all."""
+        return self.add("pointwise", x.shape, x.dtype, (x,), fn="copy")
 
-        The caller sets `attrs["coordinates"]`: for each None, which coordinate of the result it is.
+    def gather(
+        self, table: Node, indices: Sequence[Node | None], shape: Sequence[int], coordinates: Sequence[int], wrap: bool
+    ) -> Node:
+        """result[i...] = table[...], where dimension d of the table is indexed by `indices[d]` (a node of the result's shape)
+        or, where that is None, by the next of the result's own `coordinates`; `wrap`: negative indices count from the end.
         """
         present = tuple(x is not None for x in indices)
         args = (table, *(x for x in indices if x is not None))
-        return self.add("gather", shape, table.dtype, args, present=present, wrap=wrap)
+        return self.add("gather", shape, table.dtype, args, present=present, wrap=wrap, coordinates=tuple(coordinates))
 
 
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:

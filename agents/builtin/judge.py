@@ -1,35 +1,26 @@
 """The roofline judge: reads the counters of a kernel's launches, says what limits them, and proposes the next change.
 
-It works from the best kernel so far. Every change of one knob is forecast on that kernel's counters
-(`verifier.model.what_if`) and priced by the performance model; what earlier attempts showed about a knob overrules the
-forecast. No randomness, no state: the same history gives the same advice.
+It works from the best kernel so far. Changes of its knobs are forecast on its counters (`verifier.model.what_if`) and
+priced by the performance model; what earlier attempts showed about a knob overrules the forecast (`moves`, `lessons`).
+No randomness, no state: the same history gives the same advice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from kernelwright.agents.builtin.lessons import Choice, Lesson, Value, best, choice_key, learned, seconds, tried_choices
+from kernelwright.agents.builtin.lessons import Value, best, seconds
+from kernelwright.agents.builtin.moves import find_moves, launches_of
 from kernelwright.agents.protocols import Advice, PastAttempt
-from kernelwright.errors import LaunchError
-from kernelwright.sandbox.launch import LaunchReport
 from kernelwright.verifier.evaluation import Evaluation, StageStatus, Verdict
 from kernelwright.verifier.model.diagnosis import Diagnosis, diagnose, launch_bound
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.model.kernel_time import kernel_time
-from kernelwright.verifier.model.what_if import what_if
 
 __all__ = ["RooflineJudge"]
 
 NEAR_BOUND = 0.97
 """Share of the roofline bound at which nothing more is tried: the model itself is not better than 3 %."""
-WORTH_IT = 1.005
-"""Forecast speed-up from which a change is promising."""
-HEADROOM = 1.05
-"""Launch time over its own bound from which changes are tried that can't be forecast or are forecast as equal."""
-EXPLORE_FROM = 0.97
-"""Worst forecast at which a knob is tried for its own sake while there is headroom."""
 
 _CAUSES: dict[Verdict, tuple[str, str]] = {
     Verdict.REJECTED: ("rejected by a rule", "Follow the rule that is named and change nothing else."),
@@ -65,23 +56,6 @@ _VIOLATIONS: dict[str, str] = {
     "exit_before_barrier": "Do not return before a later __syncthreads(); guard the work instead.",
     "endless_loop": "Check that the loop's condition changes.",
 }
-
-
-@dataclass(frozen=True)
-class _Move:
-    """One change of one knob, with what it should bring."""
-
-    key: str
-    old: Value
-    new: Value
-    forecast: float | None
-    """Speed-up of the whole call; None where it can't be told."""
-    score: float
-
-    @property
-    def kernel(self) -> str:
-        """Name of the kernel function it belongs to."""
-        return self.key.rpartition(".")[0]
 
 
 class RooflineJudge:
@@ -127,9 +101,9 @@ class RooflineJudge:
                 break
         parameters: dict[str, Value] = {}
         if base is not None:
-            moves = self._moves(base, attempts)
+            moves = find_moves(base, attempts, self.space, self.gpu)
             if moves:
-                parameters = {moves[0].key: moves[0].new}
+                parameters = moves[0].parameters
             advice = f"{advice} Go on from attempt {base.number}, which passed."
         elif evidence.get("violation") == "misaligned":
             narrow = {k: min(int(v) for v in vs) for k, vs in self.space.items() if k.endswith(".vector_width")}
@@ -148,7 +122,7 @@ class RooflineJudge:
         timing = base.evaluation.timing
         assert timing is not None
         row, diagnosis = self._costliest(base.evaluation)
-        moves = [] if timing.roofline_share >= NEAR_BOUND else self._moves(base, attempts)
+        moves = [] if timing.roofline_share >= NEAR_BOUND else find_moves(base, attempts, self.space, self.gpu)
         if moves and moves[0].kernel != row:
             row, diagnosis = self._launch(base.evaluation, moves[0].kernel) or (row, diagnosis)
         evidence = dict(diagnosis.evidence)
@@ -165,13 +139,12 @@ class RooflineJudge:
             )
         if moves:
             move = moves[0]
-            gain = "" if move.forecast is None else f" (forecast: {move.forecast:.2f}x)"
             return Advice(
                 mode="improve",
                 limiter=diagnosis.limiter,
                 evidence=evidence,
-                change=f"{row}: {diagnosis.finding} Set {move.key} from {move.old} to {move.new}{gain}.",
-                parameters={move.key: move.new},
+                change=f"{row}: {diagnosis.finding} {move}",
+                parameters=move.parameters,
                 expected_speedup=move.forecast,
             )
         if self.space:
@@ -191,7 +164,7 @@ class RooflineJudge:
 
     def _costliest(self, evaluation: Evaluation) -> tuple[str, Diagnosis]:
         """The launch (or torch operation) furthest above its own bound, in seconds, and what limits it."""
-        reports = _reports(evaluation)
+        reports = launches_of(evaluation)
         excess = [(kernel_time(r, self.gpu).seconds - launch_bound(r, self.gpu), -i) for i, r in enumerate(reports)]
         worst = max(excess, default=(float("-inf"), 0))
         timing = evaluation.timing
@@ -225,72 +198,8 @@ class RooflineJudge:
 
     def _launch(self, evaluation: Evaluation, kernel: str) -> tuple[str, Diagnosis] | None:
         """What limits the slowest launch of this kernel; None if it was not launched."""
-        mine = [(kernel_time(r, self.gpu), r) for r in _reports(evaluation) if r.kernel == kernel]
+        mine = [(kernel_time(r, self.gpu), r) for r in launches_of(evaluation) if r.kernel == kernel]
         if not mine:
             return None
         time, report = max(mine, key=lambda pair: pair[0].seconds)
         return kernel, diagnose(report, time, self.gpu)
-
-    # -- which change -------------------------------------------------------------------------------------------
-
-    def _moves(self, base: PastAttempt, attempts: Sequence[PastAttempt]) -> list[_Move]:
-        """Promising changes of one knob of `base`, best first; nothing that was tried or asked for before."""
-        current = base.kernel.parameters
-        known = tried_choices(attempts)
-        reports = _reports(base.evaluation)
-        total = seconds(base)
-        before = {i: kernel_time(r, self.gpu).seconds for i, r in enumerate(reports)}
-        moves: list[_Move] = []
-        for key, values in self.space.items():
-            if key not in current:
-                continue
-            kernel, _, knob = key.rpartition(".")
-            mine = [i for i, r in enumerate(reports) if r.kernel == kernel]
-            choice = {k.rpartition(".")[2]: v for k, v in current.items() if k.rpartition(".")[0] == kernel}
-            headroom = sum(before[i] for i in mine) > HEADROOM * sum(launch_bound(reports[i], self.gpu) for i in mine)
-            for new in values:
-                old = current[key]
-                if new == old or choice_key({**current, key: new}) in known:
-                    continue
-                forecast = self._forecast(
-                    [reports[i] for i in mine], [before[i] for i in mine], total, knob, old, new, choice
-                )
-                lesson = learned(key, old, new, values, attempts)
-                expected = 1.0 if forecast is None else forecast
-                # while there is headroom a knob is also tried for its own sake, once in each direction
-                explore = (headroom or not mine) and lesson is not Lesson.FLAT
-                promising = expected >= (EXPLORE_FROM if explore else WORTH_IT)
-                if lesson is Lesson.HURT or not (promising or lesson is Lesson.HELPED):
-                    continue
-                distance = abs(values.index(new) - values.index(old)) if old in values else len(values)
-                # a push in a direction that helped goes first; then the forecast; then the nearest value
-                push = 1.0 if lesson is Lesson.HELPED and distance == 1 and expected >= EXPLORE_FROM else 0.0
-                score = push + expected - 0.001 * distance
-                moves.append(_Move(key, old, new, forecast, score))
-        return sorted(moves, key=lambda m: (-m.score, m.key, str(m.new)))
-
-    def _forecast(
-        self,
-        reports: list[LaunchReport],
-        before: list[float],
-        total: float,
-        knob: str,
-        old: Value,
-        new: Value,
-        choice: Choice,
-    ) -> float | None:
-        """Speed-up of the whole call if this knob of these launches changes; None if it can't be told."""
-        change = 0.0
-        for report, was in zip(reports, before, strict=True):
-            after = what_if(report, knob, old, new, choice)
-            if after is None:
-                return None
-            try:
-                change += kernel_time(after, self.gpu).seconds - was
-            except LaunchError:
-                return 0.0  # it would not even launch
-        return round(total / max(total + change, 1e-12), 4) if reports else None
-
-
-def _reports(evaluation: Evaluation) -> list[LaunchReport]:
-    return [LaunchReport.from_json(raw) for raw in evaluation.profile.launches] if evaluation.profile else []

@@ -35,7 +35,9 @@ def spec_affines(spec: KernelSpec) -> list[Affine]:
     return found
 
 
-def merge(dims: Sequence[int], extents: Mapping[int, int], affines: Iterable[Affine], prefix: str) -> tuple[LoopVar, ...]:
+def merge(
+    dims: Sequence[int], extents: Mapping[int, int], affines: Iterable[Affine], prefix: str
+) -> tuple[LoopVar, ...]:
     """Merges neighbours (outer, inner) wherever each index steps by inner's extent times inner's step."""
     indices = list(affines)
     groups: list[list[int]] = []

@@ -54,8 +54,8 @@ def view_base(node: Node) -> Node:
                 chain = chain[:step]
                 break
         else:
-            return base
-    return base
+            break
+    return node if base.kind in ("scalar", "iota") else base
 
 
 def _view_stride(view: Node, stride: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -307,7 +307,7 @@ def _wide(unit: Unit) -> bool:
 
 
 def _deep_base(node: Node) -> Node:
-    while node.kind in VIEWS:
+    while node.kind in VIEWS or node.attrs.get("fn") == "copy":
         node = node.args[0]
     return node
 

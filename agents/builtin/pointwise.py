@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kernelwright.agents.builtin.dtypes import C_TYPE
 from kernelwright.agents.builtin.emit import Code, ScopeWriter, to_memory, vector_width_limit
 from kernelwright.agents.builtin.generated import (
     Generated,
@@ -17,7 +18,6 @@ from kernelwright.agents.builtin.generated import (
     write_parameter,
 )
 from kernelwright.agents.builtin.loops import Indexer, LoopVar, is_vector, merge, spec_affines
-from kernelwright.agents.builtin.dtypes import C_TYPE
 from kernelwright.agents.builtin.spec import KernelSpec
 from kernelwright.agents.builtin.values import Buffer
 
@@ -66,7 +66,9 @@ def space(spec: KernelSpec) -> dict[str, tuple[int | str | bool, ...]]:
 def defaults(spec: KernelSpec) -> dict[str, int | str | bool]:
     """A good start: 16-byte accesses where there is enough work for them."""
     widths = [int(w) for w in space(spec)["vector_width"]]
-    narrowest = min((b.dtype for b in (*kernel_buffers(spec)[0], *kernel_buffers(spec)[1])), key=_size, default="float32")
+    narrowest = min(
+        (b.dtype for b in (*kernel_buffers(spec)[0], *kernel_buffers(spec)[1])), key=_size, default="float32"
+    )
     fitting = [w for w in widths if w * max(_size(narrowest), 4) <= _BYTES_PER_THREAD or w == 1]
     if _size(narrowest) == 2:
         fitting = [w for w in widths if w * 2 <= _BYTES_PER_THREAD]
@@ -131,7 +133,9 @@ def generate(
     if width > 1:
         features.add("vector")
     summary = f"{width * unroll} element{'s' if width * unroll > 1 else ''} a thread, {threads} threads a block"
-    return Generated(code.text(), [Launch(name, (blocks, 1, 1), threads, (*reads, *writes))], writer.helpers, features, summary)
+    return Generated(
+        code.text(), [Launch(name, (blocks, 1, 1), threads, (*reads, *writes))], writer.helpers, features, summary
+    )
 
 
 def write_elements(
@@ -156,7 +160,11 @@ def write_elements(
     writer.load_vectors(code, needed, names)
     lanes_known |= set(names)
     constant = [n for n in needed if n not in names and not writer.varies(n, lanes_known)]
-    kept = [n for n in constant if any(n in spec.evaluator.values[u].args or u in roots for u in needed if u not in constant)]
+    kept = [
+        n
+        for n in constant
+        if any(n in spec.evaluator.values[u].args or u in roots for u in needed if u not in constant)
+    ]
     writer.write(code, [n for n in constant if n in kept or n in roots], names, lane=False)
     vectors: dict[int, str] = {}
     for at, store in enumerate(spec.stores):

@@ -169,6 +169,8 @@ class Evaluator:
 
     def _op(self, node: Node, dtype: str, parts: tuple[int, ...]) -> int:
         fn = node.attrs["fn"]
+        if fn == "copy":
+            return parts[0]
         if fn == "cast":
             source = self.values[parts[0]].dtype
             narrow = node.dtype in ("float16", "bfloat16") and node.args[0].dtype != node.dtype

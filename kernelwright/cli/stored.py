@@ -11,6 +11,7 @@ from kernelwright.cli.base import common_flags, console, print_json, start
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from kernelwright.db.store import RunSummary, Store
 
@@ -34,7 +35,7 @@ def runs(limit: int, task_name: str | None, as_json: bool, verbose: bool, debug:
     if not found:
         screen.print("No runs yet. Start one: kernelwright optimize FILE")
         return 0
-    screen.print(_runs_table(found))
+    screen.print(_runs_table(found, screen.width))
     return 0
 
 
@@ -171,33 +172,35 @@ def _source(store: Store, kind: str, identifier: str, screen: Console, as_json: 
     return kernel_json(kernel)
 
 
-def _runs_table(found: list[RunSummary]) -> Any:
+def _runs_table(found: list[RunSummary], width: int) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    from kernelwright.words import duration, kind_words, one_line, ratio
+    from kernelwright.words import duration, kind_words, ratio
 
+    wide = width >= 100
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading, wrap in (("run", False), ("task", True), ("status", False), ("rounds", False), ("best", False)):
-        table.add_column(heading, no_wrap=not wrap, overflow="fold")
-    table.add_column("time", justify="right")
-    table.add_column("vs eager", justify="right")
-    table.add_column("started (UTC)", no_wrap=True)
+    table.add_column("run", overflow="fold")  # never cut: people copy it
+    for heading in ("status", "best"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("rounds", "time", "vs eager"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if wide:
+        table.add_column("started (UTC)", no_wrap=True)
     for run in found:
         time = "-"
         if run.seconds is not None and run.timing_kind is not None:
             time = f"{duration(run.seconds)} {kind_words(run.timing_kind, run.gpu)}"
-        table.add_row(
+        row = [
             run.id,
-            Text(one_line(run.task_name, 60)),
             run.status.value,
-            f"{run.attempts}/{run.rounds}",
             "-" if run.best_verdict is None else run.best_verdict.value,
+            f"{run.attempts}/{run.rounds}",
             time,
             "-" if run.speedup is None else ratio(run.speedup),
-            f"{run.created:%Y-%m-%d %H:%M}",
-        )
+        ]
+        table.add_row(*map(Text, [*row, f"{run.created:%Y-%m-%d %H:%M}"] if wide else row))
     return table
 
 

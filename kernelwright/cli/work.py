@@ -124,6 +124,7 @@ def verify(task: Path, kernel: Path, as_json: bool, verbose: bool, debug: bool, 
     screen.print(verdict_line(evaluation))
     if evaluation.timing is not None:
         screen.print(timing_block(evaluation.timing))
+    screen.print(f"Kept: kernelwright show {evaluation.kernel_id}", style="dim")
     if as_json:
         print_json(evaluation_json(evaluation))
     return 0 if evaluation.passed else 1

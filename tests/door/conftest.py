@@ -35,6 +35,8 @@ def cli(home: Path) -> Cli:
 
     def run(*arguments: str | Path, seconds: float = 240.0) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "kernelwright", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        # os.environ and not the process's own block: readline, which pytest loads, puts COLUMNS into the latter
+        environment = dict(os.environ)
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, env=environment)
 
     return run

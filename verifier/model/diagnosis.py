@@ -21,6 +21,9 @@ CONFLICTS = 1.5
 GOOD_OCCUPANCY = 0.5
 """Below this share of an SM's warps, too few warps are named as the reason for latency."""
 
+FEW_WAVES = 0.75
+"""Share of one wave below which the grid itself is named as too small to hide latency."""
+
 _LOAD = "l1tex__average_t_sectors_per_request_pipe_lsu_mem_global_op_ld.ratio"
 _BYTES_PER_SECTOR = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.ratio"
 _STORE_BYTES_PER_SECTOR = "smsp__sass_average_data_bytes_per_sector_mem_global_op_st.ratio"
@@ -140,7 +143,7 @@ def diagnose(report: LaunchReport, time: ModelledTime, gpu: Gpu) -> Diagnosis:
             "launch__registers_per_thread",
         )
         evidence["occupancy_limited_by"] = time.occupancy.limited_by
-        if time.waves < 1.0:
+        if time.waves < FEW_WAVES:
             return Diagnosis(
                 limiter,
                 evidence,

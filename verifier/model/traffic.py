@@ -88,11 +88,11 @@ def traffic(report: LaunchReport, occ: Occupancy, gpu: Gpu, scale: float) -> Tra
     dram_read = load_unique + l2_rereads * miss
     dram_write = store_unique + (store_sectors - store_unique) * miss
 
-    l2_seconds, l1_seconds = gpu.l2_latency / gpu.clock_hz, L1_LATENCY / gpu.clock_hz
-    latency = loaded_dram_seconds(gpu)
-    if load_sectors > 0:
-        from_dram = dram_read / load_sectors
-        from_l2 = max(0.0, load_unique + l2_rereads - dram_read) / load_sectors
-        from_l1 = max(0.0, 1.0 - from_dram - from_l2)
-        latency = from_dram * latency + from_l2 * l2_seconds + from_l1 * l1_seconds
+    # A load waits for the slowest level that any of its data comes from; shares are of the bytes lanes asked for.
+    asked = max(1.0, c.global_load_bytes * scale)
+    to_dram = min(1.0, dram_read / asked)
+    to_l2 = max(to_dram, min(1.0, (load_unique + l2_rereads) / asked))
+    clocks = L1_LATENCY + to_l2 * (gpu.l2_latency - L1_LATENCY)
+    clocks += to_dram * (gpu.dram_latency * LOADED_LATENCY - gpu.l2_latency)
+    latency = clocks / gpu.clock_hz if load_sectors > 0 else 0.0
     return Traffic(l2_read, l2_write, dram_read, dram_write, local, latency)

@@ -6,11 +6,13 @@ requests); the evaluation that follows counts for real, and the judge believes t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from kernelwright.sandbox.launch import Counters, KernelResources, LaunchReport
+from kernelwright.verifier.model.kernel_time import WORKING_REGISTERS
 from kernelwright.verifier.model.occupancy import WARP
 
 __all__ = ["KNOBS", "what_if"]
@@ -46,6 +48,24 @@ def _registers(report: LaunchReport, factor: float, extra: float = 0.0) -> Kerne
     return replace(resources, registers=min(255, max(16, round(resources.registers * factor + extra))))
 
 
+def _kept_data(report: LaunchReport, factor: float, choice: Mapping[str, Value]) -> KernelResources | None:
+    """Registers when each thread holds `factor` times as much of a row; only that strategy keeps rows in registers."""
+    resources = report.resources
+    if resources is None or choice.get("strategy") != "registers":
+        return resources
+    data = max(0, resources.registers - WORKING_REGISTERS)
+    return replace(resources, registers=min(255, round(WORKING_REGISTERS + data * factor)))
+
+
+def _regrid(report: LaunchReport, factor: float) -> LaunchReport:
+    """`factor` times the blocks, counted along x (the model looks at their number only), the same total work."""
+    c = report.counters
+    before = report.grid[0] * report.grid[1] * report.grid[2]
+    after = max(1, math.ceil(before * factor - 1e-9))
+    blocks = after if c.blocks == before else max(1, _times(c.blocks, after / before))
+    return replace(report, grid=(after, 1, 1), counters=replace(c, blocks=blocks))
+
+
 def _by_rows(choice: Mapping[str, Value]) -> bool:
     """Whether the kernel's grid follows rows or tiles (then more work per thread means fewer loop turns)."""
     return any(knob in choice for knob in ("rows_per_block", "strategy", "tile_m", "tile_n"))
@@ -55,15 +75,13 @@ def _with_work_per_thread(report: LaunchReport, ratio: float, choice: Mapping[st
     """Each warp does `ratio` times as much, where the grid follows elements: fewer warps in fewer blocks."""
     if _by_rows(choice):
         return report
+    report = _regrid(report, 1 / ratio)
     c = report.counters
-    grid = max(1, round(report.grid[0] / ratio))
     return replace(
         report,
-        grid=(grid, *report.grid[1:]),
         counters=replace(
             c,
             warps=max(1, _times(c.warps, 1 / ratio)),
-            blocks=max(1, _times(c.blocks, 1 / ratio)),
             longest_warp_instructions=_times(c.longest_warp_instructions, ratio),
             longest_warp_global_requests=_times(c.longest_warp_global_requests, ratio),
         ),
@@ -93,13 +111,13 @@ def _threads(report: LaunchReport, ratio: float, choice: Mapping[str, Value]) ->
     block = (round(report.block[0] * ratio), 1, 1)
     c = report.counters
     if not _by_rows(choice):
-        grid = (max(1, round(report.grid[0] / ratio)), *report.grid[1:])
-        return replace(report, block=block, grid=grid, counters=replace(c, blocks=max(1, _times(c.blocks, 1 / ratio))))
+        return replace(_regrid(report, 1 / ratio), block=block)
     # the same rows by more warps: each has fewer elements, and every warp still meets every barrier and shuffle
     c = _with_instructions(c, {"shuffle": ratio, "barrier": ratio})
     return replace(
         report,
         block=block,
+        resources=_kept_data(report, 1 / ratio, choice),
         counters=replace(
             c,
             warps=_times(c.warps, ratio),
@@ -111,6 +129,8 @@ def _threads(report: LaunchReport, ratio: float, choice: Mapping[str, Value]) ->
 
 
 def _unroll(report: LaunchReport, ratio: float, choice: Mapping[str, Value]) -> LaunchReport:
+    if not _by_rows(choice):
+        return _items_per_thread(report, ratio, choice)  # no loop over elements: each thread does more of them
     c = _with_instructions(report.counters, {"control": 1 / ratio})
     c = replace(c, branches=_times(c.branches, 1 / ratio))
     return replace(report, counters=c, resources=_registers(report, 1.0, 2.0 * (ratio - 1.0)))
@@ -125,18 +145,18 @@ def _items_per_thread(report: LaunchReport, ratio: float, choice: Mapping[str, V
 
 
 def _rows_per_block(report: LaunchReport, ratio: float, choice: Mapping[str, Value]) -> LaunchReport | None:
-    grid = max(1, -(-report.grid[0] // max(1, round(ratio)))) if ratio >= 1 else round(report.grid[0] / ratio)
-    c = report.counters
-    c = replace(c, blocks=max(1, _times(c.blocks, grid / report.grid[0])))
-    wider = (round(report.block[0] * ratio), *report.block[1:])
+    kept = _kept_data(report, ratio, choice)
+    report = _regrid(report, 1 / ratio)
     if "threads" not in choice:  # a warp or more for each row: the block grows
-        if wider[0] * wider[1] * wider[2] > 1024 or wider[0] * wider[1] * wider[2] < WARP:
+        threads = report.block[0] * report.block[1] * report.block[2] * ratio
+        if threads > 1024 or threads < WARP:
             return None
-        return replace(report, grid=(grid, *report.grid[1:]), block=wider, counters=c)
+        return replace(report, block=(round(threads), 1, 1))
+    c = report.counters
     fewer = 1.0 / ratio
     return replace(
         report,
-        grid=(grid, *report.grid[1:]),
+        resources=kept,
         counters=replace(
             c,
             warps=max(1, _times(c.warps, fewer)),
@@ -146,26 +166,27 @@ def _rows_per_block(report: LaunchReport, ratio: float, choice: Mapping[str, Val
     )
 
 
-def _tile(report: LaunchReport, ratio: float, choice: Mapping[str, Value]) -> LaunchReport:
-    """A larger output tile reads the other operand less often; half of all loads are that operand's."""
+def _tile(report: LaunchReport, ratio: float, choice: Mapping[str, Value]) -> LaunchReport | None:
+    """A larger output tile has more threads, and reads the other operand less often; half of all loads are that one's."""
+    threads = report.block[0] * report.block[1] * report.block[2] * ratio
+    if threads < WARP or threads > 1024:
+        return None
     half = 0.5 + 0.5 / ratio
+    report = _regrid(report, 1 / ratio)
     c = report.counters
     c = replace(
         c,
         **_scaled(c, ("global_load_requests", "global_load_sectors", "global_load_bytes"), half),
-        warps=max(1, _times(c.warps, 1 / ratio)),
-        blocks=max(1, _times(c.blocks, 1 / ratio)),
-        longest_warp_instructions=_times(c.longest_warp_instructions, ratio),
-        longest_warp_global_requests=_times(c.longest_warp_global_requests, ratio * half),
+        longest_warp_global_requests=max(1, _times(c.longest_warp_global_requests, half)),
     )
     resources = report.resources
     if resources is not None:
         resources = replace(resources, static_shared=_times(resources.static_shared, 0.5 + 0.5 * ratio))
-    # blocks keep their threads, so each thread holds more of the tile
-    if resources is not None:
-        resources = replace(resources, registers=min(255, max(16, round(resources.registers * (0.5 + 0.5 * ratio)))))
     return replace(
-        report, grid=(max(1, round(report.grid[0] / ratio)), *report.grid[1:]), counters=c, resources=resources
+        report,
+        block=(round(threads), 1, 1),
+        counters=c,
+        resources=resources,
     )
 
 
@@ -226,14 +247,13 @@ def _stages(report: LaunchReport, ratio: float, choice: Mapping[str, Value]) -> 
 
 def _split(report: LaunchReport, ratio: float, choice: Mapping[str, Value]) -> LaunchReport:
     """The same work by more blocks, each with a shorter part of the row or inner dimension."""
+    report = _regrid(report, ratio)
     c = report.counters
     return replace(
         report,
-        grid=(max(1, round(report.grid[0] * ratio)), *report.grid[1:]),
         counters=replace(
             c,
             warps=max(1, _times(c.warps, ratio)),
-            blocks=max(1, _times(c.blocks, ratio)),
             **_scaled(
                 c,
                 ("global_store_requests", "global_store_sectors", "global_store_bytes", "global_store_unique_bytes"),

@@ -29,21 +29,25 @@ enum KwViolationKind {
 
 enum KwSpace { KW_GLOBAL = 0, KW_SHARED = 1, KW_LOCAL = 2 };
 
-// One static place in the program that calls the runtime: operands as register slots (in units of 32 words).
+// One static place in the program that calls the runtime. Operand i is register slot[i] (in units of 32 words), or the
+// constant imm[i] where slot[i] is -1. Loads and stores: data in 0..3. The rest: see warp.cpp and atomic.cpp.
 struct KwSite {
   int32_t address;       // slot of the address register
   int32_t address_bits;  // 32 or 64
   int64_t offset;
-  int32_t value[4];  // slots of data registers; -1: none
-  int32_t extra[4];  // further operands, by kind of site
-  int32_t provenance;  // index of the shared variable or the parameter offset that the address comes from; -1: unknown
-  int32_t value_bits;  // lane width of the data registers, 32 or 64
+  int32_t slot[6];
+  int64_t imm[6];
+  int32_t extra[6];
+  int32_t provenance;  // shared memory: index of the variable that the address comes from; -1: unknown
+  int32_t reserved;
 };
 
 struct KwGroup {
   int32_t pc;
   uint32_t mask;
   uint64_t stamp;
+  int32_t waits;  // 1: at a warp-wide operation, for lanes that are missing
+  int32_t reserved;
 };
 
 struct KwWorker;
@@ -63,12 +67,13 @@ struct alignas(64) KwWarp {
   uint8_t* local;  // frames of the 32 lanes
   int32_t groups;  // number of waiting groups
   int32_t index;  // warp in block
-  int32_t parked;  // 1: the running group was asked to go on although lanes are missing
+  int32_t forced;  // 1: the running group goes on although lanes are missing, since nothing else can run
+  uint32_t initial;  // lanes that exist
   int32_t barrier_id;
   int32_t barrier_threads;
-  uint32_t barrier_value[KW_LANES];
-  uint32_t barrier_result;
   uint32_t barrier_site;
+  uint32_t barrier_lanes;  // lanes whose predicate was true (barrier.red)
+  uint32_t barrier_result;
   int32_t waiting;
   uint64_t stamp;
   alignas(64) uint32_t tid[3][KW_LANES];
@@ -93,7 +98,45 @@ typedef int32_t (*KwKernel)(KwWarp*, KwLaunch*);
 extern "C" {
 int32_t kw_diverge(KwWarp* w, uint32_t taken, int32_t target, int32_t other);
 int32_t kw_switch(KwWarp* w, int32_t pc);
-int32_t kw_exit(KwWarp* w);
+int32_t kw_exit(KwWarp* w, uint32_t lanes, int32_t next);
 int32_t kw_loop(KwWarp* w, int32_t pc);
 int32_t kw_branch_table(KwWarp* w, uint32_t site, const int32_t* targets, int32_t count);
+int32_t kw_collect(KwWarp* w, int32_t pc, uint32_t site, int32_t kind);
+int32_t kw_barrier(KwWarp* w, uint32_t site);
+void kw_arrive(KwWarp* w, uint32_t site);
+void kw_barrier_result(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_shfl(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_vote(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_match(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_redux(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_sync(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_trap(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_assert(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_printf(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_atom_global(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_atom_shared(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_atom_generic(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_copy_async(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_copy_commit(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_copy_wait(KwWarp* w, uint32_t mask, uint32_t site);
+#define KW_DECLARE(E, V)                                                \
+  void kw_ld_global_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site);  \
+  void kw_st_global_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site);  \
+  void kw_ld_shared_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site);  \
+  void kw_st_shared_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site);  \
+  void kw_ld_local_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site);   \
+  void kw_st_local_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site);   \
+  void kw_ld_generic_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site); \
+  void kw_st_generic_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site);
+KW_DECLARE(1, 1)
+KW_DECLARE(1, 2)
+KW_DECLARE(1, 4)
+KW_DECLARE(2, 1)
+KW_DECLARE(2, 2)
+KW_DECLARE(2, 4)
+KW_DECLARE(4, 1)
+KW_DECLARE(4, 2)
+KW_DECLARE(4, 4)
+KW_DECLARE(8, 1)
+KW_DECLARE(8, 2)
 }

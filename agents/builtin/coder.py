@@ -1,0 +1,115 @@
+"""The built-in coder: CUDA from templates, moved by parameters. Needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kernelwright.agents.builtin.generated import Generated
+from kernelwright.agents.builtin.lower import lower
+from kernelwright.agents.builtin.space import Choice, ParameterSpace, Value
+from kernelwright.agents.builtin.write import write_module
+from kernelwright.agents.protocols import Advice, PastAttempt, Proposal
+from kernelwright.bench_tasks.graph import Graph
+from kernelwright.sandbox.kernel import Kernel
+
+__all__ = ["BuiltinCoder"]
+
+
+class BuiltinCoder:
+    """Writes kernels for one captured module (implements `agents.protocols.Coder`).
+
+    Args:
+        graph: the module, captured by `kernelwright.sandbox.capture`.
+        task_name: for the docstring of the source.
+        gpu_arch: the architecture the kernels are for; the templates run on every one from sm_75 on.
+
+    Raises:
+        LoweringError: nothing of the module can be lowered; the message names the operations.
+    """
+
+    name = "builtin"
+
+    def __init__(self, graph: Graph, task_name: str, gpu_arch: str = "sm_90") -> None:
+        self.task_name = task_name
+        self.gpu_arch = gpu_arch
+        self._lowered = lower(graph)
+        self._space = ParameterSpace(self._lowered.kernels)
+
+    @property
+    def space(self) -> Mapping[str, tuple[Value, ...]]:
+        """Values that may be tried, by ``"<kernel function>.<knob>"``."""
+        return self._space.values
+
+    @property
+    def defaults(self) -> Mapping[str, Value]:
+        """The first choice of every parameter."""
+        return self._space.defaults
+
+    @property
+    def stays_in_torch(self) -> tuple[str, ...]:
+        """ATen operations that the module still calls, in order, each once."""
+        return self._lowered.stays_in_torch
+
+    def write(self, parameters: Mapping[str, Value]) -> tuple[str, dict[str, Generated]]:
+        """The source for a full choice of parameters, and what was generated per kernel."""
+        return write_module(self._lowered, self.task_name, self._space.split(parameters))
+
+    def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None) -> Proposal | None:
+        """The defaults first; then what the judge advises, applied to the best kernel so far; then its nearest untried
+        neighbour. None when every neighbour has been tried."""
+        tried = {attempt.kernel.id for attempt in history}
+        if not history:
+            return self._proposal(dict(self.defaults), (), None, "first choice")
+        best = self._best(history)
+        if best is None:
+            plain = self._proposal(
+                self._space.conservative, (history[-1].kernel.id,), None, "plainest kernels after a failure"
+            )
+            if plain.kernel.id not in tried:
+                return plain
+            base: Choice = dict(self._space.conservative)
+            parents = (history[-1].kernel.id,)
+        else:
+            base = {**self.defaults, **self._own(best.kernel.parameters)}
+            parents = (best.kernel.id,)
+        if advice is not None and advice.parameters:
+            wanted = self._space.changed(base, advice.parameters)
+            if wanted is not None and wanted != base:
+                proposal = self._proposal(wanted, parents, base, "as the judge advises")
+                if proposal.kernel.id not in tried:
+                    return proposal
+        for neighbour in self._space.neighbours(base):
+            if neighbour == base:
+                continue
+            proposal = self._proposal(neighbour, parents, base, "nearest untried")
+            if proposal.kernel.id not in tried:
+                return proposal
+        return None
+
+    def _own(self, parameters: Mapping[str, Value]) -> Choice:
+        return {name: value for name, value in parameters.items() if name in self.defaults}
+
+    def _best(self, history: tuple[PastAttempt, ...]) -> PastAttempt | None:
+        passed = [
+            a
+            for a in history
+            if a.evaluation.passed and a.evaluation.timing is not None and a.kernel.author == self.name
+        ]
+        return min(
+            passed, key=lambda a: (a.evaluation.timing.seconds if a.evaluation.timing else 0.0, a.number), default=None
+        )
+
+    def _proposal(self, choice: Choice, parents: tuple[str, ...], base: Choice | None, why: str) -> Proposal:
+        source, generated = self.write(choice)
+        kernel = Kernel(source, author=self.name, parents=parents, parameters=dict(choice))
+        changes = [
+            f"{name} {base[name]} -> {value}" for name, value in choice.items() if base and base.get(name) != value
+        ]
+        if changes:
+            plan = f"{', '.join(changes)} ({why})"
+        else:
+            plan = (
+                f"{'; '.join(f'{name}: {g.summary}' for name, g in generated.items()) or 'nothing to compute'} ({why})"
+            )
+        notes = tuple(f"{op} stays in torch" for op in self.stays_in_torch)
+        return Proposal(kernel, plan, notes, {"stays_in_torch": list(self.stays_in_torch)})

@@ -1,0 +1,420 @@
+"""A kernel made ready for translation: calls inlined, memory laid out, constants propagated, unknown opcodes refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from kernelwright.errors import EmulatorError, UnsupportedError
+from kernelwright.sandbox.emulator.ptx import (
+    TYPE_BYTES,
+    Function,
+    Imm,
+    Instr,
+    LabelDef,
+    Mem,
+    Operand,
+    Program,
+    Reg,
+    Sym,
+    Variable,
+    Vec,
+    Where,
+)
+
+__all__ = [
+    "CARRY",
+    "RED_ZONE",
+    "Lowered",
+    "ParamSlot",
+    "destination_count",
+    "destinations",
+    "lower",
+    "sources",
+]
+
+RED_ZONE = 128
+"""Bytes kept free between shared variables; a multiple of 128 leaves the banks of every variable as they are."""
+
+_MAX_INLINED = 200_000
+"""Instructions of one kernel after inlining; more is refused."""
+
+_CALLED = {"vprintf": "printf", "__assertfail": "assert"}
+
+
+@dataclass(frozen=True)
+class ParamSlot:
+    """A kernel parameter's place in the parameter buffer, in bytes."""
+
+    name: str
+    type: str
+    offset: int
+    bytes: int
+    align: int
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A kernel without calls. Addresses in `shared` and `local` are bytes from the beginning of that space."""
+
+    name: str
+    body: tuple[Instr | LabelDef, ...]
+    params: tuple[ParamSlot, ...]
+    param_bytes: int
+    shared: Mapping[str, tuple[int, int]]
+    """Variable to (first byte, byte past its end); for dynamic shared memory the end is -1."""
+    static_shared: int
+    local: Mapping[str, int]
+    frame_bytes: int
+    globals: Mapping[str, int]
+    """Variable to its index in `Program.variables`."""
+    max_threads: int | None
+
+
+def lower(program: Program, name: str) -> Lowered:
+    """Inlines, lays out and checks the kernel `name`.
+
+    Raises:
+        UnsupportedError: recursion, calls through pointers, or an undefined function.
+    """
+    function = program.functions[name]
+    inliner = _Inliner(program)
+    body = inliner.run(function)
+    body = _propagate_constants(body)
+    shared_variables = [v for v in program.variables if v.space == "shared"] + inliner.shared
+    shared, static_shared = _lay_out_shared(shared_variables, _names_used(body))
+    local, frame = _lay_out_local(inliner.local)
+    params, param_bytes = _lay_out_params(function)
+    return Lowered(
+        name=name,
+        body=tuple(body),
+        params=params,
+        param_bytes=param_bytes,
+        shared=shared,
+        static_shared=static_shared,
+        local=local,
+        frame_bytes=frame,
+        globals={v.name: i for i, v in enumerate(program.variables) if v.space in ("global", "const")},
+        max_threads=function.max_threads,
+    )
+
+
+class _Inliner:
+    """Puts the bodies of called functions in place of the calls; parameters become registers."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._copies = 0
+        self._out: list[Instr | LabelDef] = []
+        self.shared: list[Variable] = []
+        self.local: list[Variable] = []
+
+    def run(self, function: Function) -> list[Instr | LabelDef]:
+        self._append(function, "", {}, None, (function.name,))
+        return self._out
+
+    def _append(
+        self, function: Function, suffix: str, bound: Mapping[str, str], end: str | None, stack: tuple[str, ...]
+    ) -> None:
+        """Appends the body with `suffix` on every local name; `bound` maps formal parameters to the caller's."""
+        if function.body is None:
+            raise UnsupportedError(f"the function {function.name} is called and has no body")
+        own = {v.name for v in function.variables if v.space == "local"}
+        for variable in function.variables:
+            if variable.space == "local":
+                self.local.append(replace(variable, name=variable.name + suffix))
+            elif variable.space == "shared" and all(v.name != variable.name for v in self.shared):
+                self.shared.append(variable)
+        labels = {item.name for item in function.body if isinstance(item, LabelDef)}
+        entry_params = {p.name for p in function.params} if function.entry else set()
+        rename = _Renamer(suffix, own | labels, bound)
+        for item in function.body:
+            if len(self._out) > _MAX_INLINED:
+                raise UnsupportedError(f"kernel {stack[0]} is too large after inlining its device functions")
+            if isinstance(item, LabelDef):
+                self._out.append(LabelDef(item.name + suffix))
+                continue
+            instr = rename.instr(item)
+            if instr.op == "call":
+                self._call(instr, stack)
+            elif instr.op == "st" and "param" in instr.mods:
+                self._param_moves(instr, store=True)
+            elif instr.op == "ld" and "param" in instr.mods and not _is_entry_param(instr, entry_params):
+                self._param_moves(instr, store=False)
+            elif instr.op == "ret" and end is not None:
+                self._out.append(replace(instr, op="bra", mods=("uni",), operands=(Sym(end),)))
+            else:
+                self._out.append(instr)
+
+    def _call(self, instr: Instr, stack: tuple[str, ...]) -> None:
+        returns, target, arguments = instr.operands
+        assert isinstance(returns, Vec) and isinstance(arguments, Vec)
+        where = _at(instr.where)
+        if not isinstance(target, Sym) or target.name not in self._program.functions:
+            raise UnsupportedError(f"a call through a pointer is not supported{where}", line=instr.where.line)
+        name = target.name
+        if name in _CALLED:
+            values = tuple(Reg(f"{_param_name(a)}+0", "b64") for a in arguments.items)
+            result = tuple(Reg(f"{_param_name(r)}+0", "b32") for r in returns.items)
+            self._out.append(replace(instr, op=_CALLED[name], mods=(), operands=(*values[:2], *result[:1])))
+            return
+        callee = self._program.functions[name]
+        if name in stack:
+            raise UnsupportedError(f"the recursive device function {name} is not supported{where}", line=instr.where.line)
+        if callee.body is None:
+            raise UnsupportedError(f"the device function {name} is not supported{where}", line=instr.where.line)
+        self._copies += 1
+        suffix = f"#{self._copies}"
+        formal = [*callee.params, *callee.returns]
+        actual = [*arguments.items, *returns.items]
+        bound = {f.name: _param_name(a) for f, a in zip(formal, actual, strict=False)}
+        end = f"$end{suffix}"
+        skip = f"$skip{suffix}"
+        if instr.guard is not None:
+            self._out.append(
+                Instr("bra", (), (Sym(skip),), instr.where, instr.guard, not instr.guard_negated)
+            )
+        self._append(callee, suffix, bound, end, (*stack, name))
+        self._out.append(LabelDef(end))
+        if instr.guard is not None:
+            self._out.append(LabelDef(skip))
+
+    def _param_moves(self, instr: Instr, *, store: bool) -> None:
+        """`st.param` and `ld.param` of a call as moves between registers."""
+        address, value = (instr.operands[0], instr.operands[1]) if store else (instr.operands[1], instr.operands[0])
+        if not isinstance(address, Mem) or not isinstance(address.base, Sym):
+            raise UnsupportedError(
+                f"an argument that is addressed by a register is not supported{_at(instr.where)}", line=instr.where.line
+            )
+        type_ = instr.mods[-1]
+        size = TYPE_BYTES[type_]
+        items: tuple[Operand | None, ...] = value.items if isinstance(value, Vec) else (value,)
+        for i, item in enumerate(items):
+            if item is None:
+                continue
+            offset = address.offset + address.base.offset + i * size
+            slot = Reg(f"{address.base.name}+{offset}", "b64" if size == 8 else "b32")
+            wide = "b64" if size == 8 else "b32"
+            if store:
+                self._out.append(replace(instr, op="mov", mods=(wide,), operands=(slot, item)))
+            else:
+                self._out.append(replace(instr, op="mov", mods=(wide,), operands=(item, slot)))
+                if size < 4 and isinstance(item, Reg):
+                    mask = Imm((1 << (8 * size)) - 1)
+                    self._out.append(replace(instr, op="and", mods=("b32",), operands=(item, item, mask)))
+
+
+class _Renamer:
+    def __init__(self, suffix: str, symbols: set[str], bound: Mapping[str, str]) -> None:
+        self._suffix = suffix
+        self._symbols = symbols
+        self._bound = bound
+
+    def instr(self, instr: Instr) -> Instr:
+        if not self._suffix:
+            return instr
+        guard = None if instr.guard is None else Reg(instr.guard.name + self._suffix, instr.guard.type)
+        return replace(
+            instr,
+            operands=tuple(self._operand(o) for o in instr.operands),
+            guard=guard,
+            targets=tuple(t + self._suffix for t in instr.targets),
+        )
+
+    def _operand(self, operand: Operand | None) -> Operand | None:
+        if isinstance(operand, Reg):
+            return Reg(operand.name + self._suffix, operand.type)
+        if isinstance(operand, Sym):
+            return Sym(self._symbol(operand.name), operand.offset)
+        if isinstance(operand, Mem) and operand.base is not None:
+            base = self._operand(operand.base)
+            assert isinstance(base, Reg | Sym)
+            return Mem(base, operand.offset)
+        if isinstance(operand, Vec):
+            return Vec(tuple(self._operand(o) for o in operand.items))
+        return operand
+
+    def _symbol(self, name: str) -> str:
+        if name in self._bound:
+            return self._bound[name]
+        return name + self._suffix if name in self._symbols or "@" in name else name
+
+
+def _param_name(operand: Operand | None) -> str:
+    if isinstance(operand, Sym):
+        return operand.name
+    raise UnsupportedError("a call whose argument is no parameter variable is not supported")
+
+
+def _is_entry_param(instr: Instr, names: set[str]) -> bool:
+    address = instr.operands[1]
+    if not isinstance(address, Mem):
+        return False
+    return not isinstance(address.base, Sym) or address.base.name in names
+
+
+def _at(where: Where) -> str:
+    return f" (line {where.line})" if where.line else ""
+
+
+def _names_used(body: list[Instr | LabelDef]) -> set[str]:
+    names: set[str] = set()
+
+    def visit(operand: Operand | None) -> None:
+        if isinstance(operand, Sym):
+            names.add(operand.name)
+        elif isinstance(operand, Mem):
+            visit(operand.base)
+        elif isinstance(operand, Vec):
+            for item in operand.items:
+                visit(item)
+
+    for instr in body:
+        if isinstance(instr, Instr):
+            for operand in instr.operands:
+                visit(operand)
+    return names
+
+
+def _lay_out_shared(variables: list[Variable], used: set[str]) -> tuple[dict[str, tuple[int, int]], int]:
+    """Every variable at the bank where CUDA would put it, with a red zone behind it; dynamic memory last."""
+    layout: dict[str, tuple[int, int]] = {}
+    at = 0
+    for variable in variables:
+        if variable.extern or variable.bytes == 0 or variable.name not in used:
+            continue
+        at = -(-at // variable.align) * variable.align
+        layout[variable.name] = (at, at + variable.bytes)
+        at += variable.bytes + RED_ZONE
+    align = max([16, *(v.align for v in variables if v.extern or v.bytes == 0)])
+    static = -(-at // align) * align
+    for variable in variables:
+        if (variable.extern or variable.bytes == 0) and variable.name in used:
+            layout[variable.name] = (static, -1)
+    return layout, static
+
+
+def _lay_out_local(variables: list[Variable]) -> tuple[dict[str, int], int]:
+    layout: dict[str, int] = {}
+    at = 0
+    for variable in variables:
+        at = -(-at // variable.align) * variable.align
+        layout[variable.name] = at
+        at += variable.bytes
+    return layout, -(-at // 16) * 16
+
+
+def _lay_out_params(function: Function) -> tuple[tuple[ParamSlot, ...], int]:
+    slots = []
+    at = 0
+    for param in function.params:
+        at = -(-at // param.align) * param.align
+        slots.append(ParamSlot(param.name, param.type, at, param.bytes, param.align))
+        at += param.bytes
+    return tuple(slots), at
+
+
+def _propagate_constants(body: list[Instr | LabelDef]) -> list[Instr | LabelDef]:
+    """Registers that only ever hold one constant give way to it."""
+    definitions: dict[str, int] = {}
+    constants: dict[str, Imm] = {}
+    for item in body:
+        if not isinstance(item, Instr):
+            continue
+        for reg in destinations(item):
+            definitions[reg.name] = definitions.get(reg.name, 0) + 1
+        if item.op == "mov" and item.guard is None and item.mods[-1] != "pred":
+            target, value = item.operands
+            if isinstance(target, Reg) and isinstance(value, Imm) and target.bits != 128:
+                constants[target.name] = _as_bits(value, target.bits)
+    constants = {name: value for name, value in constants.items() if definitions[name] == 1}
+    if not constants:
+        return body
+
+    def replaced(operand: Operand | None) -> Operand | None:
+        if isinstance(operand, Reg):
+            return constants.get(operand.name, operand)
+        if isinstance(operand, Vec):
+            return Vec(tuple(replaced(o) for o in operand.items))
+        return operand
+
+    out: list[Instr | LabelDef] = []
+    for item in body:
+        if isinstance(item, Instr):
+            if item.op == "mov" and isinstance(item.operands[0], Reg) and item.operands[0].name in constants:
+                # Addresses still need the register; an unused definition costs nothing after liveness.
+                out.append(item)
+                continue
+            count = destination_count(item)
+            operands = (*item.operands[:count], *(replaced(o) for o in item.operands[count:]))
+            out.append(item.with_operands(*operands) if operands != item.operands else item)
+        else:
+            out.append(item)
+    return out
+
+
+def _as_bits(value: Imm, bits: int) -> Imm:
+    if value.kind == "f64" and bits == 32:
+        raise EmulatorError("a 64-bit constant is moved to a 32-bit register")
+    return Imm(value.value & ((1 << bits) - 1))
+
+
+_NO_DESTINATION = frozenset(
+    ("st", "red", "bra", "brx", "ret", "exit", "trap", "brkpt", "bar", "barrier", "membar", "fence", "nanosleep", "cp")
+    + ("pmevent", "assert", "prefetch", "prefetchu", "discard", "applypriority", "griddepcontrol")
+)
+
+
+def destination_count(instr: Instr) -> int:
+    """How many leading operands are written."""
+    if instr.op in ("bar", "barrier"):
+        # Until flow.py has split it, bar.red writes its first operand.
+        return 1 if "red" in instr.mods and not _is_split(instr) else 0
+    return 0 if instr.op in _NO_DESTINATION or instr.op == "printf" else 1
+
+
+def _is_split(instr: Instr) -> bool:
+    """A bar.red whose result has moved to an instruction of its own: the barrier comes first, an immediate mostly."""
+    return len(instr.operands) < 3
+
+
+def destinations(instr: Instr) -> list[Reg]:
+    """The registers an instruction writes."""
+    if instr.op == "printf":
+        return [o for o in instr.operands[2:] if isinstance(o, Reg)]
+    found: list[Reg] = []
+    for operand in instr.operands[: destination_count(instr)]:
+        if isinstance(operand, Reg):
+            found.append(operand)
+        elif isinstance(operand, Vec):
+            found.extend(o for o in operand.items if isinstance(o, Reg))
+    if instr.op in ("add", "addc", "sub", "subc", "mad", "madc") and "cc" in instr.mods:
+        found.append(CARRY)
+    return found
+
+
+def sources(instr: Instr) -> list[Reg]:
+    """The registers an instruction reads, its guard included."""
+    found: list[Reg] = []
+
+    def visit(operand: Operand | None) -> None:
+        if isinstance(operand, Reg):
+            found.append(operand)
+        elif isinstance(operand, Mem):
+            visit(operand.base)
+        elif isinstance(operand, Vec):
+            for item in operand.items:
+                visit(item)
+
+    count = destination_count(instr)
+    for operand in instr.operands[:2] if instr.op == "printf" else instr.operands[count:]:
+        visit(operand)
+    if instr.guard is not None:
+        found.append(instr.guard)
+    if instr.op in ("addc", "subc", "madc"):
+        found.append(CARRY)
+    return found
+
+
+CARRY = Reg("%CC", "pred")
+"""The carry flag of add.cc and its kin, a predicate here (register_bits gives 1)."""

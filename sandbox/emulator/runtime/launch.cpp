@@ -1,0 +1,281 @@
+// Runs a grid: blocks on worker threads, the warps of a block one after the other.
+#include <string.h>
+#include <time.h>
+#include <xmmintrin.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "runtime.hpp"
+
+namespace kw {
+
+double now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+namespace {
+
+uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
+
+// Memory that the warps of one block live in, reused from block to block.
+struct Arena {
+  std::vector<KwWarp> warps;
+  std::vector<uint8_t> memory;
+  uint8_t *registers, *shared, *local;
+  std::vector<uint32_t> predicates;
+
+  Arena(const Request& r, uint64_t warp_count) : warps(warp_count) {
+    const uint64_t words = round_up(r.register_words, 1) * KW_LANES * 4 * warp_count;
+    const uint64_t shared_bytes = round_up(r.static_shared + r.dynamic_shared + 64, 64);
+    const uint64_t frames = (uint64_t)r.frame_bytes * KW_LANES * warp_count;
+    memory.assign(words + shared_bytes + frames + 192, 0);
+    registers = (uint8_t*)round_up((uint64_t)memory.data(), 64);
+    shared = registers + words;
+    local = shared + shared_bytes;
+    predicates.assign((r.predicates + 1) * warp_count, 0);
+  }
+};
+
+void set_up_block(KwWorker& c, Arena& arena, uint64_t number) {
+  const Request& r = *c.request;
+  KwLaunch& l = c.launch;
+  c.block = number;
+  l.ctaid[0] = number % r.grid[0];
+  l.ctaid[1] = number / r.grid[0] % r.grid[1];
+  l.ctaid[2] = number / r.grid[0] / r.grid[1];
+  // What a GPU leaves in shared memory is not zero: a NaN in every format makes a missing store visible.
+  memset(c.shared, 0xff, c.shared_bytes);
+  memset(c.arrived, 0, sizeof c.arrived);
+  const uint64_t threads = (uint64_t)r.block[0] * r.block[1] * r.block[2];
+  for (uint64_t i = 0; i < arena.warps.size(); i++) {
+    KwWarp& w = arena.warps[i];
+    const uint64_t left = threads - i * KW_LANES;
+    w.initial = w.live = w.mask = left >= KW_LANES ? KW_FULL : (1u << left) - 1;
+    w.pc = 0;
+    w.other = INT32_MAX;
+    w.issued = w.global_requests = w.barriers = 0;
+    w.slice_end = kSlice;
+    w.groups = w.forced = w.waiting = 0;
+    w.stamp = 0;
+    if (!c.copies[i].empty()) c.copies[i].clear();
+  }
+}
+
+void set_up_warps(KwWorker& c, Arena& arena) {
+  const Request& r = *c.request;
+  for (uint64_t i = 0; i < arena.warps.size(); i++) {
+    KwWarp& w = arena.warps[i];
+    w.worker = &c;
+    w.index = (int32_t)i;
+    w.R = (uint32_t*)arena.registers + i * r.register_words * KW_LANES;
+    w.P = arena.predicates.data() + i * (r.predicates + 1);
+    w.local = arena.local + i * r.frame_bytes * KW_LANES;
+    for (int l = 0; l < KW_LANES; l++) {
+      const uint64_t t = i * KW_LANES + l;
+      w.tid[0][l] = t % r.block[0];
+      w.tid[1][l] = t / r.block[0] % r.block[1];
+      w.tid[2][l] = t / r.block[0] / r.block[1];
+    }
+  }
+}
+
+// Lets warps go on whose barrier is complete. Returns whether any did.
+bool release(KwWorker& c, Arena& arena, const std::vector<uint8_t>& done) {
+  bool any = false;
+  for (int id = 0; id < 16; id++) {
+    uint64_t waiting = 0, alive = 0;
+    int64_t wanted = -1;
+    uint32_t site = ~0u, other_site = ~0u;
+    KwWarp* other = nullptr;
+    for (auto& w : arena.warps) {
+      if (done[w.index]) continue;
+      alive++;
+      if (!w.waiting || w.barrier_id != id) continue;
+      waiting++;
+      if (w.barrier_threads >= 0) wanted = w.barrier_threads;
+      if (site == ~0u) site = w.barrier_site;
+      if (w.barrier_site != site && !other) other_site = w.barrier_site, other = &w;
+    }
+    if (!waiting) continue;
+    const bool complete =
+        wanted < 0 ? waiting == alive : waiting * KW_LANES + c.arrived[id] >= (uint64_t)wanted;
+    if (!complete) continue;
+    if (wanted < 0 && other)
+      c.violation(KW_DIVERGENT_BARRIER, (int)other_site, other, first_lane(other->mask), 0, 1, site);
+    uint32_t count = 0;
+    bool all = true;
+    for (auto& w : arena.warps) {
+      if (done[w.index] || !w.waiting || w.barrier_id != id) continue;
+      count += __builtin_popcount(w.barrier_lanes);
+      all &= w.barrier_lanes == w.mask;
+    }
+    for (auto& w : arena.warps) {
+      if (done[w.index] || !w.waiting || w.barrier_id != id) continue;
+      const int op = c.request->sites[w.barrier_site].extra[2];
+      w.barrier_result = op == 0 ? count : op == 1 ? all : count > 0;
+      w.waiting = 0;
+    }
+    c.arrived[id] = 0;
+    any = true;
+  }
+  return any;
+}
+
+void run_block(KwWorker& c, Arena& arena, std::vector<uint8_t>& done) {
+  Request& r = *c.request;
+  std::fill(done.begin(), done.end(), 0);
+  uint64_t left = arena.warps.size();
+  while (left) {
+    bool ran = false;
+    for (auto& w : arena.warps) {
+      if (done[w.index] || w.waiting) continue;
+      ran = true;
+      const int32_t status = r.kernel(&w, &c.launch);
+      if (status == KW_DONE) {
+        done[w.index] = 1;
+        left--;
+      } else if (status == KW_STOP || c.common->stop.load(std::memory_order_relaxed)) {
+        left = 0;
+        break;
+      }
+    }
+    if (!left) break;
+    if (!release(c, arena, done) && !ran) {
+      // Every warp waits at a barrier that the others will not reach.
+      for (auto& w : arena.warps)
+        if (!done[w.index]) {
+          c.violation(KW_DIVERGENT_BARRIER, (int)w.barrier_site, &w, first_lane(w.mask), 0, 2, w.barrier_id);
+          w.waiting = 0;
+        }
+    }
+  }
+  for (auto& w : arena.warps) {
+    c.counters[LONGEST_ISSUED] = std::max(c.counters[LONGEST_ISSUED], w.issued);
+    c.counters[LONGEST_REQUESTS] = std::max(c.counters[LONGEST_REQUESTS], w.global_requests);
+    c.counters[LONGEST_BARRIERS] = std::max(c.counters[LONGEST_BARRIERS], w.barriers);
+    c.counters[BARRIERS] += w.barriers;
+  }
+  c.counters[WARPS] += arena.warps.size();
+  c.counters[BLOCKS]++;
+}
+
+void work(KwWorker& c) {
+  // Subnormals count and rounding is to nearest, whatever the calling thread had set.
+  const uint32_t mode = _mm_getcsr();
+  _mm_setcsr(0x1f80);
+  Request& r = *c.request;
+  const uint64_t threads = (uint64_t)r.block[0] * r.block[1] * r.block[2];
+  const uint64_t warps = (threads + KW_LANES - 1) / KW_LANES;
+  Arena arena(r, warps);
+  c.copies.resize(warps);
+  c.shared = arena.shared;
+  c.shared_bytes = (uint32_t)(r.static_shared + r.dynamic_shared);
+  set_up_warps(c, arena);
+  std::vector<uint8_t> done(warps);
+  const uint64_t blocks = (uint64_t)r.grid[0] * r.grid[1] * r.grid[2];
+  while (!c.common->stop) {
+    const uint64_t n = c.common->next_block.fetch_add(1);
+    if (n >= blocks) break;
+    if ((n & 255) == 0 && now() > c.common->deadline) {
+      if (!c.common->stop.exchange(true)) c.violation(KW_ENDLESS_LOOP, -1, nullptr, 0, 0, 1, n);
+      r.stopped = 1;
+      break;
+    }
+    set_up_block(c, arena, n);
+    run_block(c, arena, done);
+  }
+  for (auto& k : c.cache) flush_stored(k);
+  _mm_setcsr(mode);
+}
+
+void add_up(Request& r, KwWorker& c, std::vector<Violation>& all) {
+  for (int i = 0; i < COUNTERS; i++) {
+    const bool largest = i == LONGEST_ISSUED || i == LONGEST_REQUESTS || i == LONGEST_BARRIERS;
+    r.counters[i] = largest ? std::max(r.counters[i], c.counters[i]) : r.counters[i] + c.counters[i];
+  }
+  for (int64_t i = 0; i < 2 * r.basic_blocks; i++) r.block_counts[i] += c.launch.block_counts[i];
+  for (const Violation& v : c.violations) {
+    auto same = std::find_if(all.begin(), all.end(), [&](const Violation& o) { return o.kind == v.kind && o.site == v.site; });
+    if (same == all.end()) {
+      all.push_back(v);
+    } else {
+      const uint64_t count = same->count + v.count;
+      if (v.block < same->block) *same = v;
+      same->count = count;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace kw
+
+extern "C" {
+
+int32_t kw_abi() { return KW_ABI; }
+int64_t kw_request_bytes() { return sizeof(kw::Request); }
+int64_t kw_site_bytes() { return sizeof(KwSite); }
+int64_t kw_counter_count() { return kw::COUNTERS; }
+
+void kw_launch(void* table, kw::Request* request) {
+  using namespace kw;
+  Request& r = *request;
+  Table* t = (Table*)table;
+  {
+    std::unique_lock lock(t->mutex);
+    t->launches++;
+    t->epoch++;
+    t->touched.clear();
+  }
+  Shared common;
+  common.request = request;
+  common.table = t;
+  common.deadline = now() + r.seconds;
+  const uint64_t blocks = (uint64_t)r.grid[0] * r.grid[1] * r.grid[2];
+  const int64_t count = std::max<int64_t>(1, std::min<int64_t>(r.threads, blocks));
+  std::vector<KwWorker> workers(count);
+  std::vector<std::vector<uint64_t>> counts(count, std::vector<uint64_t>(2 * r.basic_blocks + 2));
+  for (int64_t i = 0; i < count; i++) {
+    KwWorker& c = workers[i];
+    c.common = &common;
+    c.request = request;
+    memset(c.counters, 0, sizeof c.counters);
+    memset(&c.launch, 0, sizeof c.launch);
+    memcpy(c.launch.nctaid, r.grid, sizeof r.grid);
+    memcpy(c.launch.ntid, r.block, sizeof r.block);
+    c.launch.warps = (r.block[0] * r.block[1] * r.block[2] + KW_LANES - 1) / KW_LANES;
+    c.launch.dynamic_shared = (uint32_t)r.dynamic_shared;
+    c.launch.total_shared = (uint32_t)(r.static_shared + r.dynamic_shared);
+    c.launch.params = r.params;
+    c.launch.globals = r.globals;
+    c.launch.block_counts = counts[i].data();
+    c.cache.resize(r.site_count);
+  }
+  std::vector<std::thread> threads;
+  for (int64_t i = 1; i < count; i++) threads.emplace_back(work, std::ref(workers[i]));
+  work(workers[0]);
+  for (auto& thread : threads) thread.join();
+
+  std::vector<Violation> all;
+  for (auto& c : workers) add_up(r, c, all);
+  std::sort(all.begin(), all.end(), [](const Violation& a, const Violation& b) { return a.block < b.block; });
+  r.violation_count = std::min<int64_t>(all.size(), kMaxViolations);
+  std::copy(all.begin(), all.begin() + r.violation_count, r.violations);
+
+  std::unique_lock lock(t->mutex);
+  for (Allocation* a : t->touched) {
+    uint64_t loaded = 0, stored = 0;
+    for (uint64_t word : a->load_bits) loaded += __builtin_popcountll(word);
+    for (uint64_t word : a->store_bits) stored += __builtin_popcountll(word);
+    r.counters[GL_UNIQUE] += loaded * kSectorBytes;
+    r.counters[GS_UNIQUE] += stored * kSectorBytes;
+  }
+  t->touched.clear();
+  if (--t->launches == 0) {
+    for (Allocation* a : t->retired) delete a;
+    t->retired.clear();
+  }
+}
+}

@@ -1,0 +1,156 @@
+// State of a launch inside the runtime library.
+#pragma once
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "abi.hpp"
+
+namespace kw {
+
+constexpr uint64_t kSectorBytes = 32;  // unit of a global memory transaction
+constexpr uint64_t kNullPage = 1 << 16;  // accesses below this address count as null pointers, in bytes
+constexpr int kMaxViolations = 64;  // distinct (kind, place) pairs kept by a worker
+constexpr uint32_t kSlice = 20000;  // instructions after which a looping warp gives way to others
+
+// One live allocation of global memory.
+struct Allocation {
+  uint64_t lo = 0, hi = 0;
+  std::string label;
+  uint64_t id = 0;
+  std::atomic<uint64_t> written{0};
+  // Sectors touched in the launch `epoch`, one bit each.
+  uint64_t epoch = 0;
+  std::vector<uint64_t> load_bits, store_bits;
+  uint64_t first_sector() const { return lo / kSectorBytes; }
+};
+
+struct Table {
+  mutable std::shared_mutex mutex;
+  std::map<uint64_t, Allocation*> by_start;
+  std::vector<Allocation*> retired;  // unregistered while a launch ran
+  std::vector<Allocation*> touched;  // in the running launch
+  int launches = 0;
+  uint64_t epoch = 0;
+  uint64_t next_id = 1;
+  Allocation* find(uint64_t address) const;
+  Allocation* nearest_below(uint64_t address) const;
+};
+
+enum Kind : uint8_t { EMPTY, SAME, CONTIGUOUS, OTHER };
+
+// What was seen last at a site: lanes usually keep their distances from one access to the next.
+struct alignas(64) Cache {
+  uint64_t delta[KW_LANES];  // from the first active lane
+  uint64_t keep[KW_LANES];   // all ones for active lanes
+  uint32_t mask = 0;
+  Kind kind = EMPTY;
+  bool fixed = false;  // the range is known to be the only legal one
+  bool consecutive = false;
+  uint32_t phase = ~0u;
+  uint32_t sectors = 0, wavefronts = 0;
+  int64_t min_delta = 0, max_end = 0;
+  uint64_t delta_or = 0;
+  uint64_t lo = 0, hi = 0;  // bytes that may be accessed
+  Allocation* allocation = nullptr;
+  uint64_t* bits = nullptr;
+  int64_t sector[KW_LANES];
+  uint64_t stored = 0;
+};
+
+struct Violation {
+  int32_t kind, site;
+  uint64_t count;
+  uint64_t block;  // linear index
+  int32_t thread;  // linear index in the block
+  int32_t size;
+  uint64_t address;
+  int64_t extra;
+};
+
+// A queued cp.async of one lane; performed when its group is waited for.
+struct AsyncCopy {
+  uint8_t* to;
+  uint8_t data[16];
+  uint32_t lane, bytes;
+  int32_t group;  // -1: not committed yet
+};
+
+enum Counter {
+  GL_REQ, GL_SEC, GL_BYTES, GL_UNIQUE, GS_REQ, GS_SEC, GS_BYTES, GS_UNIQUE, GA_REQ, GA_SEC,
+  SL_REQ, SL_WAVE, SL_BYTES, SS_REQ, SS_WAVE, SS_BYTES, SA_REQ, LL_BYTES, LS_BYTES,
+  BARRIERS, BRANCHES, DIVERGENT, LONGEST_ISSUED, LONGEST_REQUESTS, LONGEST_BARRIERS, WARPS, BLOCKS, COUNTERS
+};
+
+// The request of Python (runtime.py mirrors it).
+struct Request {
+  KwKernel kernel;
+  const KwSite* sites;
+  int64_t site_count;
+  const uint64_t* site_base;  // pointer that the address of a site derives from; 0: unknown
+  int64_t basic_blocks;
+  int64_t register_words;  // 32-word slots
+  int64_t predicates;
+  uint32_t grid[3], block[3];
+  const uint8_t* params;
+  const uint64_t* globals;
+  const uint32_t* shared_ranges;  // (begin, end) of each shared variable
+  int64_t shared_variables;
+  int64_t static_shared, dynamic_shared, frame_bytes;
+  int64_t threads;
+  uint64_t max_warp_instructions;
+  double seconds;
+  uint64_t max_violations;
+  // Results.
+  uint64_t counters[COUNTERS];
+  uint64_t* block_counts;
+  Violation* violations;  // room for kMaxViolations
+  int64_t violation_count;
+  char* printed;
+  int64_t printed_room, printed_bytes;
+  int32_t stopped;
+};
+
+struct Shared {  // what the workers of a launch share
+  Request* request;
+  Table* table;
+  std::atomic<uint64_t> next_block{0};
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> violations{0};
+  double deadline;
+  std::mutex printing;
+};
+
+}  // namespace kw
+
+struct KwWorker {
+  kw::Shared* common;
+  kw::Request* request;
+  KwLaunch launch;
+  uint64_t block;  // linear index
+  uint8_t* shared;
+  uint32_t shared_bytes;
+  std::vector<kw::Cache> cache;
+  uint64_t counters[kw::COUNTERS];
+  std::vector<kw::Violation> violations;
+  uint32_t arrived[16];  // threads at a named barrier that do not wait (barrier.arrive)
+  std::vector<std::vector<kw::AsyncCopy>> copies;  // by warp: queued cp.async of all lanes
+
+  void violation(int kind, int site, const KwWarp* w, int lane, uint64_t address, int size, int64_t extra);
+};
+
+namespace kw {
+uint32_t check_global(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uint32_t site, const uint64_t* address,
+                      int size, bool store);
+uint32_t check_shared(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uint32_t site, const uint64_t* address,
+                      int size);
+void learn(Cache& k, uint32_t mask, const uint64_t* address, uint64_t base, int size);
+void learn_sectors(Cache& k, uint64_t base, int size);
+uint32_t wavefronts(const uint64_t* address, uint32_t mask, int size);
+void flush_stored(Cache& k);
+double now();
+inline int first_lane(uint32_t mask) { return __builtin_ctz(mask); }
+}  // namespace kw

@@ -1,0 +1,110 @@
+"""The schema: made from nothing, brought up to date, equal to the models, and never somebody else's."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect, text
+
+from kernelwright.db.engine import make_engine, writing
+from kernelwright.db.migrate import _KNOWN, HEAD, VERSION_TABLE, alembic_config, revision_of, upgrade
+from kernelwright.db.models import Base
+from kernelwright.db.store import Store
+from kernelwright.errors import StoreError
+
+
+@pytest.fixture
+def engine(tmp_path: Path):  # type: ignore[no-untyped-def]
+    engine = make_engine(tmp_path / "k.db")
+    yield engine
+    engine.dispose()
+
+
+def test_from_empty_and_again(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert revision_of(connection) is None
+    for _ in range(2):
+        upgrade(engine)
+        with engine.connect() as connection:
+            assert revision_of(connection) == HEAD
+            assert set(inspect(connection).get_table_names()) == {*Base.metadata.tables, VERSION_TABLE}
+
+
+def test_models_match_migrations(engine: Engine) -> None:
+    upgrade(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_constants_match_the_scripts(engine: Engine) -> None:
+    with engine.connect() as connection:
+        scripts = ScriptDirectory.from_config(alembic_config(connection))
+    assert scripts.get_heads() == [HEAD]
+    assert {script.revision for script in scripts.walk_revisions()} == _KNOWN
+
+
+def test_downgrade_leaves_nothing(engine: Engine) -> None:
+    upgrade(engine)
+    with writing(engine).begin() as connection:
+        command.downgrade(alembic_config(connection), "base")
+        assert inspect(connection).get_table_names() == [VERSION_TABLE]
+    upgrade(engine)  # an empty version table counts as empty
+
+
+def test_failed_migration_leaves_nothing(engine: Engine) -> None:
+    """DDL is in the transaction: the disk fills up in the middle, and the next one begins from nothing."""
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute("PRAGMA max_page_count = 12")
+    with pytest.raises(StoreError, match="no room left"):
+        upgrade(engine)
+    with engine.connect() as connection:
+        assert inspect(connection).get_table_names() == []
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute("PRAGMA max_page_count = 100000")
+    upgrade(engine)
+
+
+def test_newer_schema_is_left_alone(tmp_path: Path) -> None:
+    with Store(tmp_path / "k.db") as store, store._writing() as session:
+        session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0999'"))
+    with pytest.raises(StoreError, match=r"newer Kernelwright \(schema 0999; .* up to 0001\)\. Upgrade"):
+        Store(tmp_path / "k.db")
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "theirs.db")
+    connection.execute("CREATE TABLE photos (id)")
+    connection.close()
+    before = (tmp_path / "theirs.db").read_bytes()
+    with pytest.raises(StoreError, match=r"not one of Kernelwright's: it has the tables photos\. Name another"):
+        Store(tmp_path / "theirs.db")
+    assert (tmp_path / "theirs.db").read_bytes() == before
+
+
+def test_up_to_date_database_opens_without_alembic(tmp_path: Path) -> None:
+    Store(tmp_path / "k.db").close()
+    script = (
+        "import sys; from kernelwright.db.store import Store; Store(sys.argv[1]).close(); "
+        "sys.exit(bool({'alembic', 'torch', 'langgraph'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "k.db")], env=dict(os.environ), check=False)
+    assert done.returncode == 0
+
+
+def test_wal_and_foreign_keys_are_on(tmp_path: Path) -> None:
+    with Store(tmp_path / "k.db") as store, store._reading() as session:
+        pragmas = {"journal_mode": "wal", "foreign_keys": 1, "recursive_triggers": 1, "synchronous": 2}
+        assert {name: session.scalar(text(f"PRAGMA {name}")) for name in pragmas} == pragmas

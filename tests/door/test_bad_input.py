@@ -1,0 +1,181 @@
+"""Ten kinds of bad input, through the program: a clear message, the right exit code, nothing lost, no traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from door_nouns import RUN, attempt, passed
+
+from kernelwright.config import load_settings
+from kernelwright.db.store import Store
+from kernelwright.sandbox.kernel import Kernel
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+TASK = """\
+import torch
+from torch import nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return x * 2.0
+
+
+def get_inputs():
+    return [torch.randn(100)]
+
+
+def get_init_inputs():
+    return []
+"""
+
+KERNEL = """\
+import cupy
+import numpy as np
+import torch
+
+SOURCE = r'''
+extern "C" __global__ void twice(const float* x, float* y, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) {
+        y[i] = 2.0f * x[i];
+    }
+}
+'''
+module = cupy.RawModule(code=SOURCE, options=("--std=c++17",))
+
+
+class ModelNew(torch.nn.Module):
+    def forward(self, x):
+        y = torch.empty_like(x)
+        with cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream):
+            module.get_function("twice")((1,), (128,), (x.data_ptr(), y.data_ptr(), np.int32(x.numel())))
+        return y
+"""
+
+
+@pytest.fixture
+def kept(home: Path) -> Path:
+    """A store that holds a run already, which no bad input may harm."""
+    with Store(load_settings().database_url) as store:
+        store.create_run(RUN)
+        store.add_attempt(attempt(1, passed()))
+    return home
+
+
+def _refused(cli: Cli, *arguments: str) -> dict[str, Any]:
+    """Runs it for people and for programs; both must say the same. Returns the error object."""
+    people, programs = cli(*arguments), cli(*arguments, "--json")
+    assert (people.returncode, programs.returncode) == (2, 2), people.stderr + programs.stderr
+    error: dict[str, Any] = json.loads(programs.stdout)["error"]
+    assert error["message"] in " ".join(people.stderr.split())
+    assert error["mend"], error
+    for done in (people, programs):
+        assert "Traceback" not in done.stdout + done.stderr
+    with Store(load_settings().database_url) as store:
+        assert [run.id for run in store.runs()] == [RUN.id]  # nothing lost, nothing half-made
+    assert list(Path().glob("*.kernel.py")) == []
+    return error
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "said"),
+    [
+        pytest.param(("return x * 2.0", "return x * * 2.0"), 7, "syntax", id="syntax-error"),
+        pytest.param(("class Model(", "class Mode1("), None, "Model", id="no-Model"),
+        pytest.param(("return [torch.randn(100)]", "raise OSError('no data')"), 11, "no data", id="get_inputs-raises"),
+        pytest.param(("return x * 2.0", "return 'two'"), None, "str", id="output-is-no-tensor"),
+        pytest.param(("return x * 2.0", "return x * torch.rand(1)"), None, "same", id="not-deterministic"),
+        pytest.param(
+            ("import torch\n", "import torch\nimport no_such_package\n"), 2, "no_such_package", id="missing-package"
+        ),
+    ],
+)
+def test_bad_task(kept: Path, cli: Cli, change: tuple[str, str], line: int | None, said: str) -> None:
+    assert change[0] in TASK
+    Path("task.py").write_text(TASK.replace(*change, 1))
+    error = _refused(cli, "optimize", "task.py")
+    assert error["kind"] == "TaskError"
+    assert said in error["message"] + error["mend"]
+    assert str(error["path"]).endswith("task.py")
+    if line is not None:
+        assert error["line"] == line
+
+
+def test_no_such_file(kept: Path, cli: Cli) -> None:
+    error = _refused(cli, "optimize", "missing.py")
+    assert (error["kind"], error["path"]) == ("TaskError", "missing.py")
+
+
+def _judged(cli: Cli, kernel: str) -> dict[str, Any]:
+    """Verifies `kernel` on `TASK` and returns the JSON; it must be stored, with exit code 1."""
+    Path("task.py").write_text(TASK)
+    Path("kernel.py").write_text(kernel)
+    done = cli("verify", "task.py", "kernel.py", "--json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    view: dict[str, Any] = json.loads(done.stdout)
+    assert view["reason"]
+    assert view["timing"] is None
+    with Store(load_settings().database_url) as store:
+        (evaluation,) = store.evaluations_of(Kernel(kernel, "").id)
+        assert evaluation.verdict.value == view["verdict"]
+        assert store.run(RUN.id) == RUN
+    return view
+
+
+def test_good_kernel_passes(kept: Path, cli: Cli) -> None:
+    """The kernel that the following tests break is itself fine."""
+    Path("task.py").write_text(TASK)
+    Path("kernel.py").write_text(KERNEL)
+    done = cli("verify", "task.py", "kernel.py", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    view = json.loads(done.stdout)
+    assert (view["verdict"], view["timing"]["kind"], view["timing"]["gpu"]) == ("passed", "modelled", "H200")
+    assert {stage["status"] for stage in view["stages"]} <= {"passed", "warned", "skipped"}
+    assert view["device"]["kind"] == "emulator"
+
+
+def test_kernel_without_model_new(kept: Path, cli: Cli) -> None:
+    view = _judged(cli, KERNEL.replace("class ModelNew", "class Model0"))
+    assert view["verdict"] == "rejected"
+    assert "ModelNew" in view["reason"]
+
+
+def test_kernel_that_is_no_python(kept: Path, cli: Cli) -> None:
+    view = _judged(cli, "class ModelNew(:\n    pass\n")
+    assert view["verdict"] in {"rejected", "compile_error"}
+    assert "1" in view["reason"]
+
+
+def test_cuda_that_does_not_compile(kept: Path, cli: Cli) -> None:
+    view = _judged(cli, KERNEL.replace("2.0f * x[i];", "2.0f * z[i];"))
+    assert view["verdict"] == "compile_error"
+    assert '"z"' in view["reason"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("        y[i] = 2.0f * x[i];", "        while (x[i] == x[i]) y[i] += 1.0f;", id="cuda"),
+        pytest.param("        y = torch.empty_like(x)", "        while True:\n            pass", id="python"),
+    ],
+)
+def test_kernel_that_never_ends(kept: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    monkeypatch.setenv("KERNELWRIGHT_CALL_SECONDS", "4")
+    assert old in KERNEL
+    view = _judged(cli, KERNEL.replace(old, new))
+    assert view["verdict"] == "timeout"
+
+
+def test_out_of_bounds_write(kept: Path, cli: Cli) -> None:
+    view = _judged(cli, KERNEL.replace("if (i < n)", "if (true)"))
+    assert view["verdict"] == "unsafe"
+    assert "line 5" in view["reason"] or "line 6" in view["reason"]
+    assert "bounds" in view["reason"]

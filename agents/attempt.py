@@ -80,8 +80,8 @@ def run_attempt(
         history: the attempts before it, in order.
         advice: what the judge said after the last of them.
         thread_id: names this attempt among all that the checkpointer holds.
-        on_plan: told the coder's plan once it is known and before the kernel is evaluated; again when a killed
-            attempt goes on from there.
+        on_plan: told the coder's plan as soon as it is known, before the stage `write` is told to have finished; again
+            when a killed attempt is gone on with.
         clock: in seconds.
 
     Raises:
@@ -89,22 +89,37 @@ def run_attempt(
     """
     from langsmith import tracing_context
 
-    graph = _graph(_Nodes(number, history, advice, coder, judge, evaluate, observer, clock), checkpointer)
+    tell = _once(on_plan)
+    graph = _graph(_Nodes(number, history, advice, coder, judge, evaluate, observer, tell, clock), checkpointer)
     config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
     # The environment may ask LangGraph to send traces to a server; kernels and tasks never leave this machine so.
     with tracing_context(enabled=False):
         found = graph.get_state(config)
-        known = _plan(found.values)
-        if known is not None:
-            on_plan(known)
-        if found.next or not found.values:
-            start = None if found.next else AttemptState(seconds=0.0)
+        plan = _plan(found.values)
+        if plan is not None:
+            tell(plan)
+        # What the state lacks decides, not `found.next`: killed between saving a node's outcome and the state that holds
+        # it, an attempt has neither a next node nor its outcome, and LangGraph brings both together when going on.
+        if not _done(found.values):
+            start = None if found.created_at else AttemptState(seconds=0.0)
             # "sync": a node's outcome is on disk before the next node starts.
-            for update in graph.stream(start, config, stream_mode="updates", durability="sync"):
-                plan = _plan(update.get("write", {}))
-                if plan is not None and known is None:
-                    on_plan(plan)
+            graph.invoke(start, config, durability="sync")
         return _result(graph.get_state(config).values)
+
+
+def _done(state: Mapping[str, Any]) -> bool:
+    return "advice" in state or ("proposal" in state and _plan(state) is None)
+
+
+def _once(tell: Callable[[str], None]) -> Callable[[str], None]:
+    told: list[str] = []
+
+    def tell_once(plan: str) -> None:
+        if not told:
+            told.append(plan)
+            tell(plan)
+
+    return tell_once
 
 
 def _plan(state: Mapping[str, Any]) -> str | None:
@@ -159,6 +174,7 @@ class _Nodes:
     judge: Judge
     evaluate_kernel: Evaluate
     observer: Observer
+    tell_plan: Callable[[str], None]
     clock: Callable[[], float]
 
     def plan(self, state: AttemptState) -> AttemptState:
@@ -171,15 +187,20 @@ class _Nodes:
         """Asks the coder for a kernel."""
         with self._stage("write", state) as end:
             proposal = self.coder.propose(self.history, self.advice)
-            end.summary = _NOTHING_NEW if proposal is None else proposal.plan
-            end.status = "skipped" if proposal is None else "passed"
+            if proposal is None:
+                end.status, end.summary = "skipped", _NOTHING_NEW
+            else:
+                self.tell_plan(proposal.plan)
+                end.summary = f"lines of source: {len(proposal.kernel.source.splitlines())}"
         data = None if proposal is None else _proposal_json(proposal)
         return {"proposal": json.dumps(data), "seconds": end.total}
 
     def evaluate(self, state: AttemptState) -> AttemptState:
         """Judges the kernel by what it does; the evaluation tells its stages itself."""
         started = self.clock()
-        kernel = _kernel(json.loads(state["proposal"])["kernel"])
+        proposal = json.loads(state["proposal"])
+        kernel = _kernel(proposal["kernel"])
+        self.tell_plan(proposal["plan"])  # if the process was killed before `write` could
         evaluation = self.evaluate_kernel(kernel, self.observer)
         # Not mode="json": that writes None for an infinity or NaN in the evidence.
         return {"evaluation": json.dumps(evaluation.model_dump()), "seconds": state["seconds"] + self.clock() - started}

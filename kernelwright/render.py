@@ -83,6 +83,8 @@ class ProgressView:
         match event:
             case StageStarted(stage=stage):
                 self._spin(stage)
+            case StageFinished(stage="judge"):
+                pass  # its advice is shown with the attempt
             case StageFinished():
                 self._print(stage_line(event.stage, event.status, event.seconds, event.summary))
             case RunStarted():

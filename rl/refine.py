@@ -43,16 +43,18 @@ def search(
     killed in the middle goes on after its last finished node (see `kernelwright.agents.attempt`). Given a
     deterministic coder, judge and evaluation, the outcome is that of a run never stopped.
 
-    Events, in order: `RunStarted`; per attempt the coder's stage `write`, `AttemptStarted` (now that its plan is
-    known), the stages of the evaluation, the stage `judge`, `AttemptFinished`; last `RunFinished`, unless it failed.
+    Events, in order: `RunStarted`; per attempt the coder's stage `write`, with `AttemptStarted` in it as soon as the plan
+    is known, the stages of the evaluation, the stage `judge`, `AttemptFinished`; last `RunFinished`, unless it failed.
+    A coder that has nothing new leaves a stage `write` that was `skipped`, and no attempt.
 
     Raises:
         KernelwrightError: the status is then `failed`, with the message.
         KeyboardInterrupt: the status is then `interrupted`.
     """
-    _create(store, run)
-    attempts = list(store.attempts(run.id))
+    attempts: list[Attempt] = []
     with _status(run, store, attempts, observer) as end:
+        _create(store, run)
+        attempts += store.attempts(run.id)
         store.set_status(run.id, RunStatus.RUNNING)
         observer(RunStarted(run.id, run.task.name, run.rounds, len(attempts)))
         with checkpoints_in(checkpoints) as saver:
@@ -176,7 +178,7 @@ def _status(run: Run, store: RunStore, attempts: list[Attempt], observer: Observ
 def _try_status(store: RunStore, run_id: str, status: RunStatus, message: str) -> None:
     try:
         store.set_status(run_id, status, message)
-    except StoreError as error:  # what is being raised matters more; `running` lets it be resumed as well
+    except (StoreError, NotFoundError) as error:  # what is being raised matters more; `running` can be resumed as well
         _log.warning("the status of run %s could not be stored: %s", run_id, error)
 
 

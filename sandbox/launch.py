@@ -143,7 +143,8 @@ class LaunchReport:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
-        return asdict(self)
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LaunchReport:
@@ -195,7 +196,8 @@ class OpRecord:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
-        return asdict(self)
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> OpRecord:
@@ -203,3 +205,12 @@ class OpRecord:
         raw = dict(data)
         raw["shapes"] = tuple(tuple(int(n) for n in shape) for shape in raw.get("shapes", ()))
         return cls(**raw)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as JSON reads them back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -109,6 +109,8 @@ def unflatten(flat: Affine, shape: Sequence[int], space: Space) -> tuple[Affine,
         NeedSplit: it becomes possible when a loop dimension is split.
         CannotFold: it is no affine map.
     """
+    if 0 in shape:
+        return (Affine(),) * len(shape)
     coordinates: list[Affine] = []
     rest = flat
     for extent, stride in zip(shape, contiguous(shape), strict=True):

@@ -157,11 +157,10 @@ class Translator:
         args = [encode(a) for a in captured.args]
         kwargs = {k: encode(v) for k, v in captured.kwargs.items()}
         meta = captured.meta or TensorMeta((), "float32", ())
-        node = self.b.add(
+        return self.b.add(
             "torch", meta.shape, meta.dtype, tensors,
             op=captured.op, call_args=args, call_kwargs=kwargs, many=len(captured.outputs) > 1,
         )  # fmt: skip
-        return node
 
     def _argument(self, value: Any) -> Any:
         if isinstance(value, Mapping):

@@ -51,7 +51,7 @@ def _inverse_root(t: Translator, squares: Node, count: int, eps: Number, dtype: 
 @rule("aten.native_layer_norm.default")
 def _layer_norm(
     t: Translator, meta: TensorMeta, x: Node, shape: list[int], weight: Node | None, bias: Node | None, eps: Number
-) -> tuple[Node, Node, Node]:
+) -> tuple[Node | None, ...]:
     b, dtype = t.b, wide(meta.dtype)
     dims = list(range(len(x.shape) - len(shape), len(x.shape)))
     if not x.numel:
@@ -60,6 +60,8 @@ def _layer_norm(
     mean, deviation, squares = moments(t, x, dims, dtype)
     root = _inverse_root(t, squares, numel(shape), eps, dtype)
     result = _scaled(t, b.binary("mul", deviation, root, dtype), weight, bias, dtype)
+    if dtype != meta.dtype:  # torch gives mean and root in a dtype that depends on the device
+        return b.cast(result, meta.dtype), None, None
     return b.cast(result, meta.dtype), mean, root
 
 

@@ -50,6 +50,10 @@ class BuiltinCoder:
         """ATen operations that the module still calls, in order, each once."""
         return self._lowered.stays_in_torch
 
+    def changed(self, base: Mapping[str, Value], wanted: Mapping[str, Value]) -> Choice | None:
+        """`base` with the wanted values, and what else must change to make that legal; None if nothing does."""
+        return self._space.changed(base, wanted)
+
     def write(self, parameters: Mapping[str, Value]) -> tuple[str, dict[str, Generated]]:
         """The source for a full choice of parameters, and what was generated per kernel."""
         return write_module(self._lowered, self.task_name, self._space.split(parameters))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kernelwright.agents.builtin.affine import Affine
 from kernelwright.agents.builtin.dtypes import C_TYPE, SIZE, literal
-from kernelwright.agents.builtin.functions import KNOWN, call
+from kernelwright.agents.builtin.functions import KNOWN, bare, call
 from kernelwright.agents.builtin.loops import Indexer, LoopVar, is_vector
 from kernelwright.agents.builtin.values import Buffer, Evaluator, Guard
 
@@ -175,7 +175,7 @@ class ScopeWriter:
             value = ev.values[number]
             hint = self._hint(number)
             name = self.fresh(hint)
-            code.add(f"const {C_TYPE[value.dtype]} {name} = {_outer(text)};")
+            code.add(f"const {C_TYPE[value.dtype]} {name} = {bare(text)};")
             names[number] = name
 
     def _hint(self, number: int) -> str:
@@ -237,15 +237,3 @@ def _constant(text: str, dtype: str) -> str:
     else:
         number = float(text)
     return literal(number, dtype)
-
-
-def _outer(text: str) -> str:
-    """Without the parentheses around the whole."""
-    if text.startswith("(") and text.endswith(")"):
-        depth = 0
-        for at, char in enumerate(text):
-            depth += (char == "(") - (char == ")")
-            if depth == 0 and at < len(text) - 1:
-                return text
-        return text[1:-1]
-    return text

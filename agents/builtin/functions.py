@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from kernelwright.agents.builtin.dtypes import C_TYPE, category
 from kernelwright.agents.builtin.errors import NotLowered
 
-__all__ = ["KNOWN", "call", "helper_source"]
+__all__ = ["KNOWN", "bare", "call", "helper_source"]
 
 _MATH = {
     "sqrt", "rsqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan",
@@ -23,6 +23,8 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*"}
 _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _BITS = {"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^"}
 _LOGIC = {"logical_and": "&&", "logical_or": "||", "logical_xor": "!="}
+_CALLED = {"sigmoid", "maximum", "minimum", "relu", "sign", "remainder", "floor_divide"}
+"""Written as a call whatever the dtype, so that arguments need no parentheses of their own."""
 _HELPED = {"maximum", "minimum", "remainder", "sigmoid", "relu", "sign", "floor_divide", "trunc_divide", "reciprocal"}
 
 KNOWN = frozenset(
@@ -123,10 +125,12 @@ def call(fn: str, dtype: str, args: Sequence[str], operand: str) -> str:
 def _expression(fn: str, dtype: str, args: Sequence[str], operand: str) -> str:
     kind = C_TYPE[dtype]
     real = category(operand) == 2
+    if (fn in _MATH and real) or fn == "cast" or (fn in _CALLED and dtype != "bool"):
+        args = [bare(x) for x in args]
     a = args[0]
     b = args[1] if len(args) > 1 else ""
     if fn == "cast":
-        return f"({a} != 0)" if dtype == "bool" and operand != "bool" else f"static_cast<{kind}>({a})"
+        return f"(({a}) != 0)" if dtype == "bool" and operand != "bool" else f"static_cast<{kind}>({a})"
     if fn == "round_float16":
         return f"__half2float(__float2half_rn({a}))"
     if fn == "round_bfloat16":
@@ -192,3 +196,15 @@ def _expression(fn: str, dtype: str, args: Sequence[str], operand: str) -> str:
     if fn == "fmod":
         return f"({a} % {b})"
     raise NotLowered(f"{fn} of {dtype}")
+
+
+def bare(text: str) -> str:
+    """Without the parentheses around the whole."""
+    if text.startswith("(") and text.endswith(")"):
+        depth = 0
+        for at, char in enumerate(text):
+            depth += (char == "(") - (char == ")")
+            if depth == 0 and at < len(text) - 1:
+                return text
+        return text[1:-1]
+    return text

@@ -98,14 +98,25 @@ _DECLARATION = re.compile(r"^\s*(?:constexpr|const) (?:int|long long|bool) (\w+)
 
 
 def without_unused(source: str) -> str:
-    """The function without declarations of integers that nothing reads."""
+    """The function without declarations of integers that nothing in their block reads."""
     lines = source.split("\n")
     while True:
         kept = []
-        for line in lines:
+        for at, line in enumerate(lines):
             found = _DECLARATION.match(line)
-            if not found or len(re.findall(rf"\b{found[1]}\b", "\n".join(lines))) > 1:
+            if not found or _read_below(lines, at, found[1]):
                 kept.append(line)
         if len(kept) == len(lines):
             return "\n".join(lines)
         lines = kept
+
+
+def _read_below(lines: list[str], at: int, name: str) -> bool:
+    depth = len(lines[at]) - len(lines[at].lstrip())
+    word = re.compile(rf"\b{name}\b")
+    for line in lines[at + 1 :]:
+        if line.strip() and not line.startswith("#") and len(line) - len(line.lstrip()) < depth:
+            return False
+        if word.search(line):
+            return True
+    return False

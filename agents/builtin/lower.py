@@ -19,9 +19,21 @@ from kernelwright.errors import LoweringError
 
 __all__ = ["KernelTemplate", "LoweredGraph", "lower"]
 
-_CPP_WORDS = frozenset(
-    ["alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char", "class", "const", "constexpr", "continue", "default", "delete", "do", "double", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "half", "if", "inline", "int", "long", "mutable", "namespace", "new", "noexcept", "not", "nullptr", "operator", "or", "private", "protected", "public", "register", "return", "short", "signed", "sizeof", "static", "struct", "switch", "template", "this", "throw", "true", "try", "typedef", "typename", "union", "unsigned", "using", "virtual", "void", "volatile", "while", "xor", "begin", "block", "end", "flat", "lane", "live", "more", "my_row", "part", "peak", "stage", "steps", "sum", "total", "vector", "value", "at", "fma", "exp", "log", "sqrt", "a_tile", "b_tile", "a_part", "b_part", "a_next", "b_next", "tile_m", "tile_n", "thread_m", "thread_n"]
-)
+_CPP_WORDS = """
+alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double else enum
+explicit export extern false float for friend goto if inline int long mutable namespace new noexcept not nullptr operator or
+private protected public register return short signed sizeof static struct switch template this throw true try typedef typename
+union unsigned using virtual void volatile while xor
+"""
+_TEMPLATE_WORDS = """
+abs acos acosh all any asin asinh assert at atan atan2 atanh begin block ceil clock cos cosh dim3 end erf erfc erfinv exp exp2
+expm1 fabs flat floor floor_divide fma fmod half hypot isinf isnan lane lgamma live load_vector log log10 log1p log2 max maximum
+min minimum more my_row part peak pow printf prod reduce_row reduce_strided relu remainder_of rint round rsqrt shuffle_xor sigmoid
+sign sin sinh sqrt stage steps store_vector sum tan tanh total trunc value vector
+a_tile b_tile a_part b_part a_next b_next tile_m tile_n thread_m thread_n
+"""
+_RESERVED = frozenset((_CPP_WORDS + _TEMPLATE_WORDS).split())
+"""Words that no tensor may have as its name in C++."""
 _SHORT_LOCAL = re.compile(r"^([cijkmnpquvt]|row|batch|flat)\d*(_.*)?$")
 """Names the templates use for their own variables."""
 
@@ -141,7 +153,7 @@ def _names(graph: Graph, plan: Plan) -> dict[Node, str]:
             names[node] = base if base == node.name and base not in names.values() else _unique(base, used)
         else:
             names[node] = _unique(base, used)
-    outputs = {n for n in plan.outputs}
+    outputs = set(plan.outputs)
     for unit in plan.units:
         for node in [*unit.stores, *[n for n in unit.external if n.kind == "result"]]:
             if node not in names:
@@ -159,7 +171,7 @@ def _identifier(text: str) -> str:
     if name[0].isdigit() or name[0] == "_":
         name = "t" + name if name[0] == "_" else "p" + name
         return f"{name}_in" if _SHORT_LOCAL.match(name) else name
-    return f"{name}_in" if name in _CPP_WORDS or _SHORT_LOCAL.match(name) else name
+    return f"{name}_in" if name in _RESERVED or _SHORT_LOCAL.match(name) else name
 
 
 def _unique(name: str, used: set[str]) -> str:
@@ -194,7 +206,7 @@ def _kernel_name(unit: Unit) -> str:
     seen: set[Node] = set()
     origins: dict[str, int] = {}
     stack = [*unit.members, *unit.stores]
-    inside = {n for n in (*unit.members, *unit.stores)}
+    inside = {*unit.members, *unit.stores}
     while stack:
         node = stack.pop()
         if node in seen:

@@ -181,7 +181,7 @@ def space(spec: KernelSpec) -> dict[str, tuple[int | str | bool, ...]]:
     knobs["unroll"] = (1, 2, 4, 8)
     if a.can_split() and a.columns >= 2048:
         knobs["split"] = tuple(s for s in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if a.columns // s >= 256)
-    found = {name: values for name, values in knobs.items()}
+    found = dict(knobs)
     for name in ("threads", "rows_per_block"):
         found[name] = tuple(v for v in knobs[name] if _possible(spec, a, knobs, name, v))
     return found
@@ -259,6 +259,8 @@ def defaults(spec: KernelSpec) -> dict[str, int | str | bool]:
         choice["strategy"] = "loop"
     if "split" in knobs and a.rows < _SPLIT_ROWS and a.columns >= _SPLIT_COLUMNS:
         choice["strategy"] = "loop"
+        if not a.strided:
+            choice.update(threads=256, rows_per_block=1)
         wanted = max(1, 4 * _SPLIT_ROWS // max(a.rows if not a.strided else ceil_div(a.rows, 32), 1))
         fitting = [int(s) for s in knobs["split"] if int(s) <= wanted and a.columns // int(s) >= 2048]
         choice["split"] = max(fitting, default=1)

@@ -307,7 +307,7 @@ class _RowWriter:
             if self.a.caches[number][0] < level <= self.a.caches[number][1]:
                 names[number] = f"{kept}[{chunk}][{lane}]"
         fresh_caches = [n for n in self.cached if self.a.caches[n][0] == level]
-        wanted = list(dict.fromkeys([*roots, *fresh_caches]))
+        wanted = [*roots, *fresh_caches]
         needed = self.ev.reachable(wanted, frozenset(names))
         before = set(names)
         writer.load_vectors(code, needed, names)

@@ -157,15 +157,17 @@ def _matmul(unit: Unit, materialised: frozenset[Node], space: Space) -> KernelSp
     batch, m, k, n = space.coordinates()
     evaluator = Evaluator(space, {node: (batch, m, n)}, materialised, frozenset(unit.stores))
     operands = []
-    for operand, place in zip(node.args, ((batch, m, k), (batch, k, n)), strict=True):
-        value = evaluator.values[evaluator.at(operand, place)]
+    for operand, where in zip(node.args, ((batch, m, k), (batch, k, n)), strict=True):
+        value = evaluator.values[evaluator.at(operand, where)]
         if value.kind != "load" or value.extra[2]:
             raise CannotFold("a matrix operand is not in memory", operand)
         operands.append(Operand(value.extra[0], value.extra[1]))
     element = flatten((batch, m, n), contiguous(node.shape))
     stores = []
     for store in unit.stores:
-        place = (batch, m, n) if store is node else unflatten(element, store.shape, space)
+        place: tuple[Affine, ...] = (batch, m, n)
+        if store is not node:
+            place = unflatten(element, store.shape, space)
         buffer = buffer_of(store)
         stores.append(Store(buffer, flatten(place, buffer.stride), evaluator.at(store, place)))
     groups = [_dims(space, [g]) for g in range(4)]

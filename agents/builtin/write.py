@@ -261,7 +261,7 @@ class _Module:
             f"{a.name}.data_ptr()" if isinstance(a, Scratch) else f"{self.low.names[a.node]}.data_ptr()"
             for a in launch.arguments
         ]
-        return f"_{launch.function}({launch.grid}, ({launch.block}, 1, 1), ({', '.join(arguments)},))"
+        return f"_{launch.function}({launch.grid}, ({launch.block}, 1, 1), ({', '.join(arguments)}{',' if len(arguments) == 1 else ''}))"
 
     def _torch_call(self, unit: Unit, dense: set[Node]) -> None:
         node = unit.members[0]

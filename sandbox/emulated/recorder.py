@@ -26,7 +26,7 @@ class Session:
     def __init__(self, arch: str, seconds: float) -> None:
         self.arch = arch
         self.memory = emulator.Memory()
-        self.limits = emulator.LaunchLimits(deadline_seconds=seconds)
+        self.limits = emulator.LaunchLimits(seconds=seconds)
         self.reports: list[LaunchReport] = []
         self.suppressed = False
         """While set, launches do nothing: the judge asks what the outputs are without them."""

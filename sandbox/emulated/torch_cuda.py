@@ -110,7 +110,9 @@ def install() -> None:
     cuda.is_available = lambda: True
     cuda.device_count = lambda: 1
     cuda.current_device = lambda: 0
-    cuda.set_device = cuda.synchronize = cuda.empty_cache = cuda.init = lambda *_args, **_keywords: None
+    for name in ("set_device", "synchronize", "empty_cache", "init"):
+        # one function each: torch._dynamo refuses to load when two names with different rules are the same object
+        setattr(cuda, name, lambda *_args, **_keywords: None)
     cuda.get_device_name = lambda *_args: "Kernelwright emulator"
     cuda.current_stream = cuda.default_stream = _Stream
     cuda.Stream = _Stream

@@ -35,6 +35,8 @@ class Block:
 
 def is_barrier(instr: Instr) -> bool:
     """A block-wide barrier at which a warp waits (not `arrive`, not `bar.warp.sync`)."""
+    if instr.op == "barred":
+        return True
     return instr.op in ("bar", "barrier") and "warp" not in instr.mods and "arrive" not in instr.mods
 
 
@@ -52,7 +54,7 @@ def build_blocks(body: Sequence[Instr | LabelDef]) -> list[Block]:
     blocks = [Block(0)]
 
     def fresh() -> Block:
-        if blocks[-1].instrs or blocks[-1].labels:
+        if blocks[-1].instrs:
             blocks.append(Block(len(blocks)))
         return blocks[-1]
 
@@ -92,7 +94,7 @@ def _with_branches_around(body: Sequence[Instr | LabelDef]) -> list[Instr | Labe
         if is_barrier(item) and "red" in item.mods:
             # The result is there once every warp has arrived.
             result, *rest = item_alone.operands
-            out.append(item_alone.with_operands(*rest))
+            out.append(replace(item_alone, op="barred", operands=tuple(rest)))
             out.append(replace(item_alone, op="barresult", operands=(result,)))
         else:
             out.append(item_alone)

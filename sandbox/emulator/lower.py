@@ -360,7 +360,7 @@ def _as_bits(value: Imm, bits: int) -> Imm:
 
 
 _NO_DESTINATION = frozenset(
-    ("st", "red", "bra", "brx", "ret", "exit", "trap", "brkpt", "bar", "barrier", "membar", "fence", "nanosleep", "cp")
+    ("st", "red", "bra", "brx", "ret", "exit", "trap", "brkpt", "bar", "barrier", "membar", "fence", "nanosleep", "cp", "barred")
     + ("pmevent", "assert", "prefetch", "prefetchu", "discard", "applypriority", "griddepcontrol")
 )
 
@@ -368,14 +368,8 @@ _NO_DESTINATION = frozenset(
 def destination_count(instr: Instr) -> int:
     """How many leading operands are written."""
     if instr.op in ("bar", "barrier"):
-        # Until flow.py has split it, bar.red writes its first operand.
-        return 1 if "red" in instr.mods and not _is_split(instr) else 0
+        return 1 if "red" in instr.mods else 0
     return 0 if instr.op in _NO_DESTINATION or instr.op == "printf" else 1
-
-
-def _is_split(instr: Instr) -> bool:
-    """A bar.red whose result has moved to an instruction of its own: the barrier comes first, an immediate mostly."""
-    return len(instr.operands) < 3
 
 
 def destinations(instr: Instr) -> list[Reg]:

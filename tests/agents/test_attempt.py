@@ -11,11 +11,14 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import ormsgpack
 import pytest
+from langgraph.checkpoint.sqlite import SqliteSaver
 from search_doubles import (
     ScriptedCoder,
     ScriptedEvaluate,
@@ -94,8 +97,8 @@ def test_events_in_order_and_the_plan_before_the_evaluation() -> None:
     attempt(None, observer=told.append, on_plan=told.append, clock=Ticks())
     assert told == [
         StageStarted("write"),
-        StageFinished("write", "passed", "version 1", 1.0),
         "version 1",
+        StageFinished("write", "passed", "lines of source: 1", 1.0),
         StageStarted("correctness"),
         StageFinished("correctness", "passed", "6 workloads", 0.25),
         StageStarted("judge"),
@@ -183,6 +186,29 @@ def test_a_damaged_checkpoint_file_is_named_with_the_mend(tmp_path: Path) -> Non
     with pytest.raises(StoreError, match="finished attempts are in the database") as caught:
         attempt(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("call", ["put", "put_writes"])
+@pytest.mark.parametrize("failing", range(1, 8))
+def test_stopped_at_any_write_of_the_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, failing: int
+) -> None:
+    """Between saving a node's outcome and the state with it, too: the file fails at the n-th write."""
+    whole = attempt(None, clock=lambda: 0.0)
+    save, calls = getattr(SqliteSaver, call), count(1)
+
+    def fail(*args: Any, **more: Any) -> Any:
+        if next(calls) == failing:
+            raise sqlite3.OperationalError("disk I/O error")
+        return save(*args, **more)
+
+    evaluate = ScriptedEvaluate([2e-5])
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteSaver, call, fail)
+        with suppress(sqlite3.OperationalError):
+            attempt(tmp_path / "c.db", evaluate=evaluate, clock=lambda: 0.0)
+    assert attempt(tmp_path / "c.db", evaluate=evaluate, clock=lambda: 0.0) == whole
+    assert evaluate.asked in ([1], [1, 1])  # again only if its outcome could not be saved
 
 
 def test_no_trace_leaves_the_machine_even_when_the_environment_asks(tmp_path: Path) -> None:

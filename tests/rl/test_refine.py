@@ -23,10 +23,10 @@ from search_doubles import (
 
 from kernelwright.agents.protocols import PastAttempt
 from kernelwright.db.store import Store
-from kernelwright.errors import LoweringError, StoreError, WorkerTimeout
+from kernelwright.errors import LoweringError, StoreError
 from kernelwright.events import AttemptFinished, AttemptStarted, Event, RunFinished, RunStarted
 from kernelwright.rl.refine import search
-from kernelwright.rl.run import Attempt, RunStatus
+from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.rl.strategy import SearchResult
 from kernelwright.verifier.evaluation import Verdict
 
@@ -285,7 +285,20 @@ class TestInterrupted:
             [f"{node} {n}" for node in ("write", "evaluate", "judge") for n in (1, 2, 3, 4)] + [point]
         )
 
-    def test_error_while_a_second_one_is_stored_does_not_hide_the_first(self, fixed: Fixed) -> None:
-        fixed.coder.errors[1] = WorkerTimeout("the reference took too long")
-        with pytest.raises(WorkerTimeout, match="took too long"):
-            fixed.search()
+    def test_before_the_first_attempt_and_before_there_is_a_run(self, fixed: Fixed) -> None:
+        class Slow(Store):
+            def create_run(self, run: Run) -> None:
+                raise KeyboardInterrupt
+
+            def attempts(self, run_id: str) -> list[Attempt]:
+                raise KeyboardInterrupt
+
+        with Slow(fixed.path / "k.db", clock=lambda: EPOCH) as slow:
+            with pytest.raises(KeyboardInterrupt):
+                fixed.search(store=slow)
+            assert fixed.store.runs() == []
+            fixed.store.create_run(run())
+            with pytest.raises(KeyboardInterrupt):
+                fixed.search(store=slow)
+        assert fixed.store.run(RUN).status is RunStatus.INTERRUPTED
+        assert bare(fixed.search().attempts) == expected(4)

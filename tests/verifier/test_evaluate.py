@@ -107,7 +107,7 @@ def test_an_honest_kernel_passes_with_all_its_evidence(reference):
     assert found.profile is not None
     (launch,) = found.profile.launches
     assert launch["kernel"] == "tanh_scale"
-    assert launch["grid"] == (15, 1, 1)
+    assert launch["grid"] == [15, 1, 1]
     assert (
         launch["counters"]["global_load_unique_bytes"] == 4 * (37 * 50 + 50 + 14) // 32 * 32
     )  # 50 floats end in a sector

@@ -69,6 +69,8 @@ struct alignas(64) KwWarp {
   int32_t index;  // warp in block
   int32_t forced;  // 1: the running group goes on although lanes are missing, since nothing else can run
   uint32_t initial;  // lanes that exist
+  uint32_t awaited;  // lanes that a barrier has waited for
+  uint32_t skipped;  // of those, the ones that did work elsewhere and exited
   int32_t barrier_id;
   int32_t barrier_threads;
   uint32_t barrier_site;
@@ -98,7 +100,7 @@ typedef int32_t (*KwKernel)(KwWarp*, KwLaunch*);
 extern "C" {
 int32_t kw_diverge(KwWarp* w, uint32_t taken, int32_t target, int32_t other);
 int32_t kw_switch(KwWarp* w, int32_t pc);
-int32_t kw_exit(KwWarp* w, uint32_t lanes, int32_t next);
+int32_t kw_exit(KwWarp* w, uint32_t lanes, int32_t next, int32_t work);
 int32_t kw_loop(KwWarp* w, int32_t pc);
 int32_t kw_branch_table(KwWarp* w, uint32_t site, const int32_t* targets, int32_t count);
 int32_t kw_collect(KwWarp* w, int32_t pc, uint32_t site, int32_t kind);

@@ -59,6 +59,7 @@ void set_up_block(KwWorker& c, Arena& arena, uint64_t number) {
     w.issued = w.global_requests = w.barriers = 0;
     w.slice_end = kSlice;
     w.groups = w.forced = w.waiting = 0;
+    w.awaited = w.skipped = 0;
     w.stamp = 0;
     if (!c.copies[i].empty()) c.copies[i].clear();
   }

@@ -74,7 +74,8 @@ int32_t kw_switch(KwWarp* w, int32_t pc) {
 }
 
 // Ends `lanes`; the rest of the group goes on at `next`. Returns -1 when the warp is done.
-int32_t kw_exit(KwWarp* w, uint32_t lanes, int32_t next) {
+int32_t kw_exit(KwWarp* w, uint32_t lanes, int32_t next, int32_t work) {
+  if (work) w->skipped |= lanes & w->awaited;
   w->live &= ~lanes;
   const uint32_t rest = w->mask & ~lanes;
   if (rest) push(w, next, rest, 0);
@@ -126,18 +127,18 @@ int32_t kw_branch_table(KwWarp* w, uint32_t site, const int32_t* targets, int32_
 int32_t kw_collect(KwWarp* w, int32_t pc, uint32_t site, int32_t kind) {
   const KwSite& s = site_of(w, site);
   const uint32_t wanted = (kind == 0 ? w->live : members(w, s, 4, w->mask)) & w->live;
-  uint32_t missing = wanted & ~w->mask;
+  const uint32_t missing = wanted & ~w->mask;
+  const bool forced = w->forced;
+  w->forced = 0;
   if (!missing) return pc;
-  int32_t at = pc;
-  if (!w->forced) {
+  if (!forced) {
+    if (kind == 0) w->awaited |= missing;
     push(w, pc, w->mask, 1);
-    at = pick(w);
+    const int32_t at = pick(w);
     if (at != pc) return at;
-    missing = wanted & ~w->mask;
-    if (!missing) return pc;
+    w->forced = 0;  // nothing else can run: these lanes go on alone
   }
   const int32_t elsewhere = w->groups ? w->group[0].pc : -1;
-  w->forced = 0;
   w->worker->violation(kind == 0 ? KW_DIVERGENT_BARRIER : KW_MISSING_LANES, site, w, first_lane(w->mask), missing, 0,
                        elsewhere);
   return pc;
@@ -147,8 +148,12 @@ int32_t kw_collect(KwWarp* w, int32_t pc, uint32_t site, int32_t kind) {
 int32_t kw_barrier(KwWarp* w, uint32_t site) {
   const KwSite& s = site_of(w, site);
   KwWorker& c = *w->worker;
-  if (w->live != w->initial)
-    c.violation(KW_EXIT_BEFORE_BARRIER, site, w, first_lane(w->initial & ~w->live), w->initial & ~w->live, 0, 0);
+  const uint32_t gone = w->initial & ~w->live;
+  if (gone & w->skipped)
+    c.violation(KW_DIVERGENT_BARRIER, site, w, first_lane(w->mask), gone & w->skipped, 0, -1);
+  else if (gone)
+    c.violation(KW_EXIT_BEFORE_BARRIER, site, w, first_lane(gone), gone, 0, 0);
+  w->awaited = 0;
   const int l = first_lane(w->mask);
   w->barrier_id = operand(w, s, 2, l) & 15;
   w->barrier_threads = s.slot[3] < 0 && s.imm[3] < 0 ? -1 : (int32_t)operand(w, s, 3, l);
@@ -181,7 +186,8 @@ void kw_barrier_result(KwWarp* w, uint32_t mask, uint32_t site) {
 void kw_shfl(KwWarp* w, uint32_t mask, uint32_t site) {
   const KwSite& s = site_of(w, site);
   uint32_t value[KW_LANES], result[KW_LANES];
-  for (int l = 0; l < KW_LANES; l++) value[l] = operand(w, s, 1, l);
+  // What comes from a lane that does not take part is undefined: a NaN in every format, so that its use shows.
+  for (int l = 0; l < KW_LANES; l++) value[l] = mask >> l & 1 ? operand(w, s, 1, l) : ~0u;
   uint32_t valid = 0;
   const bool plain = s.slot[2] < 0 && s.slot[3] < 0 && s.imm[3] == 31 && s.extra[0] == 2;
   if (plain) {

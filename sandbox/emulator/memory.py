@@ -1,0 +1,98 @@
+"""The table of live global memory: which host addresses a kernel may touch, with exact bounds and names."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernelwright.sandbox.emulator.toolchain import toolchain
+
+__all__ = ["Allocation", "Memory"]
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A live allocation: `pointer` is a host address, `nbytes` its exact size."""
+
+    pointer: int
+    nbytes: int
+    name: str
+    dtype: str | None
+
+
+class Memory:
+    """Live global allocations. Addresses are host addresses: a tensor on the CPU is "device" memory here.
+
+    The table lives in native code, so that a tensor allocator can call it for every tensor (`c_api`); all methods may be
+    called from several threads.
+    """
+
+    def __init__(self, *, cache_dir: Path | None = None) -> None:
+        self._native = toolchain(cache_dir).runtime
+        native = self._native
+        native.kw_table_new.restype = ctypes.c_void_p
+        self.handle: int = native.kw_table_new()
+        self.lock = threading.Lock()
+        """Held during a launch: one at a time in a table."""
+        self._dtypes: dict[int, str] = {}
+        weakref.finalize(self, native.kw_table_delete, ctypes.c_void_p(self.handle))
+
+    def register(self, pointer: int, nbytes: int, name: str, dtype: str | None = None) -> None:
+        """Makes `nbytes` at host address `pointer` accessible; what overlaps it is forgotten."""
+        self._native.kw_register(
+            ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer), ctypes.c_uint64(nbytes), name.encode()
+        )
+        if dtype is not None:
+            self._dtypes[pointer] = dtype
+        else:
+            self._dtypes.pop(pointer, None)
+
+    def unregister(self, pointer: int) -> None:
+        """Forgets the allocation that begins at `pointer`, if there is one."""
+        self._native.kw_unregister(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer))
+        self._dtypes.pop(pointer, None)
+
+    def find(self, address: int, *, below: bool = False) -> Allocation | None:
+        """The allocation that holds `address`; with `below`, else the last one that begins before it."""
+        start, size, label = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.create_string_buffer(256)
+        found = self._native.kw_find(
+            ctypes.c_void_p(self.handle),
+            ctypes.c_uint64(address),
+            int(below),
+            ctypes.byref(start),
+            ctypes.byref(size),
+            label,
+            ctypes.c_int64(256),
+        )
+        if not found:
+            return None
+        name = label.value.decode(errors="replace")
+        return Allocation(start.value, size.value, name, self._dtypes.get(start.value))
+
+    def written(self, pointer: int) -> int:
+        """Bytes stored by kernels since `mark` into the allocation that holds `pointer` (a byte written twice counts twice)."""
+        self._native.kw_written.restype = ctypes.c_uint64
+        return int(self._native.kw_written(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer)))
+
+    def mark(self) -> None:
+        """Sets every `written` count to 0."""
+        self._native.kw_mark(ctypes.c_void_p(self.handle))
+
+    def __len__(self) -> int:
+        self._native.kw_count.restype = ctypes.c_uint64
+        return int(self._native.kw_count(ctypes.c_void_p(self.handle)))
+
+    def c_api(self) -> tuple[int, int, int]:
+        """(handle, register, unregister): addresses for native code.
+
+        `void register(void* handle, const void* pointer, uint64_t bytes, const char* label)` and
+        `void unregister(void* handle, const void* pointer)`; both are thread-safe. They are valid while this object lives.
+        """
+
+        def address(function: object) -> int:
+            return int(ctypes.cast(function, ctypes.c_void_p).value or 0)  # type: ignore[arg-type]
+
+        return self.handle, address(self._native.kw_register), address(self._native.kw_unregister)

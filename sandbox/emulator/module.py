@@ -1,0 +1,397 @@
+"""`compile` CUDA C++ and `launch` its kernels: the emulator's door."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernelwright.errors import LaunchError, UnsupportedError
+from kernelwright.sandbox.build import SOURCE_NAME, Build, build_cuda
+from kernelwright.sandbox.emulator import native
+from kernelwright.sandbox.emulator.arguments import Packed, pack_arguments, parameter_names
+from kernelwright.sandbox.emulator.emit import Translated, translate
+from kernelwright.sandbox.emulator.lower import Lowered, lower
+from kernelwright.sandbox.emulator.memory import Memory
+from kernelwright.sandbox.emulator.parser import parse
+from kernelwright.sandbox.emulator.ptx import Program
+from kernelwright.sandbox.emulator.report import Explainer, origin_pointers, shared_ranges
+from kernelwright.sandbox.emulator.toolchain import Toolchain, toolchain
+from kernelwright.sandbox.launch import Counters, KernelResources, LaunchReport
+
+__all__ = ["LaunchLimits", "Module", "compile"]
+
+log = logging.getLogger(__name__)
+
+SHARED_LIMITS = {
+    75: 64, 80: 163, 86: 99, 87: 163, 88: 99, 89: 99, 90: 227, 100: 227, 101: 227, 103: 227, 110: 227, 120: 99, 121: 99,
+}  # fmt: skip
+"""Largest shared memory of a block by compute capability, in KiB (CUDA C++ Programming Guide, table of technical
+specifications per compute capability, "maximum amount of shared memory per thread block")."""
+
+_MAX_THREADS = 1024
+_MAX_BLOCK = (1024, 1024, 64)
+_MAX_GRID = (2**31 - 1, 65535, 65535)
+_REGISTERS = 65536  # 32-bit registers of a block, every supported compute capability
+_REGISTER_UNIT = 256  # registers are allotted to a warp in units of this many
+_PRINTED_BYTES = 1 << 20  # the size of CUDA's own printf buffer by default
+
+
+@dataclass(frozen=True)
+class LaunchLimits:
+    """What a launch may use before it is stopped and reported as `endless_loop`."""
+
+    max_warp_instructions: int = 500_000_000
+    """PTX instructions of one warp."""
+    seconds: float = 120.0
+    """Wall time of the launch."""
+    threads: int | None = None
+    """Processor cores to use; None takes all that this process may run on."""
+    max_violations: int = 100_000
+    """Violations after which the launch is stopped."""
+    on_print: Callable[[str], None] | None = None
+    """Takes what device `printf` wrote, once per launch; None sends it to the log."""
+
+
+_DEFAULT_LIMITS = LaunchLimits()
+
+
+@dataclass
+class _Kernel:
+    """A kernel on its way to machine code; `run` is filled at the first launch."""
+
+    lowered: Lowered
+    translated: Translated
+    names: tuple[str, ...]
+    run: int = 0
+    sites: int = 0
+    library: ctypes.CDLL | None = None
+
+
+class Module:
+    """A compiled CUDA source: launches its kernels on the CPU. Made by `compile`.
+
+    Global variables (`__device__`, `__constant__`) live as long as the module does.
+    """
+
+    def __init__(self, source: str, build: Build, program: Program, tools: Toolchain, cache_dir: Path | None) -> None:
+        self._source = source
+        self._program = program
+        self._tools = tools
+        self._cache_dir = cache_dir
+        self.build = build
+        self._entries = tuple(f.name for f in program.functions.values() if f.entry)
+        self._kernels: dict[str, _Kernel] = {}
+        self._refused: dict[str, UnsupportedError] = {}
+        for name in self._entries:
+            self._translate(name)
+        if self._refused and len(self._refused) == len(self._entries):
+            raise next(iter(self._refused.values()))
+        self._globals = _allocate_globals(program)
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Names of the kernels in the PTX: mangled, or plain for `extern "C"`."""
+        return self._entries
+
+    @property
+    def resources(self) -> Mapping[str, KernelResources]:
+        """What ptxas says about each kernel."""
+        return self.build.resources
+
+    def global_pointer(self, name: str) -> tuple[int, int]:
+        """(host address, bytes) of a `__device__` or `__constant__` variable.
+
+        Raises:
+            LaunchError: there is none of that name.
+        """
+        for variable, (buffer, address) in zip(self._program.variables, self._globals, strict=True):
+            if variable.name == name and buffer is not None:
+                return address, variable.bytes
+        raise LaunchError(f"the CUDA source has no global variable {name}")
+
+    def _translate(self, name: str) -> None:
+        try:
+            lowered = lower(self._program, name)
+            translated = translate(lowered)
+        except UnsupportedError as error:
+            self._refused[name] = error
+            return
+        names = parameter_names(self._source, name, len(lowered.params))
+        self._kernels[name] = _Kernel(lowered, translated, names)
+
+    def _kernel(self, name: str) -> tuple[str, _Kernel]:
+        mangled = self.build.lowered_names.get(name, name)
+        if mangled in self._refused:
+            raise self._refused[mangled]
+        if mangled not in self._kernels:
+            listed = ", ".join(self._entries) or "none"
+            raise LaunchError(f"the CUDA source has no kernel {name}", mend=f"It has: {listed}.")
+        return mangled, self._kernels[mangled]
+
+    def prepare(self, name: str) -> None:
+        """Compiles a kernel to machine code now rather than at its first launch."""
+        _, kernel = self._kernel(name)
+        self._load(kernel)
+
+    def _load(self, kernel: _Kernel) -> None:
+        if kernel.library is None:
+            library = self._tools.compile_kernel(kernel.translated.cpp, self._cache_dir)
+            kernel.run = _address(library.kw_kernel)
+            kernel.sites = ctypes.addressof(ctypes.c_char.in_dll(library, "kw_sites"))
+            kernel.library = library
+
+    def launch(
+        self,
+        name: str,
+        grid: Sequence[int] | int,
+        block: Sequence[int] | int,
+        args: Sequence[object],
+        *,
+        shared: int = 0,
+        memory: Memory,
+        limits: LaunchLimits = _DEFAULT_LIMITS,
+    ) -> LaunchReport:
+        """Runs a kernel to its end and says what it did.
+
+        Args:
+            name: a kernel's name, or a name expression given to `compile`.
+            grid, block: up to three sizes each.
+            args: as CuPy takes them; pointers are host addresses known to `memory`.
+            shared: dynamic shared memory in bytes.
+            memory: the live allocations that the kernel may touch.
+
+        Raises:
+            LaunchError: what a GPU would refuse as well: sizes, arguments, an unknown kernel.
+            UnsupportedError: the kernel holds an instruction that the emulator does not know.
+            EmulatorError: the C++ compiler fails.
+        """
+        mangled, kernel = self._kernel(name)
+        lowered = kernel.lowered
+        resources = self.build.resources.get(mangled)
+        grid3, block3 = _triple(grid, "grid"), _triple(block, "block")
+        _check_sizes(mangled, grid3, block3, shared, lowered, resources, self.build.arch)
+        packed = pack_arguments(mangled, lowered.params, lowered.param_bytes, args, kernel.names)
+        self._load(kernel)
+        begin = time.perf_counter()
+        with memory.lock:
+            temporary = self._register(memory, packed)
+            try:
+                counters, found, printed = self._run(kernel, grid3, block3, packed, shared, memory, limits)
+                explainer = Explainer(
+                    self._source, lowered, kernel.translated, grid3, block3, memory, packed.data, kernel.names, shared
+                )
+                violations = explainer.explain(found)
+            finally:
+                for pointer in temporary:
+                    memory.unregister(pointer)
+        if printed:
+            (limits.on_print or _log_printed)(printed)
+        return LaunchReport(
+            kernel=mangled,
+            grid=grid3,
+            block=block3,
+            dynamic_shared=shared,
+            counters=counters,
+            resources=resources,
+            violations=violations,
+            emulated_seconds=time.perf_counter() - begin,
+        )
+
+    def _register(self, memory: Memory, packed: Packed) -> list[int]:
+        """Makes the module's variables and NumPy arguments accessible for the launch."""
+        temporary = []
+        for variable, (buffer, address) in zip(self._program.variables, self._globals, strict=True):
+            if buffer is not None and variable.bytes:
+                memory.register(address, variable.bytes, variable.name)
+                temporary.append(address)
+        for array, name in packed.arrays:
+            pointer = array.ctypes.data
+            if memory.find(pointer) is None and array.nbytes:
+                memory.register(pointer, array.nbytes, name, str(array.dtype))
+                temporary.append(pointer)
+        return temporary
+
+    def _run(
+        self,
+        kernel: _Kernel,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        packed: Packed,
+        shared: int,
+        memory: Memory,
+        limits: LaunchLimits,
+    ) -> tuple[Counters, list[native.NativeViolation], str]:
+        lowered, translated = kernel.lowered, kernel.translated
+        params = ctypes.create_string_buffer(packed.data, max(1, len(packed.data)))
+        addresses = (ctypes.c_uint64 * max(1, len(self._globals)))(*(a for _, a in self._globals))
+        ranges = [n for pair in shared_ranges(lowered, shared).values() for n in pair]
+        range_array = (ctypes.c_uint32 * max(1, len(ranges)))(*ranges)
+        bases = (ctypes.c_uint64 * max(1, len(translated.sites)))()
+        for i, site in enumerate(translated.sites):
+            pointers = [p for p in origin_pointers(site.origins, packed.data) if memory.find(p) is not None]
+            bases[i] = pointers[0] if len(pointers) == 1 else 0
+        counts = (ctypes.c_uint64 * (2 * len(translated.blocks)))()
+        found = (native.NativeViolation * native.MAX_VIOLATIONS)()
+        printed = ctypes.create_string_buffer(_PRINTED_BYTES if "vprintf" in self._program.functions else 1)
+        request = native.Request(
+            kernel=kernel.run,
+            sites=kernel.sites,
+            site_count=len(translated.sites),
+            site_base=ctypes.addressof(bases),
+            basic_blocks=len(translated.blocks),
+            register_words=translated.slots,
+            predicates=translated.predicates,
+            grid=(ctypes.c_uint32 * 3)(*grid),
+            block=(ctypes.c_uint32 * 3)(*block),
+            params=ctypes.addressof(params),
+            globals=ctypes.addressof(addresses),
+            shared_ranges=ctypes.addressof(range_array),
+            shared_variables=len(ranges) // 2,
+            static_shared=lowered.static_shared,
+            dynamic_shared=shared,
+            frame_bytes=lowered.frame_bytes,
+            threads=1 if translated.ordered else limits.threads or len(os.sched_getaffinity(0)),
+            max_warp_instructions=limits.max_warp_instructions,
+            seconds=limits.seconds,
+            max_violations=limits.max_violations,
+            block_counts=ctypes.addressof(counts),
+            violations=ctypes.addressof(found),
+            printed=ctypes.addressof(printed),
+            printed_room=ctypes.sizeof(printed) - 1,
+        )
+        self._tools.runtime.kw_launch(ctypes.c_void_p(memory.handle), ctypes.byref(request))
+        counters = _counters(request, translated, counts)
+        text = printed.raw[: request.printed_bytes].decode(errors="replace")
+        return counters, list(found[: request.violation_count]), text
+
+
+def compile(
+    source: str,
+    options: Sequence[str] = (),
+    *,
+    arch: str = "sm_90",
+    name_expressions: Sequence[str] = (),
+    cache_dir: Path | None = None,
+) -> Module:
+    """Compiles CUDA C++ for the emulator.
+
+    Args:
+        source, options, arch, name_expressions: see `sandbox.build.build_cuda`.
+        cache_dir: keeps PTX and machine code; None takes the user's cache folder.
+
+    Raises:
+        BuildError: the source does not compile.
+        UnsupportedError: no kernel of it can be emulated (one that can't be is refused at its launch).
+        EmulatorError: there is no C++ compiler.
+    """
+    build = build_cuda(
+        source,
+        options,
+        arch=arch,
+        name_expressions=name_expressions,
+        cache_dir=None if cache_dir is None else cache_dir / "build",
+    )
+    tools = toolchain(cache_dir)
+    native.check_abi(tools.runtime)
+    return Module(source, build, parse(build.ptx, SOURCE_NAME), tools, cache_dir)
+
+
+def _address(function: object) -> int:
+    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)  # type: ignore[arg-type]
+
+
+def _log_printed(text: str) -> None:
+    log.info("device printf: %s", text.rstrip("\n"))
+
+
+def _triple(sizes: Sequence[int] | int, what: str) -> tuple[int, int, int]:
+    listed = (sizes,) if isinstance(sizes, int) else tuple(sizes)
+    if not 1 <= len(listed) <= 3:
+        raise LaunchError(f"a {what} has one to three sizes, not {len(listed)}")
+    x, y, z = (int(n) for n in (*listed, 1, 1)[:3])
+    return x, y, z
+
+
+def _check_sizes(
+    kernel: str,
+    grid: tuple[int, int, int],
+    block: tuple[int, int, int],
+    shared: int,
+    lowered: Lowered,
+    resources: KernelResources | None,
+    arch: str,
+) -> None:
+    """The limits of the CUDA C++ Programming Guide, table of technical specifications per compute capability."""
+    for what, sizes, most in (("grid", grid, _MAX_GRID), ("block", block, _MAX_BLOCK)):
+        for axis, size, limit in zip("xyz", sizes, most, strict=True):
+            if not 1 <= size <= limit:
+                raise LaunchError(f"kernel {kernel}: {what}.{axis} is {size}; CUDA allows 1 to {limit}")
+    threads = block[0] * block[1] * block[2]
+    if threads > _MAX_THREADS:
+        raise LaunchError(f"kernel {kernel}: a block of {threads} threads; CUDA allows {_MAX_THREADS}")
+    if lowered.max_threads is not None and threads > lowered.max_threads:
+        raise LaunchError(
+            f"kernel {kernel}: a block of {threads} threads, but its __launch_bounds__ say {lowered.max_threads}"
+        )
+    static = resources.static_shared if resources else 0
+    capability = int("".join(c for c in arch if c.isdigit()))
+    limit = SHARED_LIMITS.get(capability, 227) * 1024
+    if shared < 0 or static + shared > limit:
+        raise LaunchError(
+            f"kernel {kernel}: {static} bytes of static and {shared} of dynamic shared memory; {arch} allows {limit}"
+        )
+    if resources:
+        warps = -(-threads // 32)
+        a_warp = -(-resources.registers * 32 // _REGISTER_UNIT) * _REGISTER_UNIT
+        if warps * a_warp > _REGISTERS:
+            raise LaunchError(
+                f"kernel {kernel}: {resources.registers} registers a thread for {threads} threads are more than the "
+                f"{_REGISTERS} of a block",
+                mend=f"Use fewer threads, or `__launch_bounds__({threads})`.",
+            )
+
+
+def _allocate_globals(program: Program) -> list[tuple[ctypes.Array[ctypes.c_char] | None, int]]:
+    """Memory for the module's variables, initialised; (None, 0) for those of other spaces."""
+    alignment = 256
+    made: list[tuple[ctypes.Array[ctypes.c_char] | None, int]] = []
+    for variable in program.variables:
+        if variable.space not in ("global", "const") or (variable.extern and not variable.bytes):
+            made.append((None, 0))
+            continue
+        buffer = ctypes.create_string_buffer(variable.bytes + alignment)
+        address = -(-ctypes.addressof(buffer) // alignment) * alignment
+        ctypes.memmove(address, variable.initial, min(len(variable.initial), variable.bytes))
+        made.append((buffer, address))
+    known = {v.name: address for v, (buffer, address) in zip(program.variables, made, strict=True) if buffer is not None}
+    for variable, (_, address) in zip(program.variables, made, strict=True):
+        for offset, symbol, addend in variable.relocations:
+            if symbol not in known:
+                raise UnsupportedError(f"{variable.name} holds the address of {symbol}, which the emulator does not support")
+            ctypes.memmove(address + offset, (known[symbol] + addend).to_bytes(8, "little"), 8)
+    return made
+
+
+def _counters(request: native.Request, translated: Translated, counts: Sequence[int]) -> Counters:
+    warp: dict[str, int] = {}
+    thread: dict[str, int] = {}
+    operations: dict[str, int] = {}
+    branches = 0
+    for i, block in enumerate(translated.blocks):
+        warps, lanes = counts[2 * i], counts[2 * i + 1]
+        if not warps:
+            continue
+        branches += warps * block.branches
+        for name, count in block.classes.items():
+            warp[name] = warp.get(name, 0) + warps * count
+            thread[name] = thread.get(name, 0) + lanes * count
+        for name, count in block.flops.items():
+            operations[name] = operations.get(name, 0) + lanes * count
+    direct = dict(zip(native.COUNTERS, (int(n) for n in request.counters), strict=True))
+    direct["branches"] = branches
+    return Counters(warp_instructions=warp, thread_instructions=thread, flops=operations, **direct)

@@ -1,0 +1,187 @@
+"""The coder's proposals: first choice, advice, neighbours, failures; and what it says when it can't."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from builtin_harness import Runner, check, coder_for
+from builtin_modules import Calls, R
+from torch import nn
+
+from kernelwright.agents.builtin.coder import BuiltinCoder
+from kernelwright.agents.protocols import Advice, Coder, PastAttempt, Proposal
+from kernelwright.bench_tasks.graph import Graph
+from kernelwright.errors import LoweringError
+from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Stage, StageStatus, Timing, TimingKind, Verdict
+
+DEVICE = DeviceInfo(kind="emulator", name="emulator (H200)", gpu="H200", arch="sm_90", isolation="process")
+
+
+def _past(proposal: Proposal, number: int, seconds: float | None) -> PastAttempt:
+    """An attempt that passed in `seconds`, or was wrong."""
+    common: dict[str, Any] = {"task_id": "t", "kernel_id": proposal.kernel.id, "device": DEVICE}
+    if seconds is None:
+        stage = Stage(name="correctness", status=StageStatus.FAILED, summary="differs", seconds=0)
+        return PastAttempt(
+            number, proposal.kernel, Evaluation(verdict=Verdict.WRONG, reason="differs", stages=[stage], **common)
+        )
+    timing = Timing(kind=TimingKind.MODELLED, gpu="H200", seconds=seconds, baseline_seconds=1, bound_seconds=1e-6)
+    return PastAttempt(
+        number, proposal.kernel, Evaluation(verdict=Verdict.PASSED, reason="", stages=[], timing=timing, **common)
+    )
+
+
+@pytest.fixture(scope="module")
+def coder() -> BuiltinCoder:
+    return coder_for(nn.Softmax(-1), (R(64, 1024),), "softmax")
+
+
+def _next(coder: BuiltinCoder, history: tuple[PastAttempt, ...], **wanted: Any) -> Proposal | None:
+    return coder.propose(history, Advice(mode="improve", limiter="dram", change="", parameters=wanted))
+
+
+def test_it_is_a_coder_and_starts_with_the_defaults(coder: BuiltinCoder) -> None:
+    typed: Coder = coder
+    first = typed.propose((), None)
+    assert first is not None
+    assert dict(first.kernel.parameters) == dict(coder.defaults)
+    assert first.kernel.author == "builtin"
+    assert first.kernel.parents == ()
+    assert all(coder.defaults[name] in values for name, values in coder.space.items())
+    assert first.kernel.source.count("import cupy") == 1
+
+
+def test_advice_is_followed_from_the_best_kernel(coder: BuiltinCoder) -> None:
+    first = coder.propose((), None)
+    assert first is not None
+    best = _past(first, 1, 1e-5)
+    second = _next(coder, (best,), **{"softmax_rows.vector_width": 2})
+    assert second is not None
+    assert second.kernel.parameters["softmax_rows.vector_width"] == 2
+    assert second.kernel.parents == (first.kernel.id,)
+    assert "softmax_rows.vector_width 4 -> 2" in second.plan
+    slower = _past(second, 2, 2e-5)
+    third = _next(coder, (best, slower), **{"softmax_rows.strategy": "online"})
+    assert third is not None
+    assert third.kernel.parameters["softmax_rows.vector_width"] == 4
+    assert third.kernel.parents == (first.kernel.id,)
+
+
+def test_what_was_tried_or_is_unknown_is_not_proposed_again(coder: BuiltinCoder) -> None:
+    first = coder.propose((), None)
+    assert first is not None
+    best = _past(first, 1, 1e-5)
+    second = _next(coder, (best,), **{"softmax_rows.vector_width": 2})
+    assert second is not None
+    again = _next(coder, (best, _past(second, 2, 2e-5)), **{"softmax_rows.vector_width": 2})
+    other = _next(coder, (best,), **{"softmax_rows.colour": 3, "softmax_rows.threads": 96})
+    assert again is not None
+    assert other is not None
+    assert len({first.kernel.id, second.kernel.id, again.kernel.id}) == 3
+    assert other.kernel.id != first.kernel.id
+
+
+def test_a_value_is_made_legal_by_changing_others(coder: BuiltinCoder) -> None:
+    choice = coder.changed(coder.defaults, {"softmax_rows.rows_per_block": 32})
+    assert choice is not None
+    assert choice["softmax_rows.rows_per_block"] == 32
+    threads, width = int(choice["softmax_rows.threads"]), int(choice["softmax_rows.vector_width"])
+    lanes = threads // 32
+    assert threads % 32 == 0
+    assert choice["softmax_rows.strategy"] != "registers" or 1024 // lanes <= 64
+    assert width in (1, 2, 4)
+
+
+def test_every_kernel_is_proposed_once_and_then_it_ends() -> None:
+    coder = coder_for(nn.ReLU(), (R(5, 7),))
+    history: tuple[PastAttempt, ...] = ()
+    for number in range(100):
+        proposal = coder.propose(history, None)
+        if proposal is None:
+            break
+        assert proposal.kernel.id not in {a.kernel.id for a in history}
+        history = (*history, _past(proposal, number, 1e-5 * (number + 1)))
+    assert proposal is None
+    assert len(history) > 5
+
+
+def test_the_same_history_gives_the_same_proposal(coder: BuiltinCoder) -> None:
+    first = coder.propose((), None)
+    assert first is not None
+    history = (_past(first, 1, 1e-5),)
+    again = coder_for(nn.Softmax(-1), (R(64, 1024),), "softmax")
+    assert again.propose(history, None) == coder.propose(history, None)
+
+
+def test_after_a_failure_the_plainest_kernel(coder: BuiltinCoder, runner: Runner) -> None:
+    first = coder.propose((), None)
+    assert first is not None
+    plain = coder.propose((_past(first, 1, None),), None)
+    assert plain is not None
+    assert plain.kernel.parameters["softmax_rows.vector_width"] == 1
+    after = coder.propose((_past(first, 1, None), _past(plain, 2, 1e-5), _past(first, 3, None)), None)
+    assert after is not None
+    assert after.kernel.parents == (plain.kernel.id,)
+    check(runner, nn.Softmax(-1), (R(64, 1024),), distributions=(), parameters=plain.kernel.parameters, coder=coder)
+
+
+def test_what_has_no_rule_stays_in_torch_between_kernels(runner: Runner) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5))
+    coder = check(runner, module, (R(2, 3, 8, 8),), distributions=())
+    assert coder.stays_in_torch == ("aten.convolution.default", "aten.max_pool2d_with_indices.default")
+    proposal = coder.propose((), None)
+    assert proposal is not None
+    assert proposal.notes == tuple(f"{op} stays in torch" for op in coder.stays_in_torch)
+
+
+def test_sorting_stays_in_torch_with_both_results(runner: Runner) -> None:
+    def function(x: torch.Tensor) -> Any:
+        values, order = (x * 2).sort(-1)
+        return values + 1, order, x.cumsum(0) * 3
+
+    coder = check(runner, Calls(function), (R(6, 9),), distributions=())
+    assert coder.stays_in_torch == ("aten.sort.default", "aten.cumsum.default")
+
+
+@pytest.mark.parametrize(
+    ("module", "inputs", "said"),
+    [
+        (nn.Conv2d(3, 4, 3), (R(1, 3, 8, 8),), r"aten\.convolution\.default \(no rule for it\)"),
+        (Calls(lambda x: x.t()), (R(3, 4),), "computes nothing"),
+        (Calls(lambda x: x[x > 0]), (R(9),), "torch.export"),
+        (Calls(lambda x: x.item()), (R(1),), "torch.export"),
+    ],
+)
+def test_nothing_to_lower_is_said_with_the_reason(module: nn.Module, inputs: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(LoweringError, match=said):
+        coder_for(module, inputs)
+
+
+def test_a_graph_with_a_problem_is_refused_with_it() -> None:
+    with pytest.raises(LoweringError, match="because of this"):
+        BuiltinCoder(Graph(problem="because of this"), "task")
+
+
+def test_dropout_while_training_is_named() -> None:
+    with pytest.raises(LoweringError, match="random numbers"):
+        coder_for(nn.Dropout(0.5).train(), (R(4, 4),))
+
+
+def test_weights_keep_their_names_and_ties() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(4, 4)
+            self.second = nn.ModuleList([nn.Linear(4, 4)])
+            self.second[0].weight = self.first.weight
+            self.register_buffer("unused", torch.zeros(3))
+
+        def forward(self, x: torch.Tensor, scale: float = 2.0) -> torch.Tensor:
+            return self.second[0](self.first(x)) * scale
+
+    source, _ = (lambda c: c.write(c.defaults))(coder_for(Tied(), (R(6, 4), 2.0)))
+    assert "def forward(self, x, scale=2.0):" in source
+    assert '_attach(self, "second.0.weight", self.get_parameter("first.weight"))' in source
+    assert '"unused"' in source

@@ -49,7 +49,9 @@ def get_inputs():
 {listing}'''
 
 
-def task_from_module(module: torch.nn.Module, example_inputs: Sequence[Any], name: str | None = None) -> Task:
+def task_from_module(
+    module: torch.nn.Module, example_inputs: Sequence[Any] | torch.Tensor, name: str | None = None
+) -> Task:
     """A task whose reference is `module` as it is: its weights, its mode (call `.eval()` first if it has dropout).
 
     Args:

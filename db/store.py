@@ -33,6 +33,7 @@ from kernelwright.db.session import GuardedSession
 from kernelwright.db.summary import RunSummary, modelled_last, summaries, summary_of
 from kernelwright.db.trouble import translated
 from kernelwright.db.types import dump_json
+from kernelwright.db.uninterrupted import uninterrupted
 from kernelwright.errors import NotFoundError, StoreError
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.kernel import Kernel
@@ -253,7 +254,7 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        with translated(self.place), self._writer.begin() as session:
+        with uninterrupted(), translated(self.place), self._writer.begin() as session:
             yield session
 
     def _add_task(self, session: Session, task: Task) -> None:

@@ -99,7 +99,7 @@ class OptimizeResult:
 
 def optimize(
     module: torch.nn.Module,
-    example_inputs: Sequence[object],
+    example_inputs: Sequence[object] | torch.Tensor,
     *,
     gpu: str | None = None,
     device: str | None = None,
@@ -112,11 +112,11 @@ def optimize(
 
     Args:
         module: any module; its present weights and mode (`eval` or `train`) are what kernels are checked against.
-        example_inputs: the positional arguments of one call; they fix shapes and dtypes.
+        example_inputs: the positional arguments of one call (a tensor alone counts as one); they fix shapes and dtypes.
         gpu: GPU to write for, a name from `kernelwright gpus` (configured default: H200).
         device: `auto`, `cuda` or `emulator` (configured default: `auto`).
         rounds: attempts to make at most (configured default: 6).
-        name: what to call the task; the module's class name by default.
+        name: what to call the task; the module's class name in lower case by default.
         store: where attempts are kept; the configured database by default.
         observer: called with each `kernelwright.events` event.
 
@@ -128,7 +128,7 @@ def optimize(
     from kernelwright.bench_tasks.live import task_from_module
 
     settings = load_settings(gpu=gpu, device=device, rounds=rounds)
-    task = task_from_module(module, tuple(example_inputs), name or type(module).__name__)
+    task = task_from_module(module, example_inputs, name)
     if store is not None:
         outcome = jobs.optimize_task(task, settings, store=store, observer=observer or ignore)
     else:
@@ -140,7 +140,7 @@ def optimize(
 def verify(
     task: str | Path | torch.nn.Module,
     kernel: str | Path | Kernel,
-    example_inputs: Sequence[object] | None = None,
+    example_inputs: Sequence[object] | torch.Tensor | None = None,
     *,
     gpu: str | None = None,
     device: str | None = None,
@@ -167,7 +167,7 @@ def verify(
     )
 
 
-def _task(task: str | Path | torch.nn.Module, example_inputs: Sequence[object] | None) -> Task:
+def _task(task: str | Path | torch.nn.Module, example_inputs: Sequence[object] | torch.Tensor | None) -> Task:
     if isinstance(task, str | Path):
         from kernelwright.bench_tasks.kernelbench import read_task
 
@@ -178,7 +178,7 @@ def _task(task: str | Path | torch.nn.Module, example_inputs: Sequence[object] |
 
     if example_inputs is None:
         raise MisuseError("a live module needs example_inputs.", mend="Pass the positional arguments of one call.")
-    return task_from_module(task, tuple(example_inputs), type(task).__name__)
+    return task_from_module(task, example_inputs)
 
 
 def _kernel(kernel: str | Path | Kernel) -> Kernel:

@@ -115,9 +115,8 @@ def _verification(task: Task, kernel: Kernel, evaluation: Evaluation) -> list[st
     ]
     if not evaluation.passed:
         return [*lines, f"#             NOT VERIFIED. {one_line(evaluation.reason)}"]
-    lines.append(
-        f"# Checked on  {len(evaluation.seeds)} secret draws over {len(task.workloads)} workloads ({workloads}),"
-    )
+    draws = sum(not key.startswith("weights/") for key in evaluation.seeds)
+    lines.append(f"# Checked on  {draws} secret draws over {len(task.workloads)} workloads ({workloads}),")
     lines.append("#             against the module in float64")
     timing = evaluation.timing
     if timing is not None:

@@ -163,6 +163,8 @@ def _status(run: Run, store: RunStore, attempts: list[Attempt], observer: Observ
         yield end
         store.set_status(run.id, RunStatus.FINISHED, end.message)
     except KeyboardInterrupt:
+        with suppress(StoreError):  # it may have come just after an attempt was stored
+            attempts[:] = store.attempts(run.id)
         _try_status(store, run.id, RunStatus.INTERRUPTED, f"Stopped after {len(attempts)} of {run.rounds} rounds.")
         observer(finished(RunStatus.INTERRUPTED))
         raise
@@ -178,7 +180,9 @@ def _status(run: Run, store: RunStore, attempts: list[Attempt], observer: Observ
 def _try_status(store: RunStore, run_id: str, status: RunStatus, message: str) -> None:
     try:
         store.set_status(run_id, status, message)
-    except (StoreError, NotFoundError) as error:  # what is being raised matters more; `running` can be resumed as well
+    except NotFoundError:
+        _log.debug("run %s ended before it was stored", run_id)
+    except StoreError as error:  # what is being raised matters more; `running` can be resumed as well
         _log.warning("the status of run %s could not be stored: %s", run_id, error)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CallResult", "Candidate", "CandidateFailure"]
 
 _WORKER = "kernelwright.sandbox.candidate_worker"
+_GRACE_SECONDS = 5.0  # the emulator ends a launch at call_seconds by itself and says where; only then is the process killed
 _SLACK_BYTES = 1 << 26  # what a reply may hold beyond the expected outputs before it is refused
 
 
@@ -93,12 +94,19 @@ class Candidate:
         return tuple(map(str, body["matched"])), tuple(map(str, body["unmatched"]))
 
     def call(
-        self, inputs: Sequence[Any], *, expected_bytes: int, trace: bool = False, suppressed: bool = False
+        self,
+        inputs: Sequence[Any],
+        *,
+        expected_bytes: int,
+        compiling: bool = False,
+        trace: bool = False,
+        suppressed: bool = False,
     ) -> CallResult:
         """One forward call.
 
         Args:
             expected_bytes: size of the reference's outputs; far larger replies are refused.
+            compiling: the first call, which compiles: it may take `load_seconds` more.
             trace: record the ATen operations that it runs.
             suppressed: let its launches do nothing (the integrity stage asks what the outputs are without them).
         """
@@ -110,7 +118,7 @@ class Candidate:
         try:
             message = self._request(
                 "call",
-                self.limits.call_seconds,
+                self.limits.call_seconds + (self.limits.load_seconds if compiling else _GRACE_SECONDS),
                 shared=shared,
                 max_bytes=2 * expected_bytes + _SLACK_BYTES,
                 trace=trace,

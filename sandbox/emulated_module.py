@@ -44,7 +44,7 @@ class EmulatedModule(torch.nn.Module):
     def forward(self, *inputs: Any) -> Any:
         """Tensors on the CPU in, tensors on the CPU out."""
         try:
-            result = self._candidate.call(inputs, expected_bytes=_LARGEST_OUTPUT)
+            result = self._candidate.call(inputs, expected_bytes=_LARGEST_OUTPUT, compiling=True)
         except CandidateFailure as failure:
             raise SandboxError(failure.message) from failure
         for report in result.reports:

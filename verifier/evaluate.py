@@ -269,7 +269,7 @@ class _Judge:
         expected = self.reference.run(inputs, weights_seed=self.weights_seed)
         if expected.exact is None:
             self.reference_in_own_dtype = expected.exact_error
-        result = candidate.call(inputs, expected_bytes=self.output_bytes, trace=trace)
+        result = candidate.call(inputs, expected_bytes=self.output_bytes, compiling=trace, trace=trace)
         return _Call(workload, expected, result, inputs)
 
     def _refuse_violations(self, reports: Sequence[LaunchReport]) -> None:

@@ -87,8 +87,8 @@ class Translator:
         value = self.values[name]
         if isinstance(value, tuple):
             value = value[0] if value else None  # type: ignore[assignment]
-        if not isinstance(value, Node):
-            raise NotLowered(f"{name} is no tensor")
+        if not isinstance(value, Node) or value.attrs.get("no_tensor"):
+            raise NotLowered(f"{name} is no tensor, and what follows needs its value")
         return value
 
     def _translate(self, captured: GraphNode) -> Result:
@@ -160,6 +160,7 @@ class Translator:
         return self.b.add(
             "torch", meta.shape, meta.dtype, tensors,
             op=captured.op, call_args=args, call_kwargs=kwargs, many=len(captured.outputs) > 1,
+            no_tensor=captured.meta is None,
         )  # fmt: skip
 
     def _argument(self, value: Any) -> Any:

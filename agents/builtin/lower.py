@@ -11,7 +11,7 @@ from kernelwright.agents.builtin.aten import Lowered, Translator
 from kernelwright.agents.builtin.errors import CannotFold, NotLowered
 from kernelwright.agents.builtin.generated import Generated, without_unused
 from kernelwright.agents.builtin.ir import Node
-from kernelwright.agents.builtin.plan import Plan, make_plan
+from kernelwright.agents.builtin.plan import Plan, make_plan, view_base
 from kernelwright.agents.builtin.spec import KernelSpec, Unit
 from kernelwright.agents.builtin.values import Buffer, buffer_of
 from kernelwright.bench_tasks.graph import Graph
@@ -154,8 +154,11 @@ def _names(graph: Graph, plan: Plan) -> dict[Node, str]:
         else:
             names[node] = _unique(base, used)
     outputs = set(plan.outputs)
+    results = [n for n in map(view_base, plan.outputs) if n.kind == "result"]
     for unit in plan.units:
-        for node in [*unit.stores, *[n for n in unit.external if n.kind == "result"]]:
+        results += [n for n in unit.external if n.kind == "result"]
+    for nodes in [*(unit.stores for unit in plan.units), results]:
+        for node in nodes:
             if node not in names:
                 base = _identifier(
                     node.name or ("out" if node in outputs else f"{node.attrs.get('origin', 'value')}_{node.id}")

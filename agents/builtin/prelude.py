@@ -75,8 +75,10 @@ _OPS = {
     "online": """struct OnlineSoftmax {  // a running maximum, and the sum of exponentials relative to it
     static __device__ __forceinline__ Peaked combine(Peaked a, Peaked b) {
         const float peak = (a.peak > b.peak || a.peak != a.peak) ? a.peak : b.peak;
-        const float a_scale = a.peak == peak ? 1.0f : expf(a.peak - peak);
-        const float b_scale = b.peak == peak ? 1.0f : expf(b.peak - peak);
+        // Nothing seen yet (or minus infinity only): there is nothing to scale, and no NaN to make of it.
+        const bool none = peak == -__int_as_float(0x7f800000);
+        const float a_scale = none ? 1.0f : expf(a.peak - peak);
+        const float b_scale = none ? 1.0f : expf(b.peak - peak);
         return {peak, a.sum * a_scale + b.sum * b_scale};
     }
 };

@@ -27,12 +27,16 @@ _RUNTIME_UNITS = ("table", "check", "access", "warp", "atomic", "launch", "round
 # Floating point must be what the PTX says: no contraction of a*b+c, no reordering. -fno-trapping-math and
 # -fno-math-errno only forgo side effects that nobody reads.
 _COMMON = (
-    "-std=c++20", "-march=native", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fwrapv",
+    "-std=c++20", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fwrapv",
     "-fno-strict-aliasing", "-fno-exceptions", "-w",
 )  # fmt: skip
 _KERNEL_FLAGS = (*_COMMON, "-O1", "-fno-rtti", "-fno-asynchronous-unwind-tables")
 """-O1: kernels are vector code already; -O2 takes 1.6 times as long to compile and gains nothing measurable."""
-_RUNTIME_FLAGS = ("-std=c++20", "-march=native", "-fPIC", "-ffp-contract=off", "-O3", "-w")
+_RUNTIME_FLAGS = ("-std=c++20", "-fPIC", "-ffp-contract=off", "-O3", "-w")
+
+MARCH_VARIABLE = "KERNELWRIGHT_MARCH"
+"""Names the processor to compile for instead of the one at hand (`haswell`, `x86-64`): for a cache shared by unlike
+machines, and to test code paths."""
 
 _COMPILE_SECONDS = 240
 """Limit for one run of the compiler, in seconds."""
@@ -44,7 +48,8 @@ _KERNEL_CACHE_BYTES = 512 * 2**20
 class Toolchain:
     """A compiler with the runtime library loaded and the kernels' header precompiled."""
 
-    compiler: str
+    compiler: tuple[str, ...]
+    """Its command, with the machine option."""
     identity: str
     """Changes with the compiler, the machine, the flags and the runtime's sources."""
     runtime: ctypes.CDLL
@@ -64,7 +69,7 @@ class Toolchain:
         with tempfile.TemporaryDirectory(prefix="kernelwright-") as name:
             work = Path(name)
             (work / "k.cpp").write_text(cpp)
-            _run([self.compiler, *_KERNEL_FLAGS, f"-I{self.header_folder}", "-shared", "-o", "k.so", "k.cpp"], work)
+            _run([*self.compiler, *_KERNEL_FLAGS, f"-I{self.header_folder}", "-shared", "-o", "k.so", "k.cpp"], work)
             store_atomically(library, (work / "k.so").read_bytes())
             if key[0] == "0":
                 trim_cache(folder, _KERNEL_CACHE_BYTES)
@@ -80,17 +85,19 @@ def toolchain(cache_dir: Path | None = None) -> Toolchain:
     Raises:
         EmulatorError: there is no C++ compiler, or it can't compile the runtime.
     """
-    return _toolchain(cache_folder("emulator") if cache_dir is None else cache_dir)
+    folder = cache_folder("emulator") if cache_dir is None else cache_dir
+    return _toolchain(folder, os.environ.get(MARCH_VARIABLE, "native"))
 
 
 @functools.lru_cache(maxsize=8)
-def _toolchain(cache: Path) -> Toolchain:
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
-    if not compiler:
+def _toolchain(cache: Path, march: str) -> Toolchain:
+    found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    if not found:
         raise EmulatorError(
             "the emulator needs a C++ compiler and found none",
             mend="Install g++ 11 or later (Debian and Ubuntu: `apt install g++`) or name one in CXX.",
         )
+    compiler = (found, f"-march={march}")
     identity = hashlib.sha256("\x00".join(_identity_parts(compiler)).encode()).hexdigest()[:24]
     folder = cache / f"runtime-{identity}"
     library = folder / "libkwruntime.so"
@@ -103,20 +110,22 @@ def _toolchain(cache: Path) -> Toolchain:
     return Toolchain(compiler, identity, runtime, folder)
 
 
-def _identity_parts(compiler: str) -> list[str]:
+def _identity_parts(compiler: tuple[str, ...]) -> list[str]:
+    def asked(*arguments: str) -> str:
+        return subprocess.run(
+            [*compiler, *arguments], capture_output=True, text=True, timeout=30, check=False
+        ).stdout
+
     try:
-        asked = subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=30, check=False)
-        # What -march=native stands for here.
-        target = subprocess.run(
-            [compiler, "-march=native", "-Q", "--help=target"], capture_output=True, text=True, timeout=30, check=False
-        )
+        # The second says what -march=native stands for here.
+        answers = [asked("--version"), asked("-Q", "--help=target")]
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EmulatorError(f"the C++ compiler {compiler} does not run: {error}") from error
+        raise EmulatorError(f"the C++ compiler {compiler[0]} does not run: {error}") from error
     sources = [path.read_text() for path in sorted(_SOURCES.iterdir()) if path.suffix in (".cpp", ".hpp")]
-    return [asked.stdout, target.stdout, platform.machine(), *_KERNEL_FLAGS, *_RUNTIME_FLAGS, *sources]
+    return [*answers, platform.machine(), *_KERNEL_FLAGS, *_RUNTIME_FLAGS, *sources]
 
 
-def _build_runtime(compiler: str, cache: Path, folder: Path) -> Path:
+def _build_runtime(compiler: tuple[str, ...], cache: Path, folder: Path) -> Path:
     """Compiles the runtime and the precompiled header beside each other; two processes may do so at once."""
     log.info("building the emulator's runtime library (once per machine)")
     cache.mkdir(parents=True, exist_ok=True)
@@ -126,13 +135,13 @@ def _build_runtime(compiler: str, cache: Path, folder: Path) -> Path:
             if path.suffix in (".cpp", ".hpp"):
                 shutil.copyfile(path, work / path.name)
         commands = [
-            [compiler, *_RUNTIME_FLAGS, *(["-frounding-math"] if u == "rounding" else []), "-c", f"{u}.cpp", "-o", f"{u}.o"]
+            [*compiler, *_RUNTIME_FLAGS, *(["-frounding-math"] if u == "rounding" else []), "-c", f"{u}.cpp", "-o", f"{u}.o"]
             for u in _RUNTIME_UNITS
         ]
-        commands.append([compiler, *_KERNEL_FLAGS, "-x", "c++-header", "kernel.hpp", "-o", "kernel.hpp.gch"])
+        commands.append([*compiler, *_KERNEL_FLAGS, "-x", "c++-header", "kernel.hpp", "-o", "kernel.hpp.gch"])
         _run_all(commands, work)
         objects = [f"{u}.o" for u in _RUNTIME_UNITS]
-        _run([compiler, "-shared", "-o", "libkwruntime.so", *objects, "-lpthread"], work)
+        _run([*compiler, "-shared", "-o", "libkwruntime.so", *objects, "-lpthread"], work)
         for unit in objects:
             (work / unit).unlink()
         try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from search_doubles import attempt, run
+from search_doubles import EPOCH, attempt, run
 
 from kernelwright.db.store import Store
 from kernelwright.errors import StoreError
@@ -115,3 +119,31 @@ def test_password_is_never_shown() -> None:
     with pytest.raises(StoreError) as caught:
         Store("nosuch://ada:secret@host/x")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_in_a_transaction_comes_after_it(tmp_path: Path, number: signal.Signals) -> None:
+    """A real signal, while the transaction is open; the next write does not wait for a lock left behind."""
+    armed = [number]
+
+    def clock() -> datetime:  # asked for in the middle of a transaction
+        if armed:
+            os.kill(os.getpid(), armed.pop())
+        return EPOCH
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command line does
+    try:
+        with Store(tmp_path / "k.db", clock=clock, busy_seconds=0.05) as store:
+            with pytest.raises(KeyboardInterrupt):
+                store.create_run(run())
+            assert store.run(RUN) == run()
+            assert signal.getsignal(number) is signal.default_int_handler
+            store.add_attempt(attempt(RUN, 1, 1e-5))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_other_threads_write_too(path: Path) -> None:
+    with Store(path) as store, ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: store.add_attempt(attempt(RUN, number, 1e-5)), range(2, 10)))
+        assert [a.number for a in store.attempts(RUN)] == list(range(1, 10))

@@ -30,13 +30,13 @@ class Scale(nn.Module):
 def test_optimize_returns_a_module_that_stands_in(home: Path, tmp_path: Path) -> None:
     module, events = Scale(), list[Event]()
     with Store(tmp_path / "own.db") as store:
-        result = kernelwright.optimize(module, (torch.randn(7, 33),), rounds=2, store=store, observer=events.append)
-        assert store.run(result.run_id).task.name == "Scale"
+        result = kernelwright.optimize(module, (torch.randn(7, 33),), rounds=1, store=store, observer=events.append)
+        assert store.run(result.run_id).task.name == "scale"
     assert result.passed
     assert result.evaluation.timing is not None
     assert result.evaluation.timing.kind == "modelled"
     assert "__global__" in result.source
-    assert 1 <= len(result.attempts) <= 2
+    assert len(result.attempts) == 1
     assert isinstance(next(e for e in events if isinstance(e, RunStarted | AttemptFinished)), RunStarted)
     assert isinstance(events[-1], RunFinished)
 
@@ -50,7 +50,6 @@ def test_optimize_returns_a_module_that_stands_in(home: Path, tmp_path: Path) ->
     assert text.startswith(MARKER)
     judged = kernelwright.verify(module, path, (torch.randn(7, 33),))
     assert judged.passed, judged.reason
-    assert kernelwright.verify(module, result.source, (x,)).kernel_id == result.evaluation.kernel_id
 
 
 def test_what_can_not_be_used_is_told_before_any_work(home: Path) -> None:

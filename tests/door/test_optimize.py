@@ -72,9 +72,6 @@ def test_what_a_person_sees(cli: Cli) -> None:
         assert said in text, said
     assert "modelled for A100" in text
     assert Path("small.kernel.py").read_text().startswith(MARKER)
-    again = cli("verify", "small.py", "small.kernel.py")
-    assert again.returncode == 0, again.stdout
-    assert "passed" in again.stdout
 
 
 def test_a_file_in_the_way_is_found_before_any_work(cli: Cli) -> None:
@@ -96,10 +93,10 @@ def test_a_module_of_which_nothing_can_be_lowered(cli: Cli) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
 def test_a_stop_loses_no_finished_attempt(cli: Cli, how: signal.Signals) -> None:
     Path("small.py").write_text(SMALL)
-    command = [sys.executable, "-m", "kernelwright", "optimize", "small.py", "--rounds", "3"]
+    command = [sys.executable, "-m", "kernelwright", "optimize", "small.py", "--rounds", "2"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ), start_new_session=True
     ) as program:

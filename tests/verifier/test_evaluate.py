@@ -75,10 +75,11 @@ def reference():
         yield opened
 
 
-def judge(reference: Reference, source: str, **options) -> Evaluation:
+def judge(reference: Reference, source: str, limits: Limits = LIMITS, **options) -> Evaluation:
     return evaluate(
-        TASK, Kernel(source, "test"), device=DEVICE, reference=reference, gpu=H200, limits=LIMITS, **options
+        TASK, Kernel(source, "test"), device=DEVICE, reference=reference, gpu=H200, limits=limits, **options
     )
+
 
 
 def changed(*edits: tuple[str, str]) -> str:
@@ -170,7 +171,8 @@ CASES = {
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if case[1] is not None])
 def test_one_changed_line_gets_its_verdict(reference, name):
     edits, verdict, says = CASES[name]
-    found = judge(reference, changed(*edits))
+    limits = Limits(call_seconds=2, load_seconds=20) if verdict is Verdict.TIMEOUT else LIMITS
+    found = judge(reference, changed(*edits), limits)
     assert found.verdict is verdict, found.reason
     assert says in found.reason
     assert found.timing is None

@@ -1,0 +1,53 @@
+// The state of the CUDA runtime of this process. The calls of one process come from any thread; one lock guards all.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "abi.hpp"
+
+namespace kernelwright {
+
+enum class Kind { device, pinned, managed };
+
+struct Allocation {
+  std::uint64_t bytes;
+  Kind kind;
+};
+
+struct KnownKernel {
+  std::string unit, instance;
+  int number;
+  std::vector<std::uint64_t> sizes;
+  int most_dynamic_shared = 48 << 10;  // bytes; what CUDA allows until cudaFuncSetAttribute raises it
+};
+
+struct KnownVariable {
+  std::string unit, name;
+  std::uint64_t bytes;
+};
+
+struct State {
+  std::recursive_mutex lock;
+  kernelwright_hooks hooks{};
+  kernelwright_device device{};
+  std::map<std::uint64_t, Allocation> allocations;  // by address
+  std::uint64_t device_bytes = 0;
+  std::map<const void*, KnownKernel> kernels;
+  std::map<const void*, KnownVariable> variables;
+  cudaError_t last = cudaSuccess;
+};
+
+State& state();
+
+// Remembers an error for cudaGetLastError and passes it on.
+cudaError_t fail(cudaError_t error);
+
+// The allocation that holds an address, or end().
+std::map<std::uint64_t, Allocation>::iterator holder(const void* pointer);
+
+}  // namespace kernelwright

@@ -1,0 +1,583 @@
+"""One CUDA source into two texts: kernels for NVRTC, and host C++ in which every kernel is a stub.
+
+In the host text the body of a kernel becomes a call of `kernelwright::enter` with its parameters, so that C++ itself
+does overload resolution, template deduction and conversions; `k<T><<<grid, block>>>(a)` becomes
+`(kernelwright::push(grid, block), k<T>(a))`. In the device text everything that no kernel needs is blank. Both keep
+the author's lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kernelwright.errors import BuildError, UnsupportedError
+from kernelwright.sandbox.hostcode.declarations import Declaration, Unit
+from kernelwright.sandbox.hostcode.headers import device_includes, host_include
+from kernelwright.sandbox.hostcode.preprocess import HIDDEN_INCLUDE
+from kernelwright.sandbox.hostcode.tokens import CLOSING, OPENING, close_of
+
+__all__ = ["DeviceText", "HostText", "KernelRecord", "VariableRecord", "device_texts", "host_text"]
+
+_HOST_ONLY_WORDS = frozenset({"torch", "at", "Tensor", "TORCH_CHECK", "vector", "string", "ostream", "map", "cout"})
+_KNOWN_NAMESPACES = frozenset({"std", "cooperative_groups", "cg", "nvcuda", "wmma", "cub", "cuda"})
+
+
+@dataclass(frozen=True)
+class KernelRecord:
+    """A kernel as the launch side knows it."""
+
+    name: str
+    """Qualified, without anonymous namespaces; with template arguments if it is an explicit specialisation."""
+    template: bool
+    line: int
+
+
+@dataclass(frozen=True)
+class VariableRecord:
+    """A `__device__` or `__constant__` variable of namespace scope."""
+
+    name: str
+    line: int
+
+
+@dataclass(frozen=True)
+class HostText:
+    """The host half."""
+
+    text: str
+    kernels: tuple[KernelRecord, ...]
+    variables: tuple[VariableRecord, ...]
+    main_params: int | None = None
+    """How many parameters `main` takes, if there is one."""
+
+
+@dataclass(frozen=True)
+class DeviceText:
+    """Device code of kernels that share variables, and of nothing else."""
+
+    text: str
+    kernels: tuple[str, ...]
+    variables: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+
+class _Edits:
+    """Replacements of token ranges; the number of lines stays."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._blank: set[int] = set()
+        self._put: dict[int, str] = {}
+        self._before: dict[int, str] = {}
+        self._after: dict[int, str] = {}
+
+    def blank(self, first: int, last: int) -> None:
+        """Takes the text between two positions out."""
+        self._blank.update(range(self._unit.order[first], self._unit.order[last] + 1))
+
+    def gone(self, position: int) -> bool:
+        """Whether that token was taken out."""
+        return self._unit.order[position] in self._blank
+
+    def replace(self, position: int, text: str) -> None:
+        """Another text for one token."""
+        self._put[self._unit.order[position]] = text
+
+    def before(self, position: int, text: str) -> None:
+        """Text in front of a token."""
+        index = self._unit.order[position]
+        self._before[index] = text + self._before.get(index, "")
+
+    def after(self, position: int, text: str) -> None:
+        """Text behind a token."""
+        index = self._unit.order[position]
+        self._after[index] = self._after.get(index, "") + text
+
+    def text(self) -> str:
+        """The edited source."""
+        out = []
+        for index, token in enumerate(self._unit.tokens):
+            out.append(self._before.get(index, ""))
+            if token.kind == "directive" and token.text.startswith("#line"):
+                out.append(token.text)
+            elif index in self._put:
+                made = self._put[index]
+                out.append(made + "\n" * max(0, token.newlines - made.count("\n")))
+            elif index in self._blank:
+                out.append("\n" * token.newlines)
+            else:
+                out.append(token.text)
+            out.append(self._after.get(index, ""))
+        return "".join(out)
+
+
+# -- host -----------------------------------------------------------------------------------------------------------
+
+
+def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> HostText:
+    """The host half of a source.
+
+    Args:
+        name: the identifier under which the launch side knows this translation unit.
+        torch: map CUDA devices to the CPU in calls of torch.
+        light: see `headers.host_include`.
+
+    Raises:
+        UnsupportedError: device lambdas, managed variables, a library that is not there (with the line).
+        BuildError: a kernel that can't be read.
+    """
+    edits = _Edits(unit)
+    kernels: list[KernelRecord] = []
+    variables: list[VariableRecord] = []
+    main_params: int | None = None
+    everything = list(unit.all())
+    kernel_names = [d.names[0] for d in everything if d.is_global and d.body and d.names]
+    device_only = [d for d in everything if d.kind == "function" and d.is_device and not d.is_host]
+    members = {id(child) for d in everything if d.kind == "class" for child in d.children}
+    mentioned = _words_outside(unit, [*device_only, *(d for d in everything if d.is_global and d.body)])
+
+    for made in everything:
+        line = unit.token(made.first).line
+        if made.kind == "directive":
+            text = unit.token(made.first).text
+            if text.startswith(HIDDEN_INCLUDE):
+                include = text[len(HIDDEN_INCLUDE) :].strip()
+                try:
+                    edits.replace(made.first, host_include(include, light=light, line=line))
+                except UnsupportedError as error:
+                    error.line = line
+                    raise
+        elif made.is_global and made.body:
+            record = KernelRecord(_qualified(unit, made), bool(made.template and _header_names(unit, made)), line)
+            overloaded = kernel_names.count(made.names[0] if made.names else "") > 1
+            edits.blank(made.body[0], made.body[1])
+            edits.replace(made.body[0], _stub(unit, made, name, len(kernels), overloaded))
+            kernels.append(record)
+        elif made in device_only:
+            if id(made) not in members and not (made.names and made.names[0] in mentioned):
+                edits.blank(made.first, made.last)
+            elif made.body:
+                edits.blank(_body_start(unit, made), made.body[1])
+                edits.replace(made.body[1], ";")
+        elif made.kind == "variable" and id(made) not in members:
+            if made.words & {"__managed__"}:
+                raise UnsupportedError("__managed__ variables are not supported.", line=line)
+            if "__shared__" in made.words:
+                edits.blank(made.first, made.last)
+            elif made.words & {"__device__", "__constant__"} and not made.template and "extern" not in made.words:
+                edits.after(made.last, _register(made, name, len(variables)))
+                for each in made.names:
+                    variables.append(VariableRecord("::".join([*(s for s in made.scope if s), each]), line))
+        elif made.kind == "function" and made.body:
+            _refuse_device_lambdas(unit, made)
+            if made.names == ("main",) and not made.scope and made.params is not None and made.name_at is not None:
+                main_params = len(_split(unit, made.params[0] + 1, made.params[1]))
+                edits.replace(made.name_at, "kernelwright_main")
+                edits.before(made.body[1], " return 0; ")
+    _launches(unit, edits)
+    if torch:
+        _to_cpu(unit, edits)
+    return HostText(edits.text(), tuple(kernels), tuple(variables), main_params)
+
+
+def _words_outside(unit: Unit, holes: Iterable[Declaration]) -> frozenset[str]:
+    """The words of the source outside of some declarations."""
+    hidden: set[int] = set()
+    for hole in holes:
+        hidden.update(range(hole.first, hole.last + 1))
+    return frozenset(
+        unit.token(p).text for p in range(len(unit.order)) if p not in hidden and unit.token(p).kind == "word"
+    )
+
+
+def _qualified(unit: Unit, made: Declaration) -> str:
+    assert made.name_at is not None
+    assert made.params is not None
+    own = unit.text(made.name_at, made.params[0] - 1).strip()
+    return "::".join([*(s for s in made.scope if s), own])
+
+
+def _body_start(unit: Unit, made: Declaration) -> int:
+    """Where a function's member initialisers begin, else where its body does."""
+    assert made.params is not None
+    assert made.body is not None
+    for position in range(made.params[1] + 1, made.body[0]):
+        if unit.token(position).text == ":":
+            return position
+    return made.body[0]
+
+
+def _split(unit: Unit, first: int, end: int) -> list[tuple[int, int]]:
+    """The parts between commas, as (first, last) positions; angle brackets nest too."""
+    parts: list[tuple[int, int]] = []
+    depth, begin, at = 0, first, first
+    while at < end:
+        token = unit.token(at)
+        if token.kind == "mark":
+            if token.text in OPENING:
+                at = close_of(unit.tokens, unit.order, at)
+            elif token.text == "<":
+                depth += 1
+            elif token.text == ">":
+                depth -= 1
+            elif token.text == "," and depth <= 0:
+                parts.append((begin, at - 1))
+                begin = at + 1
+        at += 1
+    if begin < end:
+        parts.append((begin, end - 1))
+    if len(parts) == 1 and unit.text(*parts[0]).strip() == "void":
+        return []
+    return parts
+
+
+def _before_default(unit: Unit, first: int, last: int) -> int:
+    """The last position before a default value."""
+    depth = 0
+    for position in range(first, last + 1):
+        token = unit.token(position)
+        if token.kind != "mark":
+            continue
+        if token.text in OPENING or token.text == "<":
+            depth += 1
+        elif token.text in CLOSING or token.text == ">":
+            depth -= 1
+        elif token.text == "=" and depth <= 0:
+            return position - 1
+    return last
+
+
+def _declared_name(unit: Unit, first: int, last: int) -> tuple[str, bool]:
+    """A parameter's name (empty if it has none) and whether it is a pack."""
+    last = _before_default(unit, first, last)
+    pack = any(unit.token(p).text == "..." for p in range(first, last + 1))
+    while last > first and unit.token(last).text == "]":
+        while unit.token(last).text != "[":
+            last -= 1
+        last -= 1
+    named = last > first and unit.token(last).kind == "word" and unit.token(last - 1).text != "::"
+    word = unit.token(last).text if named else ""
+    return ("" if word in _NO_NAMES else word), pack
+
+
+_NO_NAMES = frozenset({"const", "int", "float", "double", "long", "short", "char", "unsigned", "bool", "__restrict__", "typename", "class"})
+
+
+def _header_names(unit: Unit, made: Declaration) -> list[str]:
+    """What spells each template argument of an instance, as C++ for an initialiser list of strings."""
+    spells = []
+    for opening, closing in made.template:
+        for first, last in _split(unit, opening + 1, closing):
+            name, pack = _declared_name(unit, first, last)
+            head = unit.token(first).text
+            if not name:
+                if pack:
+                    raise UnsupportedError(
+                        "a kernel template with an unnamed parameter pack is not supported.",
+                        mend="Name the pack.",
+                        line=unit.token(first).line,
+                    )
+                return spells  # what follows has a default and can be left to it
+            if head == "template":
+                raise UnsupportedError(
+                    f"the template template parameter {name} of a kernel is not supported.",
+                    mend="Make it a functor type.",
+                    line=unit.token(first).line,
+                )
+            # `typename T`, but `typename X::type value` is a value
+            is_type = head in ("typename", "class") and not any(
+                unit.token(p).text == "::" for p in range(first, _before_default(unit, first, last) + 1)
+            )
+            how = f"spell_type<{name}>()" if is_type else f"spell_value<{name}>()"
+            spells.append(f"::kernelwright::{how}{'...' if pack else ''}")
+    return spells
+
+
+def _stub(unit: Unit, made: Declaration, name: str, number: int, overloaded: bool) -> str:
+    assert made.params is not None
+    assert made.name_at is not None
+    arguments = []
+    for first, last in _split(unit, made.params[0] + 1, made.params[1]):
+        parameter, pack = _declared_name(unit, first, last)
+        if not parameter:
+            raise UnsupportedError(
+                f"a parameter of kernel {made.names[0]} has no name that can be read.",
+                mend="Give every parameter of a kernel a name.",
+                line=unit.token(first).line,
+            )
+        arguments.append(parameter + ("..." if pack else ""))
+    spells = _header_names(unit, made)
+    own = unit.text(made.name_at, made.params[0] - 1).strip()
+    plain = [unit.token(p).text for p in range(made.name_at, made.params[0])]
+    if spells and len(plain) == 1:
+        names = []
+        for opening, closing in made.template:
+            for first, last in _split(unit, opening + 1, closing):
+                parameter, pack = _declared_name(unit, first, last)
+                if parameter:
+                    names.append(parameter + ("..." if pack else ""))
+        own = f"{own}<{', '.join(names)}>"
+    address = "nullptr" if overloaded else f"&{own}"
+    return (
+        "{ struct kernelwright_info { static ::kernelwright::Kernel make() { return "
+        f"{{{name}, {number}, {{{', '.join(spells)}}}}}; }} }}; "
+        f"::kernelwright::enter<{address}, kernelwright_info>({', '.join(arguments)}); }}"
+    )
+
+
+def _register(made: Declaration, name: str, number: int) -> str:
+    out = []
+    for offset, each in enumerate(made.names):
+        qualified = "::".join([*(s for s in made.scope if s), each])
+        out.append(
+            f" static const ::kernelwright::Variable kernelwright_variable_{number + offset}"
+            f'({name}, "{qualified}", (const void*)&{each}, sizeof({each}));'
+        )
+    return "".join(out)
+
+
+def _refuse_device_lambdas(unit: Unit, made: Declaration) -> None:
+    assert made.body is not None
+    for position in range(made.body[0], made.body[1]):
+        if unit.token(position).text == "__device__" and unit.token(position - 1).text in ("]", "__host__"):
+            raise UnsupportedError(
+                "extended lambdas (`[=] __device__ (...)`) are not supported.",
+                mend="Write the operation as a functor with a __device__ operator().",
+                line=unit.token(position).line,
+            )
+
+
+def _launches(unit: Unit, edits: _Edits) -> None:
+    """`k<T><<<grid, block>>>(a)` becomes `(kernelwright::push(grid, block), k<T>(a))`."""
+    for position in range(len(unit.order)):
+        token = unit.token(position)
+        if token.kind != "mark" or token.text != "<<<" or edits.gone(position):
+            continue
+        end = _launch_end(unit, position)
+        if end is None or end + 3 >= len(unit.order) or unit.token(end + 3).text != "(":
+            raise BuildError("the launch `<<<` has no `>>>(...)`", line=token.line)
+        first = _callee_start(unit, position)
+        close = close_of(unit.tokens, unit.order, end + 3)
+        callee = unit.text(first, position - 1)
+        edits.blank(first, position - 1)
+        edits.before(first, "(::kernelwright::push(")
+        edits.replace(position, "")
+        edits.replace(end, "")
+        edits.replace(end + 1, "")
+        edits.replace(end + 2, f"), {' '.join(callee.split())}")
+        edits.after(close, ")")
+
+
+def _launch_end(unit: Unit, position: int) -> int | None:
+    at = position + 1
+    while at + 2 < len(unit.order):
+        token = unit.token(at)
+        if token.kind == "mark":
+            if token.text in OPENING:
+                at = close_of(unit.tokens, unit.order, at)
+            elif token.text == ";" or token.text in CLOSING:
+                return None
+            elif token.text == ">" and unit.text(at, at + 2) == ">>>":
+                return at
+        at += 1
+    return None
+
+
+def _callee_start(unit: Unit, position: int) -> int:
+    """The first token of the expression before `<<<`: `ns::k<float, (4 > 2)>` for instance."""
+    at = position - 1
+    if unit.token(at).text == ">":
+        depth = 0
+        while at > 0:
+            text = unit.token(at).text
+            if text in CLOSING and unit.token(at).kind == "mark":
+                at = _open_of(unit, at)
+            else:
+                depth += (text == ">") - (text == "<")
+            at -= 1
+            if depth == 0:
+                break
+    elif unit.token(at).text in (")", "]"):
+        at = _open_of(unit, at)
+        if unit.token(at).text == "(" and unit.token(at - 1).kind != "word":
+            return at
+        at -= 1
+    while at > 0 and (unit.token(at - 1).text in ("::", ".", "->", "template")):
+        at -= 1
+        if unit.token(at).text != "template" and at > 0 and unit.token(at - 1).kind == "word" and unit.token(at - 1).text not in ("return", "else", "do"):
+            at -= 1
+    return at
+
+
+def _open_of(unit: Unit, at: int) -> int:
+    depth = 0
+    while at >= 0:
+        token = unit.token(at)
+        if token.kind == "mark":
+            depth += (token.text in CLOSING) - (token.text in OPENING)
+            if depth == 0:
+                return at
+        at -= 1
+    return 0
+
+
+def _to_cpu(unit: Unit, edits: _Edits) -> None:
+    """CUDA devices become the CPU in what the author asks of torch."""
+    renamed = {"is_cuda": "is_cpu", "kCUDA": "kCPU", "CUDA": "CPU"}
+    for position in range(len(unit.order)):
+        token = unit.token(position)
+        if edits.gone(position):
+            continue
+        before = unit.token(position - 1).text if position else ""
+        if token.kind == "word" and token.text in renamed:
+            edits.replace(position, renamed[token.text])
+        elif token.kind == "word" and token.text == "cuda":
+            if before in (".", "->"):
+                edits.replace(position, "cpu")
+            elif before == "::" and position > 1 and unit.token(position - 2).text == "torch":
+                edits.replace(position, "kernelwright_cuda")
+        elif token.kind == "string" and token.text in ('"cuda"', '"cuda:0"'):
+            edits.replace(position, '"cpu"')
+
+
+# -- device ---------------------------------------------------------------------------------------------------------
+
+
+def device_texts(unit: Unit) -> list[DeviceText]:
+    """The device half: one text for each set of kernels that share `__device__` or `__constant__` variables.
+
+    Raises:
+        UnsupportedError: a kernel that launches kernels.
+    """
+    pieces = [d for d in _pieces(unit.declarations) if _may_be_device(d)]
+    words = {id(d): _words(unit, d) for d in pieces}
+    by_name: dict[str, list[Declaration]] = {}
+    for made in pieces:
+        for each in made.names:
+            by_name.setdefault(each, []).append(made)
+    always = [d for d in pieces if d.names == ("operator",) and d.is_device]
+    kernels: dict[str, list[Declaration]] = {}
+    for made in pieces:
+        if made.is_global and made.body:
+            kernels.setdefault(_base_name(made), []).append(made)
+            for position in range(*made.body):
+                if unit.token(position).text == "<<<":
+                    raise UnsupportedError(
+                        "a kernel that launches kernels (dynamic parallelism) is not supported.",
+                        line=unit.token(position).line,
+                    )
+
+    groups: list[tuple[set[str], set[int]]] = []
+    for kernel, definitions in kernels.items():
+        needed = _closure([*definitions, *always], words, by_name)
+        shared = {i for i in needed if _is_mutable(next(d for d in pieces if id(d) == i))}
+        names = {kernel}
+        rest = []
+        for other_names, other_needed in groups:
+            if shared & other_needed:
+                names |= other_names
+                needed |= other_needed
+            else:
+                rest.append((other_names, other_needed))
+        groups = [*rest, (names, needed)]
+    texts = []
+    for names, needed in groups:
+        kept = [d for d in pieces if id(d) in needed and not (d.is_global and _base_name(d) not in names)]
+        variables = tuple(
+            "::".join([*(s for s in d.scope if s), each]) for d in kept if _is_mutable(d) for each in d.names
+        )
+        texts.append(DeviceText(_device_text(unit, kept), tuple(sorted(names)), variables))
+    return texts
+
+
+def _pieces(declarations: Sequence[Declaration]) -> list[Declaration]:
+    """The declarations of namespace scope, out of their namespaces."""
+    found: list[Declaration] = []
+    for made in declarations:
+        if made.kind in ("namespace", "linkage"):
+            found += _pieces(made.children)
+        else:
+            found.append(made)
+    return found
+
+
+def _may_be_device(made: Declaration) -> bool:
+    if made.kind == "function":
+        return made.is_global or made.is_device or bool(made.words & {"constexpr", "consteval"})
+    return made.kind in ("class", "enum", "variable", "alias", "using_namespace")
+
+
+def _is_mutable(made: Declaration) -> bool:
+    return made.kind == "variable" and bool(made.words & {"__device__", "__constant__"}) and "constexpr" not in made.words
+
+
+def _base_name(made: Declaration) -> str:
+    return "::".join([*(s for s in made.scope if s), made.names[0] if made.names else ""])
+
+
+def _words(unit: Unit, made: Declaration) -> frozenset[str]:
+    return frozenset(
+        unit.token(p).text for p in range(made.first, made.last + 1) if unit.token(p).kind == "word"
+    )
+
+
+def _closure(
+    roots: Sequence[Declaration], words: dict[int, frozenset[str]], by_name: dict[str, list[Declaration]]
+) -> set[int]:
+    """All that some declarations need, by name."""
+    found = {id(d) for d in roots}
+    queue = list(roots)
+    while queue:
+        for word in words[id(queue.pop())]:
+            for made in by_name.get(word, ()):
+                if id(made) not in found and not made.is_global and made.kind != "using_namespace":
+                    found.add(id(made))
+                    queue.append(made)
+    return found
+
+
+def _device_text(unit: Unit, kept: Sequence[Declaration]) -> str:
+    edits = _Edits(unit)
+    wanted = {id(d) for d in kept}
+    words = frozenset(word for d in kept for word in _words(unit, d))
+    spaces = {s for d in kept for s in d.scope} | _KNOWN_NAMESPACES | {d.names[0] for d in kept if d.names}
+
+    def visit(declarations: Sequence[Declaration]) -> bool:
+        any_kept = False
+        for made in declarations:
+            if made.kind in ("namespace", "linkage"):
+                inside = visit(made.children)
+                assert made.body is not None
+                if not inside:
+                    edits.blank(made.first, made.body[0])
+                    edits.blank(made.last, made.last)
+                any_kept |= inside
+            elif made.kind == "directive":
+                text = unit.token(made.first).text
+                if text.startswith(HIDDEN_INCLUDE):
+                    edits.replace(made.first, device_includes(text[len(HIDDEN_INCLUDE) :].strip(), words))
+            elif made.kind == "using_namespace" and made.names and made.names[0] in spaces:
+                continue
+            elif id(made) in wanted:
+                any_kept = True
+                _drop_host_members(unit, edits, made)
+            else:
+                edits.blank(made.first, made.last)
+        return any_kept
+
+    visit(unit.declarations)
+    return edits.text()
+
+
+def _drop_host_members(unit: Unit, edits: _Edits, made: Declaration) -> None:
+    """Member functions of a class that only the host can have."""
+    for child in made.children:
+        if child.kind == "class":
+            _drop_host_members(unit, edits, child)
+        elif child.kind == "function" and not child.is_device and _words(unit, child) & _HOST_ONLY_WORDS:
+            edits.blank(child.first, child.last)

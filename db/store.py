@@ -249,7 +249,7 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
-        with translated(self.place), self._reader() as session:
+        with uninterrupted(), translated(self.place), self._reader() as session:
             yield session
 
     @contextmanager

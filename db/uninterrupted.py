@@ -1,4 +1,4 @@
-"""Keeping Ctrl-C out of a transaction."""
+"""Keeping Ctrl-C out of the database's code."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ __all__ = ["uninterrupted"]
 def uninterrupted() -> Iterator[None]:
     """Holds SIGINT and SIGTERM back until the block has ended, then delivers them to the handlers they are for.
 
-    A KeyboardInterrupt between a BEGIN and the code that would roll it back leaves a connection that holds the write
-    lock: seen when killing searches at random, as a Ctrl-C that hung for the 30 s of the busy timeout. Only the main
+    Seen when stopping searches at random moments: a KeyboardInterrupt between a BEGIN and the code that would roll it
+    back leaves a connection that holds the write lock, and the next write hangs for the 30 s of the busy timeout; one
+    in SQLAlchemy's first look at the models leaves them unusable. The calls take milliseconds. Only the main
     thread runs handlers, so elsewhere this does nothing; a signal without a handler ends the process as ever, and
     SQLite rolls back.
     """
@@ -28,10 +29,10 @@ def uninterrupted() -> Iterator[None]:
     callables = {number: handler for number, handler in handlers.items() if callable(handler)}
     try:
         for number in callables:
-            signal.signal(number, lambda number, frame: held.append((number, frame)))
+            signal.signal(number, lambda caught, frame: held.append((caught, frame)))
         yield
     finally:
         for number, handler in callables.items():
             signal.signal(number, handler)
-        for number, frame in held:
-            callables[signal.Signals(number)](number, frame)
+        for caught, frame in held:
+            callables[signal.Signals(caught)](caught, frame)

@@ -8,11 +8,11 @@ from kernelwright.verifier.evaluation import Evaluation, Timing
 
 __all__ = ["duration", "kind_words", "limited_by", "one_line", "ratio", "share", "time_kind", "timing_sentence"]
 
-_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
 def duration(seconds: float) -> str:
-    """Three significant digits and a unit: ``11.2 us``."""
+    """Three significant digits and a unit: ``11.2 µs``."""
     for size, unit in _UNITS:
         if seconds >= size * 0.9995:
             return f"{_three_digits(seconds / size)} {unit}"
@@ -40,7 +40,7 @@ def kind_words(kind: str, gpu: str) -> str:
 
 
 def timing_sentence(timing: Timing) -> str:
-    """One line: ``11.2 us modelled for H200, eager 26.3 us (2.35x), 94 % of roofline``."""
+    """One line: ``11.2 µs modelled for H200, eager 26.3 µs (2.35x), 94 % of roofline``."""
     return (
         f"{duration(timing.seconds)} {time_kind(timing)}, {timing.baseline} {duration(timing.baseline_seconds)} "
         f"({ratio(timing.speedup)}), {share(timing.roofline_share)} of roofline"

@@ -115,8 +115,8 @@ class _Rounds:
                 self._forget(number)
                 return "The coder has nothing new to try."
             attempt = self._attempt(number, result)
+            attempts.append(attempt)  # first: a Ctrl-C while it is stored is raised when it has been
             self._store.add_attempt(attempt)
-            attempts.append(attempt)
             self._forget(number)
             self._observer(_finished(attempt, best=best_attempt(attempts) is attempt))
         return f"All {self._run.rounds} rounds are used."
@@ -163,8 +163,6 @@ def _status(run: Run, store: RunStore, attempts: list[Attempt], observer: Observ
         yield end
         store.set_status(run.id, RunStatus.FINISHED, end.message)
     except KeyboardInterrupt:
-        with suppress(StoreError):  # it may have come just after an attempt was stored
-            attempts[:] = store.attempts(run.id)
         _try_status(store, run.id, RunStatus.INTERRUPTED, f"Stopped after {len(attempts)} of {run.rounds} rounds.")
         observer(finished(RunStatus.INTERRUPTED))
         raise

@@ -289,7 +289,7 @@ def _include_folders() -> list[Path]:
         BuildError: they are not installed.
     """
     try:
-        import nvidia
+        import nvidia  # type: ignore[import-untyped]
     except ImportError:
         raise _missing("nvidia-cuda-runtime") from None
     for base in nvidia.__path__:

@@ -30,7 +30,7 @@ DEVICE = DeviceInfo(kind="emulator", name="emulator (as H200)", gpu="H200", arch
 
 
 def timing(seconds: float = 10e-6) -> Timing:
-    """10 us against 25 us of eager, bound 8 us."""
+    """10 µs against 25 µs of eager, bound 8 µs."""
     return Timing(
         kind=TimingKind.MODELLED,
         gpu="H200",

@@ -57,8 +57,41 @@ def pairs(values: Sequence[int], dtype: type) -> tuple[np.ndarray, np.ndarray]:
     return a.ravel().copy(), b.ravel().copy()
 
 
-EDGES_32 = [0, 1, 2, 3, 7, 31, 32, 33, 0x55, 0x7FFF, 0x8000, 0xFFFF, 0x12345678, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xDEADBEEF, 0xFFFFFFFF]
-EDGES_64 = [0, 1, 3, 63, 64, 65, 0xFFFFFFFF, 0x100000000, 0x123456789ABCDEF0, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 0xFFFFFFFFFFFFFFFE, 0xFFFFFFFFFFFFFFFF]
+EDGES_32 = [
+    0,
+    1,
+    2,
+    3,
+    7,
+    31,
+    32,
+    33,
+    0x55,
+    0x7FFF,
+    0x8000,
+    0xFFFF,
+    0x12345678,
+    0x7FFFFFFF,
+    0x80000000,
+    0x80000001,
+    0xDEADBEEF,
+    0xFFFFFFFF,
+]
+EDGES_64 = [
+    0,
+    1,
+    3,
+    63,
+    64,
+    65,
+    0xFFFFFFFF,
+    0x100000000,
+    0x123456789ABCDEF0,
+    0x7FFFFFFFFFFFFFFF,
+    0x8000000000000000,
+    0xFFFFFFFFFFFFFFFE,
+    0xFFFFFFFFFFFFFFFF,
+]
 EDGES_16 = [0, 1, 2, 15, 16, 17, 0xFF, 0x100, 0x7FFF, 0x8000, 0x8001, 0xABCD, 0xFFFF]
 
 

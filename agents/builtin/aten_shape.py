@@ -165,6 +165,11 @@ def _gather_from(t: Translator, x: Node, dim: int, index: Node) -> Node:
         lead = len(x.shape) - len(source.shape)
         if dim < lead or source.shape[dim - lead] == 1:
             return b.expand(source, index.shape)
+        # The table repeats along its other dimensions: read the one copy there is.
+        kept = [d for d, n in enumerate(source.shape) if n != 1 or d == dim - lead]
+        table = b.reshape(source, [source.shape[d] for d in kept])
+        indices = [index if d == dim - lead else None for d in kept]
+        return _take(t, table, indices, index.shape, [d + lead for d in kept if d != dim - lead], wrap=False)
     return _gather_memory(t, x, dim, index)
 
 

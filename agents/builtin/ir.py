@@ -120,6 +120,8 @@ class Program:
             return x
         if numel(shape) != x.numel:
             raise NotLowered(f"reshape of {x.shape} to {shape}")
+        if x.kind == "reshape":
+            return self.reshape(x.args[0], shape)
         return self.add("reshape", shape, x.dtype, (x,))
 
     def permute(self, x: Node, dims: Sequence[int]) -> Node:

@@ -272,7 +272,9 @@ class _Writer:
         code = self.code
         fma = "fmaf" if self.compute == "float32" else "fma"
         code.open("const auto multiply = [&](int stage) {")
-        code.add("#pragma unroll")
+        # Some 256 multiplications in a row hide the loop's own instructions; more only fill the instruction cache.
+        steps = max(4, 256 // (self.rm * self.rn))
+        code.add("#pragma unroll" if steps >= self.tk else f"#pragma unroll {steps}")
         code.open("for (int k = 0; k < TILE_K; ++k) {")
         for letter, count, group, tile in (("a", self.rm, self.fm, self.tm), ("b", self.rn, self.fn, self.tn)):
             place = "thread_m" if letter == "a" else "thread_n"

@@ -79,7 +79,11 @@ class AluEmitter:
     """
 
     def __init__(
-        self, lowered: Lowered, number: Callable[[Reg], int], slot: Callable[[Reg], int], param_offsets: Mapping[str, int]
+        self,
+        lowered: Lowered,
+        number: Callable[[Reg], int],
+        slot: Callable[[Reg], int],
+        param_offsets: Mapping[str, int],
     ) -> None:
         self._lowered = lowered
         self._number = number
@@ -123,8 +127,9 @@ class AluEmitter:
         elif isinstance(operand, Imm):
             return _u32(operand.value)
         elif isinstance(operand, Special):
-            if operand.name in _SPECIAL_32:
-                return _SPECIAL_32[operand.name]
+            if operand.name not in _SPECIAL_32:
+                raise UnsupportedError(f"the special register {operand.name} is not supported by the emulator")
+            return _SPECIAL_32[operand.name]
         elif isinstance(operand, Sym):
             value = self._address(operand)
             return f"bc((uint32_t)({value}))"
@@ -260,6 +265,10 @@ class AluEmitter:
             emitter(self, instr)
         except (KeyError, ValueError, IndexError):
             refuse(instr, "has a form that is not supported by the emulator")
+        except UnsupportedError as error:
+            if error.line is None:
+                error.line = instr.where.line
+            raise
 
     def _load_param(self, instr: Instr) -> None:
         target, address = instr.operands
@@ -645,7 +654,8 @@ def _packed_compare(e: AluEmitter, how: str, type_: str, a: Operand | None, b: O
     element = _PAIRS[type_]
     x, y = e.temporary("u", e.b32(a)), e.temporary("u", e.b32(b))
     low, high = (
-        f"cmp_{how}_f32(f32_from_{element}({part}({x})), f32_from_{element}({part}({y})))" for part in ("lower", "upper")
+        f"cmp_{how}_f32(f32_from_{element}({part}({x})), f32_from_{element}({part}({y})))"
+        for part in ("lower", "upper")
     )
     return low, high
 
@@ -986,4 +996,5 @@ _EMITTERS: dict[str, Callable[[AluEmitter, Instr], None]] = {
     "discard": _nothing,
     "applypriority": _nothing,
     "pmevent": _nothing,
+    "griddepcontrol": _nothing,
 }

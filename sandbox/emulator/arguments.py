@@ -47,7 +47,9 @@ def parameter_names(source: str, kernel: str, count: int) -> tuple[str, ...]:
     return fallback
 
 
-def pack_arguments(kernel: str, params: Sequence[ParamSlot], size: int, args: Sequence[object], names: Sequence[str]) -> Packed:
+def pack_arguments(
+    kernel: str, params: Sequence[ParamSlot], size: int, args: Sequence[object], names: Sequence[str]
+) -> Packed:
     """Fills the parameter buffer.
 
     Raises:
@@ -129,7 +131,9 @@ def _numpy_scalar(param: ParamSlot, value: np.generic, what: str) -> bytes:
     if len(raw) != param.bytes or (param.type in _FLOAT_NAMES) != (is_float or param.type in ("f16", "bf16")):
         if len(raw) == param.bytes and param.type in ("b8", "b16", "b32", "b64"):
             return raw
-        raise LaunchError(f"{what} is a numpy.{value.dtype} ({len(raw)} bytes), but the kernel's parameter is {_spelled(param)}")
+        raise LaunchError(
+            f"{what} is a numpy.{value.dtype} ({len(raw)} bytes), but the kernel's parameter is {_spelled(param)}"
+        )
     return raw
 
 

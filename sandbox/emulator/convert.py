@@ -159,7 +159,9 @@ def _float_to_int(e: AluEmitter, instr: Instr, to: str, of: str, flags: frozense
         e.set32(target, f"{'s32' if signed else 'u32'}_from_f32({value})")
         return
     low, high, top = _RANGE[size]
-    clamped = f"clamp_s32(s32_from_f32({value}), {low}, {high})" if signed else f"clamp_u32(u32_from_f32({value}), {top})"
+    clamped = (
+        f"clamp_s32(s32_from_f32({value}), {low}, {high})" if signed else f"clamp_u32(u32_from_f32({value}), {top})"
+    )
     e.set32(target, _to_register(target, to, clamped))
 
 

@@ -23,7 +23,9 @@ def issue_class(instr: Instr) -> str | None:
     op, type_ = instr.op, _type(instr)
     if op in _FREE:
         return None
-    if op in ("ld", "st", "prefetch", "prefetchu", "discard", "applypriority") or (op == "cp" and "async" in instr.mods):
+    if op in ("ld", "st", "prefetch", "prefetchu", "discard", "applypriority") or (
+        op == "cp" and "async" in instr.mods
+    ):
         # A parameter is an operand from the constant bank for most instructions.
         return "int" if "param" in instr.mods else "load_store"
     if op in ("atom", "red"):

@@ -63,7 +63,9 @@ class _Site:
 
     def text(self) -> str:
         def listed(values: Sequence[int]) -> str:
-            return ", ".join(f"(int64_t){v & 0xFFFFFFFFFFFFFFFF:#x}ull" if not -(2**31) <= v < 2**31 else str(v) for v in values)
+            return ", ".join(
+                f"(int64_t){v & 0xFFFFFFFFFFFFFFFF:#x}ull" if not -(2**31) <= v < 2**31 else str(v) for v in values
+            )
 
         return (
             f"{{{self.address}, {self.address_bits}, {listed([self.offset])}, {{{listed(self.slot)}}}, "
@@ -340,7 +342,9 @@ class _Translator:
         if isinstance(operand, Reg):
             site.slot[i] = self._slot(operand)
         elif isinstance(operand, Imm):
-            site.imm[i] = operand.value & 0xFFFFFFFF if operand.value >= 0 or operand.value >= -(2**31) else operand.value
+            site.imm[i] = (
+                operand.value & 0xFFFFFFFF if operand.value >= 0 or operand.value >= -(2**31) else operand.value
+            )
         elif operand is not None:
             raise EmulatorError(f"the PTX has {operand} as an operand of {site.info.opcode}")
 
@@ -388,7 +392,8 @@ class _Translator:
     def _load_store(self, instr: Instr) -> None:
         load = instr.op == "ld"
         address, value = (instr.operands[1], instr.operands[0]) if load else (instr.operands[0], instr.operands[1])
-        assert isinstance(address, Mem) and isinstance(value, Vec)
+        assert isinstance(address, Mem)
+        assert isinstance(value, Vec)
         size = TYPE_BYTES[instr.mods[-1]]
         count = len(value.items)
         if size * count > 16:
@@ -438,7 +443,10 @@ class _Translator:
             self._out.append(f"kw_copy_wait(w, {mask}, {self._index(site)});")
             return
         to, of, size, *rest = instr.operands
-        assert isinstance(to, Mem) and isinstance(of, Mem) and isinstance(size, Imm) and isinstance(to.base, Reg)
+        assert isinstance(to, Mem)
+        assert isinstance(of, Mem)
+        assert isinstance(size, Imm)
+        assert isinstance(to.base, Reg)
         site = self._site(instr, of)
         site.slot[1] = self._slot(to.base)
         site.imm[1] = to.offset
@@ -570,12 +578,11 @@ class _Translator:
         elif last.op == "brx":
             if last.guard is not None:
                 refuse(last, "under a predicate is not supported by the emulator")
-            site = self._site(last)
-            self._operand(site, 0, last.operands[0])
+            table = self._site(last)
+            self._operand(table, 0, last.operands[0])
             targets = ", ".join(map(str, block.successors))
             out.append(f"static const int32_t targets[] = {{{targets}}};")
-            out.append(f"w->mask = M; pc = kw_branch_table(w, {self._index(site)}, targets, {len(block.successors)});")
-            out.append("M = w->mask; goto AGAIN;")
+            out.append(f"BRANCH_TABLE({self._index(table)}, targets, {len(block.successors)});")
         else:
             following = block.successors[0] if block.successors else 0
             out.append(f"EXIT({self._mask(last)}, {following}, {int(len(block.instrs) > 1)});")
@@ -610,7 +617,9 @@ def _space(instr: Instr) -> str:
         if mod == "local":
             return "local"
         if mod in ("param", "shared::cluster"):
-            raise UnsupportedError(f"the PTX instruction {instr.opcode} is not supported by the emulator", line=instr.where.line)
+            raise UnsupportedError(
+                f"the PTX instruction {instr.opcode} is not supported by the emulator", line=instr.where.line
+            )
     return "generic"
 
 

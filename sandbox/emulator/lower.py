@@ -148,7 +148,8 @@ class _Inliner:
 
     def _call(self, instr: Instr, stack: tuple[str, ...]) -> None:
         returns, target, arguments = instr.operands
-        assert isinstance(returns, Vec) and isinstance(arguments, Vec)
+        assert isinstance(returns, Vec)
+        assert isinstance(arguments, Vec)
         where = _at(instr.where)
         if not isinstance(target, Sym) or target.name not in self._program.functions:
             raise UnsupportedError(f"a call through a pointer is not supported{where}", line=instr.where.line)
@@ -160,7 +161,9 @@ class _Inliner:
             return
         callee = self._program.functions[name]
         if name in stack:
-            raise UnsupportedError(f"the recursive device function {name} is not supported{where}", line=instr.where.line)
+            raise UnsupportedError(
+                f"the recursive device function {name} is not supported{where}", line=instr.where.line
+            )
         if callee.body is None:
             raise UnsupportedError(f"the device function {name} is not supported{where}", line=instr.where.line)
         self._copies += 1
@@ -171,9 +174,7 @@ class _Inliner:
         end = f"$end{suffix}"
         skip = f"$skip{suffix}"
         if instr.guard is not None:
-            self._out.append(
-                Instr("bra", (), (Sym(skip),), instr.where, instr.guard, not instr.guard_negated)
-            )
+            self._out.append(Instr("bra", (), (Sym(skip),), instr.where, instr.guard, not instr.guard_negated))
         self._append(callee, suffix, bound, end, (*stack, name))
         self._out.append(LabelDef(end))
         if instr.guard is not None:
@@ -281,15 +282,15 @@ def _lay_out_shared(variables: list[Variable], used: set[str]) -> tuple[dict[str
     layout: dict[str, tuple[int, int]] = {}
     at = 0
     for variable in variables:
-        if variable.extern or variable.bytes == 0 or variable.name not in used:
+        if variable.extern or variable.size == 0 or variable.name not in used:
             continue
         at = -(-at // variable.align) * variable.align
-        layout[variable.name] = (at, at + variable.bytes)
-        at += variable.bytes + RED_ZONE
-    align = max([16, *(v.align for v in variables if v.extern or v.bytes == 0)])
+        layout[variable.name] = (at, at + variable.size)
+        at += variable.size + RED_ZONE
+    align = max([16, *(v.align for v in variables if v.extern or v.size == 0)])
     static = -(-at // align) * align
     for variable in variables:
-        if (variable.extern or variable.bytes == 0) and variable.name in used:
+        if (variable.extern or variable.size == 0) and variable.name in used:
             layout[variable.name] = (static, -1)
     return layout, static
 
@@ -300,7 +301,7 @@ def _lay_out_local(variables: list[Variable]) -> tuple[dict[str, int], int]:
     for variable in variables:
         at = -(-at // variable.align) * variable.align
         layout[variable.name] = at
-        at += variable.bytes
+        at += variable.size
     return layout, -(-at // 16) * 16
 
 
@@ -309,8 +310,8 @@ def _lay_out_params(function: Function) -> tuple[tuple[ParamSlot, ...], int]:
     at = 0
     for param in function.params:
         at = -(-at // param.align) * param.align
-        slots.append(ParamSlot(param.name, param.type, at, param.bytes, param.align))
-        at += param.bytes
+        slots.append(ParamSlot(param.name, param.type, at, param.size, param.align))
+        at += param.size
     return tuple(slots), at
 
 
@@ -360,8 +361,30 @@ def _as_bits(value: Imm, bits: int) -> Imm:
 
 
 _NO_DESTINATION = frozenset(
-    ("st", "red", "bra", "brx", "ret", "exit", "trap", "brkpt", "bar", "barrier", "membar", "fence", "nanosleep", "cp", "barred")
-    + ("pmevent", "assert", "prefetch", "prefetchu", "discard", "applypriority", "griddepcontrol")
+    [
+        "st",
+        "red",
+        "bra",
+        "brx",
+        "ret",
+        "exit",
+        "trap",
+        "brkpt",
+        "bar",
+        "barrier",
+        "barred",
+        "membar",
+        "fence",
+        "nanosleep",
+        "cp",
+        "pmevent",
+        "assert",
+        "prefetch",
+        "prefetchu",
+        "discard",
+        "applypriority",
+        "griddepcontrol",
+    ]
 )
 
 

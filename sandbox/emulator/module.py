@@ -111,7 +111,7 @@ class Module:
         """
         for variable, (buffer, address) in zip(self._program.variables, self._globals, strict=True):
             if variable.name == name and buffer is not None:
-                return address, variable.bytes
+                return address, variable.size
         raise LaunchError(f"the CUDA source has no global variable {name}")
 
     def _translate(self, name: str) -> None:
@@ -206,8 +206,8 @@ class Module:
         """Makes the module's variables and NumPy arguments accessible for the launch."""
         temporary = []
         for variable, (buffer, address) in zip(self._program.variables, self._globals, strict=True):
-            if buffer is not None and variable.bytes:
-                memory.register(address, variable.bytes, variable.name)
+            if buffer is not None and variable.size:
+                memory.register(address, variable.size, variable.name)
                 temporary.append(address)
         for array, name in packed.arrays:
             pointer = array.ctypes.data
@@ -361,29 +361,33 @@ def _allocate_globals(program: Program) -> list[tuple[ctypes.Array[ctypes.c_char
     alignment = 256
     made: list[tuple[ctypes.Array[ctypes.c_char] | None, int]] = []
     for variable in program.variables:
-        if variable.space not in ("global", "const") or (variable.extern and not variable.bytes):
+        if variable.space not in ("global", "const") or (variable.extern and not variable.size):
             made.append((None, 0))
             continue
-        buffer = ctypes.create_string_buffer(variable.bytes + alignment)
+        buffer = ctypes.create_string_buffer(variable.size + alignment)
         address = -(-ctypes.addressof(buffer) // alignment) * alignment
-        ctypes.memmove(address, variable.initial, min(len(variable.initial), variable.bytes))
+        ctypes.memmove(address, variable.initial, min(len(variable.initial), variable.size))
         made.append((buffer, address))
-    known = {v.name: address for v, (buffer, address) in zip(program.variables, made, strict=True) if buffer is not None}
+    known = {
+        v.name: address for v, (buffer, address) in zip(program.variables, made, strict=True) if buffer is not None
+    }
     for variable, (_, address) in zip(program.variables, made, strict=True):
         for offset, symbol, addend in variable.relocations:
             if symbol not in known:
-                raise UnsupportedError(f"{variable.name} holds the address of {symbol}, which the emulator does not support")
+                raise UnsupportedError(
+                    f"{variable.name} holds the address of {symbol}, which the emulator does not support"
+                )
             ctypes.memmove(address + offset, (known[symbol] + addend).to_bytes(8, "little"), 8)
     return made
 
 
-def _counters(request: native.Request, translated: Translated, counts: Sequence[int]) -> Counters:
+def _counters(request: native.Request, translated: Translated, counts: ctypes.Array[ctypes.c_uint64]) -> Counters:
     warp: dict[str, int] = {}
     thread: dict[str, int] = {}
     operations: dict[str, int] = {}
     branches = 0
     for i, block in enumerate(translated.blocks):
-        warps, lanes = counts[2 * i], counts[2 * i + 1]
+        warps, lanes = int(counts[2 * i]), int(counts[2 * i + 1])
         if not warps:
             continue
         branches += warps * block.branches

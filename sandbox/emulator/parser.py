@@ -84,7 +84,7 @@ class _Parser:
         # Debug sections at the end of the text are no statements; registers of NUL bytes end some listings.
         cut = text.find("\n\t.section")
         body = text if cut < 0 else text[:cut]
-        self._tokens = [t for t in _tokens(body.replace("\x00", ""))]
+        self._tokens = list(_tokens(body.replace("\x00", "")))
         self._at = 0
         self._source_files = {
             number
@@ -374,7 +374,7 @@ class _Parser:
                 param = self._param()
                 unique = self._unique(param.name)
                 self._scopes[-1][param.name] = unique
-                function.param_bytes[unique] = param.bytes
+                function.param_bytes[unique] = param.size
                 self._need(";")
             elif word in _SPACES:
                 for variable in self._variables(extern=False):

@@ -134,25 +134,25 @@ class LabelDef:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A formal parameter; `bytes` in all, `type` of one element."""
+    """A formal parameter; `size` bytes in all, `type` of one element."""
 
     name: str
     type: str
     align: int
-    bytes: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
     """A `.global`, `.const`, `.shared` or `.local` variable.
 
-    `relocations` are (byte offset, symbol, addend) for pointers in the initialiser. `bytes` is 0 for `extern .shared`.
+    `relocations` are (byte offset, symbol, addend) for pointers in the initialiser. `size` is 0 for `extern .shared`.
     """
 
     name: str
     space: str
     align: int
-    bytes: int
+    size: int
     initial: bytes = b""
     relocations: tuple[tuple[int, str, int], ...] = ()
     extern: bool = False

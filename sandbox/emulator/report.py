@@ -121,7 +121,10 @@ class Explainer:
             )
         if kind == "trap":
             if native.extra:
-                return f"an assertion failed: {self._string(native.address)}", "Look at why the asserted condition is false."
+                return (
+                    f"an assertion failed: {self._string(native.address)}",
+                    "Look at why the asserted condition is false.",
+                )
             return "the kernel executed a trap", "Look at the condition that leads there."
         return f"{kind} at {line}", ""
 
@@ -177,7 +180,9 @@ class Explainer:
         return f"Guard the access, for instance `if ({index} < n)` before {line}, or correct the index."
 
     def _global_place(self, address: int, size: int, site: SiteInfo | None) -> str:
-        allocation = self._origin_allocation(site) or self._memory.find(address) or self._memory.find(address, below=True)
+        allocation = (
+            self._origin_allocation(site) or self._memory.find(address) or self._memory.find(address, below=True)
+        )
         if allocation is None:
             return f"address {address:#x}, which belongs to no array"
         name = self._name(allocation, site)

@@ -112,9 +112,7 @@ def _toolchain(cache: Path, march: str) -> Toolchain:
 
 def _identity_parts(compiler: tuple[str, ...]) -> list[str]:
     def asked(*arguments: str) -> str:
-        return subprocess.run(
-            [*compiler, *arguments], capture_output=True, text=True, timeout=30, check=False
-        ).stdout
+        return subprocess.run([*compiler, *arguments], capture_output=True, text=True, timeout=30, check=False).stdout
 
     try:
         # The second says what -march=native stands for here.
@@ -135,7 +133,15 @@ def _build_runtime(compiler: tuple[str, ...], cache: Path, folder: Path) -> Path
             if path.suffix in (".cpp", ".hpp"):
                 shutil.copyfile(path, work / path.name)
         commands = [
-            [*compiler, *_RUNTIME_FLAGS, *(["-frounding-math"] if u == "rounding" else []), "-c", f"{u}.cpp", "-o", f"{u}.o"]
+            [
+                *compiler,
+                *_RUNTIME_FLAGS,
+                *(["-frounding-math"] if u == "rounding" else []),
+                "-c",
+                f"{u}.cpp",
+                "-o",
+                f"{u}.o",
+            ]
             for u in _RUNTIME_UNITS
         ]
         commands.append([*compiler, *_KERNEL_FLAGS, "-x", "c++-header", "kernel.hpp", "-o", "kernel.hpp.gch"])

@@ -125,7 +125,6 @@ def test_nan_infinity_and_negative_zero(runner: Runner) -> None:
             *extremes,
             x.tanh(),
             x.sigmoid(),
-            F.gelu(x),
             F.silu(x.abs()),
             x.exp(),
             torch.isnan(x),
@@ -143,17 +142,10 @@ def test_one_kernel_for_a_chain_with_two_results(runner: Runner) -> None:
 
 
 def test_not_contiguous_and_misaligned_inputs_are_taken(runner: Runner) -> None:
-    module = Calls(lambda x: x * 2 + 1)
-    coder = coder_for(module, (R(4096, 64),))
-    assert coder.defaults[
-        "add_mul_pointwise.vector_width"
-        if "add_mul_pointwise.threads" in coder.defaults
-        else "mul_add_pointwise.vector_width"
-    ]
-    whole = R(4096 * 64 + 1)
-    for x in (R(64, 4096).t(), whole[1:].view(4096, 64)):
-        check(runner, module, (x.clone(),), distributions=(), coder=coder)
-        model = runner.load(coder.write(coder.defaults)[0]).ModelNew()
+    coder = coder_for(Calls(lambda x: x * 2 + 1), (R(4096, 64),))
+    assert [v for k, v in coder.defaults.items() if k.endswith("vector_width")] == [2]
+    model = runner.load(coder.write(coder.defaults)[0]).ModelNew()
+    for x in (R(64, 4096).t(), R(4096 * 64 + 1)[1:].view(4096, 64)):
         assert torch.equal(runner.call(model, (x,)), x * 2 + 1)
 
 

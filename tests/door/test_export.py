@@ -26,7 +26,7 @@ def test_header_says_how_it_was_verified() -> None:
         "2026-11-21",
         "passed, on emulator (as H200) (sm_90, process)",
         "2 secret draws over 6 workloads",
-        "10.0 us modelled for H200; eager PyTorch 25.0 us modelled for H200: 2.50x",
+        "10.0 µs modelled for H200; eager PyTorch 25.0 µs modelled for H200: 2.50x",
         "no measurement",
         "load_state_dict(",
     ):

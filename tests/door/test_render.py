@@ -42,7 +42,7 @@ def test_progress_is_one_plain_line_an_event(page: io.StringIO) -> None:
         "Round 1/6  one block per row",
         "  ok      build         70.0 ms  32 registers",
         "  FAILED  correctness    1.20 s  off by 3",
-        "  passed: 10.0 us modelled for H200, 2.50x against eager  (best so far)",
+        "  passed: 10.0 µs modelled for H200, 2.50x against eager  (best so far)",
         "  judge: read 16 bytes",
         "  wrong: off by 3",
         "  note: stays in torch: aten.sort",
@@ -61,12 +61,12 @@ def test_table_has_every_attempt_and_the_kind_of_time(page: io.StringIO) -> None
         "two rows per block",
         "wrong",
         "off by 3",
-        "10.0 us",
+        "10.0 µs",
         "2.50x",
         "80 %",
         "dram",
-        "25.0 us",
-        "8.00 us",
+        "25.0 µs",
+        "8.00 µs",
     ):
         assert said in text, said
 

@@ -11,8 +11,8 @@ from kernelwright.words import duration, limited_by, one_line, ratio, timing_sen
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (12.345e-6, "12.3 us"),
-        (9.999e-6, "10.0 us"),
+        (12.345e-6, "12.3 µs"),
+        (9.999e-6, "10.0 µs"),
         (999.9e-6, "1.00 ms"),
         (0.07, "70.0 ms"),
         (2.0, "2.00 s"),
@@ -29,7 +29,7 @@ def test_ratios() -> None:
 
 
 def test_a_time_is_never_without_its_kind() -> None:
-    assert timing_sentence(timing()) == "10.0 us modelled for H200, eager 25.0 us (2.50x), 80 % of roofline"
+    assert timing_sentence(timing()) == "10.0 µs modelled for H200, eager 25.0 µs (2.50x), 80 % of roofline"
 
 
 def test_limiter_is_the_costliest_rows() -> None:

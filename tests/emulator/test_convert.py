@@ -23,7 +23,9 @@ def to_integer(value: float, how: str, bits: int, is_signed: bool) -> int:
 
 
 @pytest.mark.parametrize("source", ["f32", "f64"])
-@pytest.mark.parametrize(("target", "bits"), [("s32", 32), ("u32", 32), ("s64", 64), ("u64", 64), ("s16", 16), ("u8", 8)])
+@pytest.mark.parametrize(
+    ("target", "bits"), [("s32", 32), ("u32", 32), ("s64", 64), ("u64", 64), ("s16", 16), ("u8", 8)]
+)
 def test_float_to_integer(source: str, target: str, bits: int) -> None:
     x = f32_edges() if source == "f32" else f64_edges()
     register = f"u{max(16, bits)}"
@@ -41,11 +43,16 @@ def test_float_to_integer(source: str, target: str, bits: int) -> None:
 
 def test_integer_to_float() -> None:
     x = np.array([*EDGES_32, 16777217, 33554435, 0x80000041], np.uint32)
-    found = run_forms(["cvt.rn.f32.u32 %0, %1;", "cvt.rn.f32.s32 %0, %1;", "cvt.rz.f32.u32 %0, %1;"], "f32", [("u32", x)])
+    found = run_forms(
+        ["cvt.rn.f32.u32 %0, %1;", "cvt.rn.f32.s32 %0, %1;", "cvt.rz.f32.u32 %0, %1;"], "f32", [("u32", x)]
+    )
     nearest, from_signed, truncated = found.values()
     assert np.array_equal(nearest, x.astype(np.float32))
     assert np.array_equal(from_signed, x.view(np.int32).astype(np.float32))
-    assert all(Fraction(float(t)) <= int(v) and abs(int(v) - Fraction(float(t))) < 256 for t, v in zip(truncated, x, strict=True))
+    assert all(
+        Fraction(float(t)) <= int(v) and abs(int(v) - Fraction(float(t))) < 256
+        for t, v in zip(truncated, x, strict=True)
+    )
     wide = np.array([*EDGES_64, (1 << 53) + 1, (1 << 60) + (1 << 36) + 1], np.uint64)
     found32 = run_forms(["cvt.rn.f32.u64 %0, %1;", "cvt.rn.f32.s64 %0, %1;"], "f32", [("u64", wide)])
     for v, u, s in zip(wide, *found32.values(), strict=True):
@@ -104,7 +111,9 @@ def bf16(values: np.ndarray) -> np.ndarray:
 
 def test_bfloat16_rounds_as_torch_does() -> None:
     random = np.random.default_rng(6)
-    x = np.concatenate([(random.standard_normal(4096) * 10.0 ** random.integers(-40, 38, 4096)).astype(np.float32), f32_edges()])
+    x = np.concatenate(
+        [(random.standard_normal(4096) * 10.0 ** random.integers(-40, 38, 4096)).astype(np.float32), f32_edges()]
+    )
     got = run_forms(["cvt.rn.bf16.f32 %0, %1;"], "u16", [("f32", x)])["cvt.rn.bf16.f32 %0, %1;"]
     nan = np.isnan(x)
     assert np.array_equal(got[~nan], bf16(x)[~nan])
@@ -115,7 +124,14 @@ def test_half_arithmetic_rounds_once() -> None:
     random = np.random.default_rng(8)
     bits = random.integers(0, 65536, (3, 3000)).astype(np.uint16)
     a, b, c = (v.view(np.float16) for v in bits)
-    forms = ["add.f16 %0, %1, %2;", "sub.f16 %0, %1, %2;", "mul.f16 %0, %1, %2;", "fma.rn.f16", "min.f16 %0, %1, %2;", "neg.f16 %0, %1;"]
+    forms = [
+        "add.f16 %0, %1, %2;",
+        "sub.f16 %0, %1, %2;",
+        "mul.f16 %0, %1, %2;",
+        "fma.rn.f16",
+        "min.f16 %0, %1, %2;",
+        "neg.f16 %0, %1;",
+    ]
     found = run_forms(forms, "u16", [("u16", bits[0]), ("u16", bits[1]), ("u16", bits[2])])
     with np.errstate(all="ignore"):
         wanted = [a + b, a - b, a * b, None, np.fmin(a, b), -a]
@@ -147,7 +163,11 @@ def test_packed_halves() -> None:
     def packed(values: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(values.T).view(np.uint32).ravel()
 
-    found = run_forms(["add.f16x2", "mul.f16x2", "fma.rn.f16x2 %0, %1, %2, %1;", "max.f16x2"], "u32", [("u32", packed(a)), ("u32", packed(b))])
+    found = run_forms(
+        ["add.f16x2", "mul.f16x2", "fma.rn.f16x2 %0, %1, %2, %1;", "max.f16x2"],
+        "u32",
+        [("u32", packed(a)), ("u32", packed(b))],
+    )
     exact = [a + b, a * b, (a.astype(np.float64) * b + a).astype(np.float16), np.fmax(a, b)]
     for (form, got), wanted in zip(found.items(), exact, strict=True):
         assert np.array_equal(got.view(np.float16).reshape(-1, 2).T, wanted), form

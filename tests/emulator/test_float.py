@@ -97,7 +97,9 @@ def test_comparisons_with_nan() -> None:
         }  # fmt: skip
     table = {**ordered, **{f"{k}u": v | unordered for k, v in ordered.items() if k not in ("num", "nan")}}
     for type_ in ("f32", "f64"):
-        forms = {f"{{.reg .pred p; setp.{how}.{type_} p, %1, %2; selp.u32 %0, 1, 0, p;}}": v for how, v in table.items()}
+        forms = {
+            f"{{.reg .pred p; setp.{how}.{type_} p, %1, %2; selp.u32 %0, 1, 0, p;}}": v for how, v in table.items()
+        }
         found = run_forms(list(forms), "u32", [(type_, a), (type_, b)])
         for form, wanted in forms.items():
             assert np.array_equal(found[form].astype(bool), wanted), form
@@ -207,7 +209,17 @@ def test_sine_and_cosine_are_close() -> None:
 def test_approximate_functions_at_their_limits() -> None:
     inf, nan = math.inf, math.nan
     table = {
-        "ex2.approx.f32": {inf: inf, -inf: 0, 0: 1, 128: inf, -150: 0, -149: 1e-45, nan: nan, 1: 2, -126: 1.1754944e-38},
+        "ex2.approx.f32": {
+            inf: inf,
+            -inf: 0,
+            0: 1,
+            128: inf,
+            -150: 0,
+            -149: 1e-45,
+            nan: nan,
+            1: 2,
+            -126: 1.1754944e-38,
+        },
         "lg2.approx.f32": {inf: inf, 0: -inf, -1: nan, 1: 0, 2: 1, 8: 3, nan: nan, 1.4e-45: -149, -inf: nan},
         "rcp.approx.f32": {inf: 0, 0: inf, 2: 0.5, nan: nan, -inf: 0},
         "rsqrt.approx.f32": {inf: 0, 0: inf, 4: 0.5, -1: nan, nan: nan},

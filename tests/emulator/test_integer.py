@@ -50,7 +50,11 @@ def check(table: Binary, type_: str, bits: int, a: np.ndarray, b: np.ndarray) ->
     found = run_forms(list(table), type_, [(type_, a), (type_, b)])
     for form, meaning in table.items():
         wanted = [meaning(int(x), int(y)) & ((1 << bits) - 1) for x, y in zip(a, b, strict=True)]
-        bad = [(hex(x), hex(y), hex(g), hex(w)) for x, y, g, w in zip(a, b, found[form], wanted, strict=True) if int(g) != w]
+        bad = [
+            (hex(x), hex(y), hex(g), hex(w))
+            for x, y, g, w in zip(a, b, found[form], wanted, strict=True)
+            if int(g) != w
+        ]
         assert not bad, (form, bad[:5])
 
 
@@ -76,7 +80,10 @@ def test_shifts_past_the_width() -> None:
         "shr.s32": lambda x, n: signed(x, 32) >> min(n, 31),
     }
     check(forms, "u32", 32, values, counts)
-    wide, narrow = pairs(EDGES_64, np.uint64)[0], np.resize(np.array([0, 1, 31, 32, 63, 64, 65, 0xFFFFFFFF], np.uint32), 169)
+    wide, narrow = (
+        pairs(EDGES_64, np.uint64)[0],
+        np.resize(np.array([0, 1, 31, 32, 63, 64, 65, 0xFFFFFFFF], np.uint32), 169),
+    )
     found = run_forms(["shl.b64", "shr.u64", "shr.s64"], "u64", [("u64", wide), ("u32", narrow)])
     for x, n, left, right, arithmetic in zip(wide, narrow, *found.values(), strict=True):
         x, n = int(x), int(n)
@@ -158,8 +165,7 @@ def test_three_operands() -> None:
         "bfi.b32 %0, %1, %2, %3, 7;": lambda x, y, z: _bfi(x, y, z, 7, 32),
         "bfi.b32 %0, %1, %2, 3, %3;": lambda x, y, z: _bfi(x, y, 3, z, 32),
         "dp4a.u32.u32": lambda x, y, z: z + sum((x >> s & 255) * (y >> s & 255) for s in (0, 8, 16, 24)),
-        "dp4a.s32.s32": lambda x, y, z: z
-        + sum(signed(x >> s, 8) * signed(y >> s, 8) for s in (0, 8, 16, 24)),
+        "dp4a.s32.s32": lambda x, y, z: z + sum(signed(x >> s, 8) * signed(y >> s, 8) for s in (0, 8, 16, 24)),
         "dp2a.lo.u32.u32": lambda x, y, z: z + (x & 0xFFFF) * (y & 255) + (x >> 16) * (y >> 8 & 255),
         "{.reg .pred p; setp.ne.u32 p, %3, 0; selp.b32 %0, %1, %2, p;}": lambda x, y, z: x if z else y,
         "slct.b32.s32": lambda x, y, z: x if signed(z, 32) >= 0 else y,

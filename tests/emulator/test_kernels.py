@@ -230,7 +230,18 @@ def test_switch_and_early_exits_in_a_warp() -> None:
     x, y = RANDOM.integers(0, 10, 64).astype(np.int32), np.full(64, -5, np.float32)
     run(source, "pick", 1, 64, (x, y, np.float32(2)))
     v = np.arange(64, dtype=np.float32)
-    table = [v + 2, v * 2, np.full(64, -5), -(v - 2), -v, np.sqrt(v), np.full(64, 7), v / 2, np.full(64, 99), np.full(64, 99)]
+    table = [
+        v + 2,
+        v * 2,
+        np.full(64, -5),
+        -(v - 2),
+        -v,
+        np.sqrt(v),
+        np.full(64, 7),
+        v / 2,
+        np.full(64, 99),
+        np.full(64, 99),
+    ]
     assert np.array_equal(y, np.choose(x, np.array(table, np.float32)))
 
 
@@ -278,7 +289,9 @@ def test_struct_parameters_by_value() -> None:
     extern "C" __global__ void fill(float* y, Shape s, short shift, bool negate, unsigned char step) {
       int i = threadIdx.x; float v = (i / s.cols * s.strides[0] + i % s.cols * s.strides[1]) * s.scale + s.bias + shift + step;
       y[i] = negate ? -v : v; }"""
-    shape = np.zeros(1, np.dtype([("rows", "i4"), ("cols", "i4"), ("scale", "f4"), ("bias", "f8"), ("strides", "i8", 2)], align=True))
+    shape = np.zeros(
+        1, np.dtype([("rows", "i4"), ("cols", "i4"), ("scale", "f4"), ("bias", "f8"), ("strides", "i8", 2)], align=True)
+    )
     shape["rows"], shape["cols"], shape["scale"], shape["bias"], shape["strides"] = 4, 8, 0.5, 0.25, (100, 3)
     y, i = np.zeros(32, np.float32), np.arange(32)
     run(source, "fill", 1, 32, (y, shape[0], np.int16(-7), True, np.uint8(200)))
@@ -311,7 +324,14 @@ MATH = {
     "erff": np.vectorize(__import__("math").erf), "sinhf": np.sinh, "atanf": np.arctan, "cbrtf": np.cbrt, "floorf": np.floor,
     "rintf": np.rint, "fabsf": np.abs,
 }  # fmt: skip
-POSITIVE = {"logf": np.log, "log2f": np.log2, "log10f": np.log10, "log1pf": np.log1p, "sqrtf": np.sqrt, "rsqrtf": lambda x: x**-0.5}
+POSITIVE = {
+    "logf": np.log,
+    "log2f": np.log2,
+    "log10f": np.log10,
+    "log1pf": np.log1p,
+    "sqrtf": np.sqrt,
+    "rsqrtf": lambda x: x**-0.5,
+}
 
 
 def test_the_float_math_library() -> None:

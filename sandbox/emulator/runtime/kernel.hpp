@@ -51,6 +51,13 @@ INLINE T param_small(const uint8_t* p) {
   M = w->mask;                    \
   goto AGAIN
 
+#define BRANCH_TABLE(site, targets, count)                \
+  w->mask = M;                                            \
+  pc = kw_branch_table(w, (site), (targets), (count));    \
+  if (w->issued >= w->slice_end) return kw_loop(w, pc);   \
+  M = w->mask;                                            \
+  goto AGAIN
+
 // work: whether the block does anything before it ends.
 #define EXIT(lanes, next, work)     \
   do {                              \

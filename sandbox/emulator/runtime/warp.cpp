@@ -372,8 +372,10 @@ void kw_printf(KwWarp* w, uint32_t mask, uint32_t site) {
         uint64_t v;
         memcpy(&v, p, 8);
         if (kind == 's') {
-          const uint64_t n = is_readable(v);
-          out.append((const char*)v, strnlen((const char*)v, std::min<uint64_t>(n, 200)));
+          // Text whose end is not in sight is cut.
+          const std::string text((const char*)v, strnlen((const char*)v, std::min<uint64_t>(is_readable(v), 200)));
+          snprintf(buffer, sizeof buffer, spec.c_str(), text.c_str());
+          out += buffer;
         } else {
           snprintf(buffer, sizeof buffer, "0x%llx", (unsigned long long)v);
           out += buffer;

@@ -267,4 +267,6 @@ def difference(expectation: Expectation) -> str:
     at = np.unravel_index(int(np.argmax(wrong)), got.shape) if got.ndim else ()
     worst = float(np.nanmax(np.where(wrong, off, 0.0)))
     index = ", ".join(str(int(i)) for i in at)
-    return f"{int(wrong.sum())} of {got.size} wrong, first at [{index}]: {got[at]!r} for {want[at]!r}; worst {worst:.3g}"
+    return (
+        f"{int(wrong.sum())} of {got.size} wrong, first at [{index}]: {got[at]!r} for {want[at]!r}; worst {worst:.3g}"
+    )

@@ -12,7 +12,8 @@ F = np.float32
 AMPERE = ("sm_80", "sm_90")
 
 
-@case("""
+@case(
+    """
 extern "C" __global__ void copy(const float4* x, float* y) {
     __shared__ float4 s[64];
     int t = threadIdx.x;
@@ -23,7 +24,9 @@ extern "C" __global__ void copy(const float4* x, float* y) {
     float4 v = s[63 - t];
     y[blockIdx.x * 64 + t] = v.x + v.y * 2 + v.z * 3 + v.w * 4;
 }
-""", archs=("sm_80", "sm_90", "sm_100", "sm_120"))
+""",
+    archs=("sm_80", "sm_90", "sm_100", "sm_120"),
+)
 def wait_for_all(draw: Draw) -> Plan:
     x, y = draw.f32(2, 64, 4), blank("f4", 2, 64)
     want = (x.astype("f8") * [1, 2, 3, 4]).sum(2)[:, ::-1]
@@ -54,7 +57,8 @@ def zero_fill_and_small_copies(draw: Draw) -> Plan:
     return run("tail", 1, 128, x, y, ints, m, 100).gives(y, want).gives(m, ints[np.arange(64) ^ 3])
 
 
-@case("""
+@case(
+    """
 // Rows of a matrix, STAGES in flight: load tile k + STAGES - 1 while tile k is used.
 #define STAGES 3
 __device__ void fetch(float* to, const float* from) {
@@ -78,7 +82,9 @@ extern "C" __global__ void accumulate(const float* x, float* y, int tiles) {
     }
     y[t] = sum;
 }
-""", archs=AMPERE)
+""",
+    archs=AMPERE,
+)
 def pipeline_of_three_stages(draw: Draw) -> Plan:
     x, y = draw.f32(7, 64), blank("f4", 64)
     total = np.zeros(64)
@@ -87,7 +93,8 @@ def pipeline_of_three_stages(draw: Draw) -> Plan:
     return run("accumulate", 1, 64, x, y, 7).gives(y, total)
 
 
-@case("""
+@case(
+    """
 #include <cuda_pipeline.h>
 extern "C" __global__ void blur(const float* x, float* y, int tiles) {
     __shared__ float s[2][128];
@@ -104,14 +111,17 @@ extern "C" __global__ void blur(const float* x, float* y, int tiles) {
         __syncthreads();
     }
 }
-""", archs=AMPERE)
+""",
+    archs=AMPERE,
+)
 def pipeline_primitives(draw: Draw) -> Plan:
     x, y = draw.f32(4, 128), blank("f4", 4, 128)
     p = np.pad(x.astype("f8"), ((0, 0), (1, 1)), mode="edge")
     return run("blur", 1, 128, x, y, 4).gives(y, 0.25 * p[:, :-2] + 0.5 * p[:, 1:-1] + 0.25 * p[:, 2:])
 
 
-@case("""
+@case(
+    """
 #include <cuda/pipeline>
 extern "C" __global__ void through(const int* x, int* y, int tiles) {
     __shared__ int s[2][64];
@@ -132,13 +142,16 @@ extern "C" __global__ void through(const int* x, int* y, int tiles) {
         }
     }
 }
-""", archs=AMPERE)
+""",
+    archs=AMPERE,
+)
 def pipeline_of_one_thread(draw: Draw) -> Plan:
     x, y = draw.ints("i4", -999, 999, 5, 64), blank("i4", 5, 64)
     return run("through", 1, 64, x, y, 5).gives(y, 2 * x[:, np.arange(64) ^ 7])
 
 
-@case("""
+@case(
+    """
 __device__ unsigned at(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
 __device__ void wait(const void* bar, unsigned phase) {
     asm volatile("{ .reg .pred p;\\n"
@@ -162,13 +175,16 @@ extern "C" __global__ void phases(const int* x, int* y, int rounds) {
     }
     y[t] = v;
 }
-""".replace("again:", "again_%=:").replace("bra again;", "bra again_%=;"), archs=("sm_90", "sm_100", "sm_120"))
+""".replace("again:", "again_%=:").replace("bra again;", "bra again_%=;"),
+    archs=("sm_90", "sm_100", "sm_120"),
+)
 def mbarrier_phases(draw: Draw) -> Plan:
     x, y = draw.ints("i4", -999, 999, 96), blank("i4", 96)
     return run("phases", 1, 96, x, y, 4).gives(y, np.roll(x, -4) + 6)
 
 
-@case("""
+@case(
+    """
 #include <cuda/barrier>
 extern "C" __global__ void split(const int* x, int* y, int rounds) {
     using barrier = cuda::barrier<cuda::thread_scope_block>;
@@ -189,7 +205,9 @@ extern "C" __global__ void split(const int* x, int* y, int rounds) {
     bar->arrive_and_wait();
     y[t] = v;
 }
-""".replace("std::move", "cuda::std::move"), archs=AMPERE)
+""".replace("std::move", "cuda::std::move"),
+    archs=AMPERE,
+)
 def barrier_arrive_then_wait(draw: Draw) -> Plan:
     x, y = draw.ints("i4", -99, 99, 64), blank("i4", 64)
     v = x.copy()
@@ -198,7 +216,8 @@ def barrier_arrive_then_wait(draw: Draw) -> Plan:
     return run("split", 1, 64, x, y, 5).gives(y, v)
 
 
-@case("""
+@case(
+    """
 #include <cuda/barrier>
 extern "C" __global__ void bulk(const int* x, int* y) {
     using barrier = cuda::barrier<cuda::thread_scope_block>;
@@ -211,13 +230,16 @@ extern "C" __global__ void bulk(const int* x, int* y) {
     bar.arrive_and_wait();
     y[threadIdx.x] = s[127 - threadIdx.x];
 }
-""", archs=("sm_80",))
+""",
+    archs=("sm_80",),
+)
 def memcpy_async_with_a_barrier(draw: Draw) -> Plan:
     x, y = draw.bits("i4", 128), blank("i4", 128)
     return run("bulk", 1, 128, x, y).gives(y, x[::-1])
 
 
-@case("""
+@case(
+    """
 __device__ unsigned at(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
 extern "C" __global__ void noinc(const int* x, int* y) {
     __shared__ alignas(8) unsigned long long bar;
@@ -233,13 +255,16 @@ extern "C" __global__ void noinc(const int* x, int* y) {
                      : "=r"(ready) : "r"(at(&bar)) : "memory");
     y[t] = s[t ^ 33];
 }
-""", archs=("sm_90",))
+""",
+    archs=("sm_90",),
+)
 def copies_that_arrive_at_an_mbarrier(draw: Draw) -> Plan:
     x, y = draw.bits("i4", 64), blank("i4", 64)
     return run("noinc", 1, 64, x, y).gives(y, x[np.arange(64) ^ 33])
 
 
-@case("""
+@case(
+    """
 #include <cuda_pipeline.h>
 #define TILE 16
 extern "C" __global__ void matmul(const float* a, const float* b, float* c, int n) {
@@ -262,7 +287,9 @@ extern "C" __global__ void matmul(const float* a, const float* b, float* c, int 
     }
     c[row * n + col] = sum;
 }
-""", archs=("sm_80",))
+""",
+    archs=("sm_80",),
+)
 def matmul_with_two_stages(draw: Draw) -> Plan:
     a, b, c = draw.f32(48, 48), draw.f32(48, 48), blank("f4", 48, 48)
     return run("matmul", (3, 3), (16, 16), a, b, c, 48).gives(c, a.astype("f8") @ b)

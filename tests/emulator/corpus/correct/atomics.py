@@ -229,7 +229,9 @@ extern "C" __global__ void append(int* lock, volatile int* list, volatile int* l
 """)
 def spin_lock_by_one_thread_a_block(draw: Draw) -> Plan:
     lock, values, length = np.zeros(1, "i4"), blank("i4", 12), np.zeros(1, "i4")
-    plan = run("append", 12, 64, lock, values, length).gives(length, np.array([12], "i4")).gives(lock, np.zeros(1, "i4"))
+    plan = (
+        run("append", 12, 64, lock, values, length).gives(length, np.array([12], "i4")).gives(lock, np.zeros(1, "i4"))
+    )
     return plan.gives(values, np.arange(12, dtype="i4") + 2016, decode=np.sort)
 
 
@@ -296,7 +298,9 @@ def hash_table(draw: Draw) -> Plan:
     table, sums, out = np.full(211, -1, "i4"), np.zeros(211, "i4"), blank("i4", 170)
     queries = np.arange(170, dtype="i4")
     want = [int(values[keys == q].sum()) if (keys == q).any() else -1 for q in range(170)]
-    plan = run("insert", 7, 128, keys, values, table, sums, 800, 211).then("find", 2, 128, queries, table, sums, out, 170, 211)
+    plan = run("insert", 7, 128, keys, values, table, sums, 800, 211).then(
+        "find", 2, 128, queries, table, sums, out, 170, 211
+    )
     return plan.gives(out, np.array(want, "i4"))
 
 
@@ -346,16 +350,21 @@ def producer_and_consumer_warps(draw: Draw) -> Plan:
     return run("relay", 1, 64, x, out, 20).gives(out, 2 * x + 1)
 
 
-@case("""
+@case(
+    """
 extern "C" __global__ void vector_add(float4* four, float2* two) {
     atomicAdd(four + threadIdx.x % 3, make_float4(1.0f, 2.0f, 3.0f, 4.0f));
     atomicAdd(two + threadIdx.x % 3, make_float2(-1.0f, 0.5f));
 }
-""", archs=("sm_90", "sm_100"))
+""",
+    archs=("sm_90", "sm_100"),
+)
 def float4_add(draw: Draw) -> Plan:
     four, two = np.zeros((3, 4), "f4"), np.zeros((3, 2), "f4")
     plan = run("vector_add", 1, 96, four, two)
-    return plan.gives(four, np.tile([32.0, 64, 96, 128], (3, 1)), ulps=0).gives(two, np.tile([-32.0, 16], (3, 1)), ulps=0)
+    return plan.gives(four, np.tile([32.0, 64, 96, 128], (3, 1)), ulps=0).gives(
+        two, np.tile([-32.0, 16], (3, 1)), ulps=0
+    )
 
 
 @case("""

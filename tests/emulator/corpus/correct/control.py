@@ -51,7 +51,9 @@ extern "C" __global__ void classify(const int* x, int* y, int n) {
 """)
 def early_exits(draw: Draw) -> Plan:
     x, y = draw.ints("i4", -20, 200, 500), blank("i4", 500)
-    want = [-1 if v < 0 else 0 if v % 3 == 0 else math.isqrt(v) if math.isqrt(v) ** 2 == v else 9999 for v in x.tolist()]
+    want = [
+        -1 if v < 0 else 0 if v % 3 == 0 else math.isqrt(v) if math.isqrt(v) ** 2 == v else 9999 for v in x.tolist()
+    ]
     return run("classify", 4, 128, x, y, 500).gives(y, np.array(want, "i4"))
 
 
@@ -421,7 +423,11 @@ extern "C" __global__ void series(const float* x, float* y, int* used, int n) {
 """)
 def loop_until_converged(draw: Draw) -> Plan:
     x, y, used = draw.uniform(0, 4, 200), blank("f4", 200), blank("i4", 200)
-    return run("series", 2, 128, x, y, used, 200).gives(y, np.exp(x.astype("f8")), rtol=4e-6).gives(used, np.ones(200, "i4"))
+    return (
+        run("series", 2, 128, x, y, used, 200)
+        .gives(y, np.exp(x.astype("f8")), rtol=4e-6)
+        .gives(used, np.ones(200, "i4"))
+    )
 
 
 @case("""

@@ -182,7 +182,8 @@ def home_made_grid_barrier(draw: Draw) -> Plan:
     return run("relax", 3, 64, a, a, b, 192, 6).gives(a, state)
 
 
-@case("""
+@case(
+    """
 #include <cooperative_groups.h>
 #include <cooperative_groups/memcpy_async.h>
 namespace cg = cooperative_groups;
@@ -194,7 +195,9 @@ extern "C" __global__ void copy(const float* x, float* y, int width) {
     cg::wait(block);
     for (int i = block.thread_rank(); i < width; i += block.size()) y[blockIdx.x * width + i] = stage[width - 1 - i];
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def memcpy_async_of_a_block(draw: Draw) -> Plan:
     x, y = draw.f32(3, 100), blank("f4", 3, 100)
     return run("copy", 3, 64, x, y, 100, shared=400).gives(y, x[:, ::-1], ulps=0)

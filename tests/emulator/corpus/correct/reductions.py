@@ -85,7 +85,8 @@ def last_block_finishes(draw: Draw) -> Plan:
     return plan.gives(out, [total]).gives(again, [total])
 
 
-@case("""
+@case(
+    """
 extern "C" __global__ void argmax(const float* x, int* index, float* value, int width) {
     __shared__ float best[128];
     __shared__ int where[128];
@@ -106,7 +107,9 @@ extern "C" __global__ void argmax(const float* x, int* index, float* value, int 
     }
     if (t == 0) { index[blockIdx.x] = where[0]; value[blockIdx.x] = best[0]; }
 }
-""", options=("-DINFINITY_F=__int_as_float(0x7f800000)",))
+""",
+    options=("-DINFINITY_F=__int_as_float(0x7f800000)",),
+)
 def argmax_first_of_ties(draw: Draw) -> Plan:
     x, index, value = draw.ints("i4", 0, 30, 9, 300).astype("f4"), blank("i4", 9), blank("f4", 9)
     plan = run("argmax", 9, 128, x, index, value, 300)

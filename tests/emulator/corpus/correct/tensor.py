@@ -13,7 +13,8 @@ F = np.float32
 NEW = ("sm_80", "sm_90", "sm_100", "sm_120")
 
 
-@case("""
+@case(
+    """
 #include <mma.h>
 using namespace nvcuda;
 extern "C" __global__ void product(const half* a, const half* b, float* c) {
@@ -27,7 +28,9 @@ extern "C" __global__ void product(const half* a, const half* b, float* c) {
     for (int i = 0; i < fc.num_elements; ++i) fc.x[i] *= 2.0f;
     wmma::store_matrix_sync(c, fc, 16, wmma::mem_row_major);
 }
-""", archs=NEW)
+""",
+    archs=NEW,
+)
 def wmma_half(draw: Draw) -> Plan:
     a, b, c = draw.f16(16, 16), draw.f16(16, 16), blank("f4", 16, 16)
     return run("product", 1, 32, a, b, c).gives(c, 2 * (a.astype("f8") @ b.astype("f8").T + 0.5), ulps=32)
@@ -57,7 +60,8 @@ def wmma_half_accumulators_tall_and_wide(draw: Draw) -> Plan:
     return plan
 
 
-@case("""
+@case(
+    """
 #include <mma.h>
 #include <cuda_bf16.h>
 using namespace nvcuda;
@@ -73,7 +77,9 @@ extern "C" __global__ void product(const __nv_bfloat16* a, const __nv_bfloat16* 
     }
     wmma::store_matrix_sync(c, fc, ldc, wmma::mem_row_major);
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def wmma_bfloat16(draw: Draw) -> Plan:
     a, b, c = draw.bf16(16, 32), draw.bf16(32, 16), blank("f4", 16, 20)
     want = from_bf16(a) @ from_bf16(b)
@@ -131,7 +137,8 @@ def wmma_int8(draw: Draw) -> Plan:
     return plan
 
 
-@case("""
+@case(
+    """
 #include <mma.h>
 using namespace nvcuda;
 extern "C" __global__ void product(const double* a, const double* b, double* c) {
@@ -144,13 +151,16 @@ extern "C" __global__ void product(const double* a, const double* b, double* c) 
     wmma::mma_sync(fc, fa, fb, fc);
     wmma::store_matrix_sync(c, fc, 8, wmma::mem_row_major);
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def wmma_double(draw: Draw) -> Plan:
     a, b, c = draw.f64(8, 4), draw.f64(8, 4), blank("f8", 8, 8)
     return run("product", 1, 32, a, b, c).gives(c, a @ b.T + 1)
 
 
-@case("""
+@case(
+    """
 #include <mma.h>
 using namespace nvcuda;
 extern "C" __global__ void gemm(const half* a, const half* b, float* c, int m, int n, int k) {
@@ -180,14 +190,17 @@ extern "C" __global__ void gemm(const half* a, const half* b, float* c, int m, i
     for (int i = threadIdx.x; i < 1024; i += 128)
         if (row + i / 32 < m && col + i % 32 < n) c[(row + i / 32) * n + col + i % 32] = sc[i / 32][i % 32];
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def wmma_gemm_with_edges(draw: Draw) -> Plan:
     m, n, k = 50, 41, 37
     a, b, c = draw.f16(m, k), draw.f16(k, n), blank("f4", m, n)
     return run("gemm", (2, 2), 128, a, b, c, m, n, k).gives(c, a.astype("f8") @ b.astype("f8"), ulps=32)
 
 
-@case("""
+@case(
+    """
 #include <cuda_fp16.h>
 // Fragments as the PTX specification lays them out; operands straight from memory.
 extern "C" __global__ void m16n8k16(const unsigned* a, const half* b, float* c) {
@@ -207,7 +220,9 @@ extern "C" __global__ void m16n8k16(const unsigned* a, const half* b, float* c) 
     c[(g + 8) * 8 + 2 * t] = d[2] - 3.0f;
     c[(g + 8) * 8 + 2 * t + 1] = d[3] - 4.0f;
 }
-""", archs=NEW)
+""",
+    archs=NEW,
+)
 def mma_half(draw: Draw) -> Plan:
     a, b, c = draw.f16(16, 16), draw.f16(16, 8), blank("f4", 16, 8)
     return run("m16n8k16", 1, 32, a, b, c).gives(c, a.astype("f8") @ b.astype("f8"), ulps=64)
@@ -237,7 +252,8 @@ def mma_half_accumulators_and_k8(draw: Draw) -> Plan:
     return plan.gives(small, x[:, :8] @ y[:, :8].T)
 
 
-@case("""
+@case(
+    """
 extern "C" __global__ void bf16(const unsigned* a, const unsigned* b, float* c, float* small) {
     int g = threadIdx.x / 4, t = threadIdx.x % 4;
     float d[4] = {}, e[4] = {};
@@ -254,7 +270,9 @@ extern "C" __global__ void bf16(const unsigned* a, const unsigned* b, float* c, 
         small[at] = e[i];
     }
 }
-""", archs=("sm_80", "sm_100"))
+""",
+    archs=("sm_80", "sm_100"),
+)
 def mma_bfloat16(draw: Draw) -> Plan:
     a, b, c, small = draw.bf16(16, 16), draw.bf16(8, 16), blank("f4", 16, 8), blank("f4", 16, 8)
     x, y = from_bf16(a), from_bf16(b)
@@ -262,7 +280,8 @@ def mma_bfloat16(draw: Draw) -> Plan:
     return plan.gives(small, x[:, :8] @ y[:, :8].T, ulps=32)
 
 
-@case("""
+@case(
+    """
 __device__ unsigned tf32(float v) { unsigned r; asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(v)); return r; }
 extern "C" __global__ void product(const float* a, const float* b, float* c, float* half_depth) {
     int g = threadIdx.x / 4, t = threadIdx.x % 4;
@@ -280,14 +299,17 @@ extern "C" __global__ void product(const float* a, const float* b, float* c, flo
         half_depth[at] = e[i];
     }
 }
-""", archs=NEW)
+""",
+    archs=NEW,
+)
 def mma_tf32(draw: Draw) -> Plan:
     a, b, c, e = draw.f32(16, 8), draw.f32(8, 8), blank("f4", 16, 8), blank("f4", 16, 8)
     plan = run("product", 1, 32, a, b, c, e).gives(c, to_tf32(a) @ to_tf32(b), ulps=32)
     return plan.gives(e, to_tf32(a)[:, :4] @ to_tf32(b)[:4], ulps=32)
 
 
-@case("""
+@case(
+    """
 #define MMA(types, d, a, b) \\
     asm volatile("mma.sync.aligned.m16n8k32.row.col." types " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \\
                  : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3]) \\
@@ -310,7 +332,9 @@ extern "C" __global__ void integers(const unsigned* a, const unsigned* b, int* c
         c[384 + at] = sat[i];
     }
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def mma_int8(draw: Draw) -> Plan:
     a, b, c = draw.bits("u1", 16, 32), draw.bits("u1", 8, 32), blank("i4", 4, 16, 8)
     ua, ub, sa, sb = a.astype("i8"), b.astype("i8"), a.view("i1").astype("i8"), b.view("i1").astype("i8")
@@ -319,7 +343,8 @@ def mma_int8(draw: Draw) -> Plan:
     return run("integers", 1, 32, a, b, c).gives(c, np.stack([sa @ sb.T, ua @ ub.T, ua @ sb.T, saturated]).astype("i4"))
 
 
-@case("""
+@case(
+    """
 extern "C" __global__ void nibbles(const unsigned* a, const unsigned* b, int* c) {
     int g = threadIdx.x / 4, t = threadIdx.x % 4;   // a: 16 x 64 nibbles, b: 8 x 64 nibbles
     int d[4] = {};
@@ -338,7 +363,9 @@ extern "C" __global__ void bits(const unsigned* a, const unsigned* b, int* c) {
                    "r"(b[g * 8 + t]), "r"(b[g * 8 + t + 4]));
     for (int i = 0; i < 4; ++i) c[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = d[i];
 }
-""", archs=("sm_80",))
+""",
+    archs=("sm_80",),
+)
 def mma_int4_and_bits(draw: Draw) -> Plan:
     a, b, c, d = draw.bits("u1", 16, 32), draw.bits("u1", 8, 32), blank("i4", 16, 8), blank("i4", 16, 8)
 
@@ -351,7 +378,8 @@ def mma_int4_and_bits(draw: Draw) -> Plan:
     return plan.gives(c, nibbles(a) @ nibbles(b).T).gives(d, x @ y.T)
 
 
-@case("""
+@case(
+    """
 #define MMA(types, d) \\
     asm volatile("mma.sync.aligned.m16n8k32.row.col.f32." types ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \\
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) \\
@@ -371,7 +399,9 @@ extern "C" __global__ void fp8(const unsigned* a, const unsigned* b, float* c) {
         c[256 + at] = f[i];
     }
 }
-""", archs=("sm_89", "sm_90", "sm_120"))
+""",
+    archs=("sm_89", "sm_90", "sm_120"),
+)
 def mma_fp8(draw: Draw) -> Plan:
     a, b, c = draw.bits("u1", 16, 32), draw.bits("u1", 8, 32), blank("f4", 3, 16, 8)
     for m in (a, b):  # no nan, no infinity in either format: exponents below the largest
@@ -390,7 +420,8 @@ def mma_fp8(draw: Draw) -> Plan:
     return plan
 
 
-@case("""
+@case(
+    """
 extern "C" __global__ void doubles(const double* a, const double* b, double* c) {
     int g = threadIdx.x / 4, t = threadIdx.x % 4;    // a: 8 x 4, b: 8 x 4 (columns contiguous)
     double d0 = 0.25, d1 = 0.25;
@@ -399,13 +430,16 @@ extern "C" __global__ void doubles(const double* a, const double* b, double* c) 
     c[g * 8 + 2 * t] = d0;
     c[g * 8 + 2 * t + 1] = d1;
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def mma_double(draw: Draw) -> Plan:
     a, b, c = draw.f64(8, 4), draw.f64(8, 4), blank("f8", 8, 8)
     return run("doubles", 1, 32, a, b, c).gives(c, a @ b.T + 0.25)
 
 
-@case("""
+@case(
+    """
 extern "C" __global__ void doubles(const double* a, const double* b, double* c) {
     int g = threadIdx.x / 4, t = threadIdx.x % 4;    // a: 16 x 8, b: 8 x 8 (columns contiguous)
     double d[4] = {};
@@ -415,13 +449,16 @@ extern "C" __global__ void doubles(const double* a, const double* b, double* c) 
                    "d"(b[g * 8 + t]), "d"(b[g * 8 + t + 4]));
     for (int i = 0; i < 4; ++i) c[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = d[i];
 }
-""", archs=("sm_90", "sm_100"))
+""",
+    archs=("sm_90", "sm_100"),
+)
 def mma_double_of_hopper(draw: Draw) -> Plan:
     a, b, c = draw.f64(16, 8), draw.f64(8, 8), blank("f8", 16, 8)
     return run("doubles", 1, 32, a, b, c).gives(c, a @ b.T)
 
 
-@case("""
+@case(
+    """
 __device__ unsigned at(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
 extern "C" __global__ void load(const unsigned short* x, unsigned* out) {
     __shared__ __align__(16) unsigned short s[32][8];
@@ -440,7 +477,9 @@ extern "C" __global__ void load(const unsigned short* x, unsigned* out) {
     out[9 * 32 + t] = two[1];
     out[10 * 32 + t] = one;
 }
-""", archs=("sm_80", "sm_90", "sm_120"))
+""",
+    archs=("sm_80", "sm_90", "sm_120"),
+)
 def ldmatrix(draw: Draw) -> Plan:
     x, out = draw.bits("u2", 4, 8, 8), blank("u4", 11, 32)
     plain = np.ascontiguousarray(x).view("u4").reshape(4, 32)
@@ -449,7 +488,8 @@ def ldmatrix(draw: Draw) -> Plan:
     return run("load", 1, 32, x, out).gives(out, want)
 
 
-@case("""
+@case(
+    """
 __device__ unsigned at(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
 extern "C" __global__ void store(const unsigned* x, unsigned short* out) {
     __shared__ __align__(16) unsigned short s[32][8];
@@ -459,26 +499,32 @@ extern "C" __global__ void store(const unsigned* x, unsigned short* out) {
     __syncwarp();
     for (int i = 0; i < 8; ++i) out[t * 8 + i] = s[t][i];
 }
-""", archs=("sm_90", "sm_100"))
+""",
+    archs=("sm_90", "sm_100"),
+)
 def stmatrix(draw: Draw) -> Plan:
     x, out = draw.bits("u4", 4, 32), blank("u2", 4, 8, 8)
     plain = x.view("u2").reshape(4, 8, 8)
     return run("store", 1, 32, x, out).gives(out, np.concatenate([plain[:2], plain[2:].transpose(0, 2, 1)]))
 
 
-@case("""
+@case(
+    """
 extern "C" __global__ void turn(const unsigned* x, unsigned* y) {
     unsigned d;
     asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(d) : "r"(x[threadIdx.x]));
     y[threadIdx.x] = d;
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def movmatrix(draw: Draw) -> Plan:
     x, y = draw.bits("u2", 8, 8), blank("u2", 8, 8)
     return run("turn", 1, 32, x, y).gives(y, x.T)
 
 
-@case("""
+@case(
+    """
 #include <cuda_fp16.h>
 __device__ unsigned at(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
 // C (64 x 64) = A (64 x k) B (k x 64): four warps, each 32 x 32 of m16n8k16, operands through ldmatrix from swizzled tiles.
@@ -521,7 +567,9 @@ extern "C" __global__ void gemm(const half* a, const half* b, float* c, int k) {
             *reinterpret_cast<float2*>(c + (row + 8) * 64 + col) = make_float2(d[i][j][2], d[i][j][3]);
         }
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def mma_gemm_through_ldmatrix(draw: Draw) -> Plan:
     a, b, c = draw.f16(64, 48), draw.f16(48, 64), blank("f4", 64, 64)
     return run("gemm", 1, 128, a, b, c, 48).gives(c, a.astype("f8") @ b.astype("f8"), ulps=32)

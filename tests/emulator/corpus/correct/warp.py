@@ -99,7 +99,9 @@ def votes(draw: Draw) -> Plan:
     p = x.reshape(4, 32) > 0
     ballots = (p.astype("u8") << LANES.astype("u8")).sum(1)
     flags = p.any(1) * 1 + p.all(1) * 2 + 4 + (p.all(1) | ~p.any(1)) * 8
-    return run("votes", 1, 128, x, out).gives(out, np.stack([np.repeat(ballots, 32), np.repeat(flags, 32)]).astype("u4"))
+    return run("votes", 1, 128, x, out).gives(
+        out, np.stack([np.repeat(ballots, 32), np.repeat(flags, 32)]).astype("u4")
+    )
 
 
 @case("""
@@ -126,7 +128,8 @@ def matches(draw: Draw) -> Plan:
     return plan.gives(everyone, (half * 0xFFFFFFFF).astype("u4")).gives(p, half.astype("i4"))
 
 
-@case("""
+@case(
+    """
 extern "C" __global__ void reduce(const int* x, int* s, unsigned* u) {
     int t = threadIdx.x, v = x[t];
     s[t] = __reduce_add_sync(~0u, v);
@@ -138,14 +141,20 @@ extern "C" __global__ void reduce(const int* x, int* s, unsigned* u) {
     u[t + 96] = __reduce_or_sync(~0u, (unsigned)v & 0xff00u);
     u[t + 128] = __reduce_xor_sync(~0u, (unsigned)v);
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def redux(draw: Draw) -> Plan:
     x, s, u = draw.bits("i4", 32), blank("i4", 3, 32), blank("u4", 5, 32)
     v = x.view("u4")
     total = np.array([x.astype("i8").sum()]).astype("i4")[0]
     plan = run("reduce", 1, 32, x, s, u).gives(s, np.repeat(np.array([total, x.min(), x.max()])[:, None], 32, 1))
     bits = [v.min(), v.max()]
-    bits += [np.bitwise_and.reduce(v | np.uint32(0xFF00)), np.bitwise_or.reduce(v & np.uint32(0xFF00)), np.bitwise_xor.reduce(v)]
+    bits += [
+        np.bitwise_and.reduce(v | np.uint32(0xFF00)),
+        np.bitwise_or.reduce(v & np.uint32(0xFF00)),
+        np.bitwise_xor.reduce(v),
+    ]
     return plan.gives(u, np.repeat(np.array(bits, "u4")[:, None], 32, 1))
 
 
@@ -304,14 +313,17 @@ def transpose_by_exchanges(draw: Draw) -> Plan:
     return run("transpose8", 1, 32, x, out).gives(out, x.transpose(0, 2, 1))
 
 
-@case("""
+@case(
+    """
 extern "C" __global__ void elected(int* out) {
     unsigned leader, won;
     asm volatile("{ .reg .pred p; elect.sync %0|p, 0xffffffff; selp.u32 %1, 1, 0, p; }" : "=r"(leader), "=r"(won));
     unsigned winners = __ballot_sync(~0u, won);
     out[threadIdx.x] = __popc(winners) == 1 && __ffs(winners) - 1 == leader;
 }
-""", archs=("sm_90", "sm_100"))
+""",
+    archs=("sm_90", "sm_100"),
+)
 def elect(draw: Draw) -> Plan:
     out = blank("i4", 64)
     return run("elected", 1, 64, out).gives(out, np.ones(64, "i4"))

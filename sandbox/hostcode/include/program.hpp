@@ -1,0 +1,2 @@
+// Precompiled for bare CUDA programs.
+#include "kernelwright_cuda.hpp"

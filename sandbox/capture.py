@@ -231,9 +231,10 @@ def _state(module: torch.nn.Module) -> tuple[StateEntry, ...]:
     entries: list[StateEntry] = []
     first: dict[int, str] = {}
     persistent = set(module.state_dict(keep_vars=True))
-    members = [("parameter", named) for named in module.named_parameters(remove_duplicate=False)]
-    members += [("buffer", named) for named in module.named_buffers(remove_duplicate=False)]
-    for kind, (name, tensor) in members:
+    members: list[tuple[str, str, torch.Tensor]] = []
+    members += [("parameter", name, tensor) for name, tensor in module.named_parameters(remove_duplicate=False)]
+    members += [("buffer", name, tensor) for name, tensor in module.named_buffers(remove_duplicate=False)]
+    for kind, name, tensor in members:
         entries.append(
             StateEntry(name, kind, _meta(tensor), name in persistent, bool(tensor.requires_grad), first.get(id(tensor)))
         )

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import copy
 import linecache
+import random
 import sys
 import types
 from typing import Any
 
+import numpy
 import torch
 
 from kernelwright.errors import LoweringError, TaskError
@@ -152,9 +154,9 @@ class Reference:
             task = self.module
 
             def build() -> Any:
-                torch.manual_seed(seed)
+                _seed(seed)
                 arguments = task.get_init_inputs() if hasattr(task, "get_init_inputs") else []
-                torch.manual_seed(seed)
+                _seed(seed)
                 return _construct(task.Model, arguments)
 
             model = self._guard("Model(*get_init_inputs())", build)
@@ -173,7 +175,7 @@ class Reference:
         task = self.module
 
         def make() -> Any:
-            torch.manual_seed(seed)
+            _seed(seed)
             return task.get_inputs()
 
         inputs = self._guard("get_inputs()", make)
@@ -212,7 +214,7 @@ class Reference:
         """Constructor arguments and weights under one seed."""
         assert self.module is not None
         seed = message.body["seed"]
-        torch.manual_seed(seed)
+        _seed(seed)
         arguments = self.module.get_init_inputs() if hasattr(self.module, "get_init_inputs") else []
         sendable = not _strange(list(arguments))
         state = {k: v for k, v in self.model(seed).state_dict().items() if isinstance(v, torch.Tensor)}
@@ -290,6 +292,14 @@ class Reference:
         model, inputs = self.model(0), self._inputs(seed=0)
         _result, records = trace_ops(lambda: self._forward(model, inputs))
         return {"ops": [record.to_json() for record in records]}, None
+
+
+def _seed(seed: int) -> None:
+    """Seeds every source of chance that a task file may use."""
+    # not torch.manual_seed, which imports torch._dynamo: 2 s at the start of every worker
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
 
 
 def _construct(factory: Any, arguments: Any) -> Any:

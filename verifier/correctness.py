@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Mismatch", "compare_outputs", "same_bits", "tensors_of"]
 
+_PIECE = 1 << 18  # elements compared at a time
 _ROW = 64  # elements: trailing dimensions are joined into one row until it holds this many, so that its maximum means something
 
 
@@ -104,43 +105,91 @@ def _compare(
             # an index may honestly change where two values tie to within rounding
             if other is not None:
                 good |= mine == other.to(mine.dtype)
-        return _report(position, mine, honest, good, None), 0.0 if bool(good.all()) else float("inf")
+        return _report(position, mine, honest, good, policy), 0.0 if bool(good.all()) else float("inf")
 
-    info = torch.finfo(honest.dtype)
+    # in pieces of whole rows, so that the float64 working memory stays small
+    joined = _joined(mine.shape)
+    pieces = max(1, mine.numel() // _PIECE) if mine.dim() > joined else 1
+    parts = [
+        [None] * pieces if t is None else [t] if pieces == 1 else t.chunk(pieces) for t in (mine, honest, wide, shifted)
+    ]
+    good_parts, worst = [], 0.0
+    for piece in zip(*parts, strict=False):
+        good, share = _judge_piece(piece[0], piece[1], piece[2], piece[3], joined, policy)
+        good_parts.append(good)
+        worst = max(worst, share)
+    good = torch.cat(good_parts) if len(good_parts) > 1 else good_parts[0]
+    if bool(good.all()):
+        return None, worst
+    return _report(position, mine, honest if wide is None else wide, good, policy, honest, shifted), worst
+
+
+def _judge_piece(
+    mine: torch.Tensor,
+    honest: torch.Tensor,
+    wide: torch.Tensor | None,
+    shifted: torch.Tensor | None,
+    joined: int,
+    policy: NumericPolicy,
+) -> tuple[torch.Tensor, float]:
+    """Which elements are right, and the largest error of those as a share of what is allowed."""
+    import torch
+
     x, n = mine.double(), honest.double()
     reference = n if wide is None else wide.double()
     near = reference if shifted is None else shifted.double()
-    error = (n - reference).abs().maximum((near - reference).abs()).nan_to_num(0.0, 0.0, 0.0)
-    allowed = policy.slack * _row_maximum(error) + policy.floor_ulps * info.eps * reference.abs() + info.tiny
+    allowed = _allowed(n, reference, near, torch.finfo(honest.dtype), joined, policy)
     distance = (x - reference).abs()
     good = (distance <= allowed) & torch.isfinite(reference)
     good |= (x == n) | (torch.isnan(x) & torch.isnan(n))  # overflow and NaN where the task's own dtype has them
     good |= (x == reference) | (torch.isnan(x) & torch.isnan(reference))
     good |= ~torch.isfinite(near) & ~torch.isfinite(x) & torch.isfinite(reference)
     share = (distance / allowed).nan_to_num(0.0, 0.0, 0.0)[good].max() if bool(good.any()) else torch.tensor(0.0)
-    return _report(position, x, reference, good, allowed), float(share)
+    return good, float(share)
 
 
-def _row_maximum(error: torch.Tensor) -> torch.Tensor:
-    """Each element's error replaced by the largest in its row (trailing dimensions, joined until they hold `_ROW`)."""
+def _allowed(
+    n: torch.Tensor, reference: torch.Tensor, near: torch.Tensor, info: torch.finfo, joined: int, policy: NumericPolicy
+) -> torch.Tensor:
+    """The policy's allowance at every element, float64."""
+    error = (n - reference).abs().maximum((near - reference).abs()).nan_to_num(0.0, 0.0, 0.0)
+    if joined:
+        error = error.amax(dim=tuple(range(error.dim() - joined, error.dim())), keepdim=True)
+    return policy.slack * error + policy.floor_ulps * info.eps * reference.abs() + info.tiny
+
+
+def _joined(shape: torch.Size) -> int:
+    """How many trailing dimensions make a row of at least `_ROW` elements."""
     joined, elements = 0, 1
-    while joined < error.dim() and elements < _ROW:
+    while joined < len(shape) and elements < _ROW:
         joined += 1
-        elements *= error.shape[-joined]
-    if joined == 0:
-        return error
-    return error.amax(dim=tuple(range(error.dim() - joined, error.dim())), keepdim=True).expand_as(error)
+        elements *= shape[-joined]
+    return joined
 
 
 def _report(
-    position: int, got: torch.Tensor, expected: torch.Tensor, good: torch.Tensor, allowed: torch.Tensor | None
+    position: int,
+    got: torch.Tensor,
+    expected: torch.Tensor,
+    good: torch.Tensor,
+    policy: NumericPolicy,
+    honest: torch.Tensor | None = None,
+    shifted: torch.Tensor | None = None,
 ) -> Mismatch | None:
+    import torch
+
     if bool(good.all()):
         return None
     first = tuple(int(i) for i in (~good).nonzero()[0])
     wrong, total = int((~good).sum()), good.numel()
     g, e = float(got[first]), float(expected[first])
-    limit = None if allowed is None else float(allowed[first])
+    limit = None
+    if honest is not None:
+        row = first[: len(first) - _joined(got.shape)]
+        n, reference = honest[row].double(), expected[row].double()
+        near = reference if shifted is None else shifted[row].double()
+        allowed = _allowed(n, reference, near, torch.finfo(honest.dtype), n.dim(), policy)
+        limit = float(allowed[first[len(row) :]])
     where = f"[{', '.join(map(str, first))}]" if first else ""
     nothing = " (NaN: perhaps never written, outputs are poisoned before the call)" if g != g else ""
     limits = "" if limit is None else f", and may differ by {limit:.3g}"

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.errors import LaunchError, UnsupportedError
-from kernelwright.sandbox.build import SOURCE_NAME, Build, build_cuda
+from kernelwright.sandbox.build import Build, build_cuda
 from kernelwright.sandbox.emulator import native
 from kernelwright.sandbox.emulator.arguments import Packed, pack_arguments, parameter_names
-from kernelwright.sandbox.emulator.emit import Translated, translate
-from kernelwright.sandbox.emulator.lower import Lowered, lower
+from kernelwright.sandbox.emulator.emit import Translated
+from kernelwright.sandbox.emulator.lower import Lowered
 from kernelwright.sandbox.emulator.memory import Memory
-from kernelwright.sandbox.emulator.parser import parse
-from kernelwright.sandbox.emulator.ptx import Program
+from kernelwright.sandbox.emulator.ptx import Variable
 from kernelwright.sandbox.emulator.report import Explainer, origin_pointers, shared_ranges
 from kernelwright.sandbox.emulator.toolchain import Toolchain, toolchain
+from kernelwright.sandbox.emulator.translation import Refusal, Translation, translate_ptx
 from kernelwright.sandbox.launch import Counters, KernelResources, LaunchReport
 
 __all__ = ["LaunchLimits", "Module", "compile"]
@@ -78,20 +78,27 @@ class Module:
     Global variables (`__device__`, `__constant__`) live as long as the module does.
     """
 
-    def __init__(self, source: str, build: Build, program: Program, tools: Toolchain, cache_dir: Path | None) -> None:
+    def __init__(
+        self, source: str, build: Build, translation: Translation, tools: Toolchain, cache_dir: Path | None
+    ) -> None:
         self._source = source
-        self._program = program
         self._tools = tools
         self._cache_dir = cache_dir
         self.build = build
-        self._entries = tuple(f.name for f in program.functions.values() if f.entry)
+        self._prints = translation.prints
+        self._variables = translation.variables
+        self._entries = tuple(translation.kernels)
         self._kernels: dict[str, _Kernel] = {}
-        self._refused: dict[str, UnsupportedError] = {}
-        for name in self._entries:
-            self._translate(name)
-        if self._refused and len(self._refused) == len(self._entries):
-            raise next(iter(self._refused.values()))
-        self._globals = _allocate_globals(program)
+        self._refused: dict[str, Refusal] = {}
+        for name, kernel in translation.kernels.items():
+            if isinstance(kernel, Refusal):
+                self._refused[name] = kernel
+            else:
+                names = parameter_names(source, name, len(kernel.lowered.params))
+                self._kernels[name] = _Kernel(kernel.lowered, kernel.translated, names)
+        if self._refused and not self._kernels:
+            raise next(iter(self._refused.values())).error()
+        self._globals = _allocate_globals(self._variables)
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -109,25 +116,15 @@ class Module:
         Raises:
             LaunchError: there is none of that name.
         """
-        for variable, (buffer, address) in zip(self._program.variables, self._globals, strict=True):
+        for variable, (buffer, address) in zip(self._variables, self._globals, strict=True):
             if variable.name == name and buffer is not None:
                 return address, variable.size
         raise LaunchError(f"the CUDA source has no global variable {name}")
 
-    def _translate(self, name: str) -> None:
-        try:
-            lowered = lower(self._program, name)
-            translated = translate(lowered)
-        except UnsupportedError as error:
-            self._refused[name] = error
-            return
-        names = parameter_names(self._source, name, len(lowered.params))
-        self._kernels[name] = _Kernel(lowered, translated, names)
-
     def _kernel(self, name: str) -> tuple[str, _Kernel]:
         mangled = self.build.lowered_names.get(name, name)
         if mangled in self._refused:
-            raise self._refused[mangled]
+            raise self._refused[mangled].error()
         if mangled not in self._kernels:
             listed = ", ".join(self._entries) or "none"
             raise LaunchError(f"the CUDA source has no kernel {name}", mend=f"It has: {listed}.")
@@ -205,7 +202,7 @@ class Module:
     def _register(self, memory: Memory, packed: Packed) -> list[int]:
         """Makes the module's variables and NumPy arguments accessible for the launch."""
         temporary = []
-        for variable, (buffer, address) in zip(self._program.variables, self._globals, strict=True):
+        for variable, (buffer, address) in zip(self._variables, self._globals, strict=True):
             if buffer is not None and variable.size:
                 memory.register(address, variable.size, variable.name)
                 temporary.append(address)
@@ -237,7 +234,7 @@ class Module:
             bases[i] = pointers[0] if len(pointers) == 1 else 0
         counts = (ctypes.c_uint64 * (2 * len(translated.blocks)))()
         found = (native.NativeViolation * native.MAX_VIOLATIONS)()
-        printed = ctypes.create_string_buffer(_PRINTED_BYTES if "vprintf" in self._program.functions else 1)
+        printed = ctypes.create_string_buffer(_PRINTED_BYTES if self._prints else 1)
         request = native.Request(
             kernel=kernel.run,
             sites=kernel.sites,
@@ -298,7 +295,7 @@ def compile(
     )
     tools = toolchain(cache_dir)
     native.check_abi(tools.runtime)
-    return Module(source, build, parse(build.ptx, SOURCE_NAME), tools, cache_dir)
+    return Module(source, build, translate_ptx(build.ptx, cache_dir), tools, cache_dir)
 
 
 def _address(function: object) -> int:
@@ -356,11 +353,11 @@ def _check_sizes(
             )
 
 
-def _allocate_globals(program: Program) -> list[tuple[ctypes.Array[ctypes.c_char] | None, int]]:
+def _allocate_globals(variables: Sequence[Variable]) -> list[tuple[ctypes.Array[ctypes.c_char] | None, int]]:
     """Memory for the module's variables, initialised; (None, 0) for those of other spaces."""
     alignment = 256
     made: list[tuple[ctypes.Array[ctypes.c_char] | None, int]] = []
-    for variable in program.variables:
+    for variable in variables:
         if variable.space not in ("global", "const") or (variable.extern and not variable.size):
             made.append((None, 0))
             continue
@@ -368,10 +365,8 @@ def _allocate_globals(program: Program) -> list[tuple[ctypes.Array[ctypes.c_char
         address = -(-ctypes.addressof(buffer) // alignment) * alignment
         ctypes.memmove(address, variable.initial, min(len(variable.initial), variable.size))
         made.append((buffer, address))
-    known = {
-        v.name: address for v, (buffer, address) in zip(program.variables, made, strict=True) if buffer is not None
-    }
-    for variable, (_, address) in zip(program.variables, made, strict=True):
+    known = {v.name: address for v, (buffer, address) in zip(variables, made, strict=True) if buffer is not None}
+    for variable, (_, address) in zip(variables, made, strict=True):
         for offset, symbol, addend in variable.relocations:
             if symbol not in known:
                 raise UnsupportedError(

@@ -51,6 +51,19 @@ inline void load_lanes(KwWarp* w, const KwSite& s, const Cache& k, uint32_t mask
         L* __restrict q = d[i];
         for (int l = 0; l < KW_LANES; l++) q[l] = p[l * V + i];
       }
+    } else if (k.kind == GROUPED) {
+      for (int g = 0; g < KW_LANES; g += 8) {
+        const T* __restrict t = (const T*)(host + a[g]);
+        for (int i = 0; i < V; i++) {
+          L* __restrict q = d[i] + g;
+          if (k.broadcast[g / 8]) {
+            const L v = t[i];
+            for (int l = 0; l < 8; l++) q[l] = v;
+          } else {
+            for (int l = 0; l < 8; l++) q[l] = t[l * V + i];
+          }
+        }
+      }
     } else {
       for (int i = 0; i < V; i++) {
         L* __restrict q = d[i];

@@ -28,6 +28,17 @@ void learn(Cache& k, uint32_t mask, const uint64_t* address, uint64_t base, int 
   k.min_delta = lo;
   k.max_end = hi + size;
   k.kind = same ? SAME : contiguous ? CONTIGUOUS : OTHER;
+  if (k.kind != OTHER || mask != KW_FULL) return;
+  for (int g = 0; g < KW_LANES; g += 8) {
+    bool one = true, side_by_side = true;
+    for (int i = 1; i < 8; i++) {
+      one &= k.delta[g + i] == k.delta[g];
+      side_by_side &= k.delta[g + i] == k.delta[g] + i * size;
+    }
+    if (!one && !side_by_side) return;
+    k.broadcast[g / 8] = one;
+  }
+  k.kind = GROUPED;
 }
 
 void learn_sectors(Cache& k, uint64_t base, int size) {

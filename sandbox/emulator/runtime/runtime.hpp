@@ -40,7 +40,8 @@ struct Table {
   Allocation* nearest_below(uint64_t address) const;
 };
 
-enum Kind : uint8_t { EMPTY, SAME, CONTIGUOUS, OTHER };
+// GROUPED: every eight neighbouring lanes are at one address or side by side, as in tiles 8 or 16 wide.
+enum Kind : uint8_t { EMPTY, SAME, CONTIGUOUS, GROUPED, OTHER };
 
 // What was seen last at a site: lanes usually keep their distances from one access to the next.
 struct alignas(64) Cache {
@@ -50,6 +51,7 @@ struct alignas(64) Cache {
   Kind kind = EMPTY;
   bool fixed = false;  // the range is known to be the only legal one
   bool consecutive = false;
+  bool broadcast[KW_LANES / 8] = {};  // of a GROUPED access: eight lanes at one address
   uint32_t phase = ~0u;
   uint32_t sectors = 0, wavefronts = 0;
   int64_t min_delta = 0, max_end = 0;

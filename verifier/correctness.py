@@ -139,13 +139,16 @@ def _judge_piece(
     reference = n if wide is None else wide.double()
     near = reference if shifted is None else shifted.double()
     allowed = _allowed(n, reference, near, torch.finfo(honest.dtype), joined, policy)
-    distance = (x - reference).abs()
-    good = (distance <= allowed) & torch.isfinite(reference)
-    good |= (x == n) | (torch.isnan(x) & torch.isnan(n))  # overflow and NaN where the task's own dtype has them
-    good |= (x == reference) | (torch.isnan(x) & torch.isnan(reference))
-    good |= ~torch.isfinite(near) & ~torch.isfinite(x) & torch.isfinite(reference)
-    share = (distance / allowed).nan_to_num(0.0, 0.0, 0.0)[good].max() if bool(good.any()) else torch.tensor(0.0)
-    return good, float(share)
+    share = (x - reference).abs_().div_(allowed)
+    good = share <= 1
+    if not bool(good.all()):
+        finite = torch.isfinite(reference)
+        good &= finite  # an infinite reference allows an infinite error
+        good |= (x == n) | (torch.isnan(x) & torch.isnan(n))  # overflow and NaN where the task's own dtype has them
+        good |= (x == reference) | (torch.isnan(x) & torch.isnan(reference))
+        good |= ~torch.isfinite(near) & ~torch.isfinite(x) & finite
+        share = torch.where(good & finite, share, 0.0).nan_to_num_(0.0, 0.0, 0.0)
+    return good, float(share.max())
 
 
 def _allowed(

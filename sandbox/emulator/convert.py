@@ -5,13 +5,13 @@ from __future__ import annotations
 from kernelwright.sandbox.emulator.alu import AluEmitter, refuse
 from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Instr, Operand, Reg
 
-__all__ = ["emit_cvt"]
+__all__ = ["convert"]
 
 _FLOATS = frozenset(("f16", "bf16", "f32", "f64"))
 _ROUND = {"rn": "RN", "rz": "RZ", "rm": "RM", "rp": "RP", "rni": "RN", "rzi": "RZ", "rmi": "RM", "rpi": "RP"}
 
 
-def emit_cvt(e: AluEmitter, instr: Instr) -> None:
+def convert(e: AluEmitter, instr: Instr) -> None:
     """Appends the statements of one conversion.
 
     Raises:

@@ -288,7 +288,9 @@ class _Parser:
                 if params is None and not assigned:
                     words.append(text)
             elif text == ";":
-                return self._finish(first, at, key, class_name, words, names, params, name_at, template, scope, assigned)
+                return self._finish(
+                    first, at, key, class_name, words, names, params, name_at, template, scope, assigned
+                )
             elif text == "<" and kind == "mark" and not assigned and params is None:
                 at = self.angle(at, end)
             elif text == "(" and kind == "mark":
@@ -347,9 +349,7 @@ class _Parser:
             made.names = (class_name,)
         return made
 
-    def _name_function(
-        self, made: Declaration, words: list[str], params: tuple[int, int], name_at: int | None
-    ) -> None:
+    def _name_function(self, made: Declaration, words: list[str], params: tuple[int, int], name_at: int | None) -> None:
         made.params = params
         made.name_at = name_at
         made.words = frozenset(words)
@@ -369,7 +369,9 @@ class _Parser:
     ) -> Declaration:
         last = self._semicolon(close, end)
         names = [class_name] if class_name else []
-        names += [t for t, k in zip(self._text[close + 1 : last], self._kind[close + 1 : last], strict=True) if k == "word"]
+        names += [
+            t for t, k in zip(self._text[close + 1 : last], self._kind[close + 1 : last], strict=True) if k == "word"
+        ]
         made = Declaration("class", first, last, tuple(names), frozenset(words), template, scope=scope)
         made.body = (opening, close)
         if key == "enum":

@@ -6,12 +6,12 @@ import ctypes
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kernelwright.errors import BuildError, KernelwrightError, LaunchError, UnsupportedError
+from kernelwright.errors import BuildError, LaunchError, UnsupportedError
 from kernelwright.sandbox.emulated.recorder import Session
 from kernelwright.sandbox.hostcode.devices import DeviceStruct, device_struct
 from kernelwright.sandbox.hostcode.split import DeviceText, KernelRecord
@@ -261,6 +261,7 @@ class Launcher:
 
     def _keep(self, error: BaseException) -> None:
         self.pending = error
+        self.library.kernelwright_set_reason(str(error).encode())
         if not isinstance(error, LaunchError) and self._on_failure is not None:
             self._on_failure(error)
 
@@ -347,20 +348,3 @@ def _at_authors_lines(report: LaunchReport, lines: PreludeLines) -> LaunchReport
         hint = re.sub(rf"\bline {violation.line}\b", f"line {own}", violation.hint)
         violations.append(replace(violation, line=own, source=text, message=message, hint=hint))
     return replace(report, violations=tuple(violations))
-
-
-def failure_text(error: BaseException) -> str:
-    """One sentence for a person."""
-    return str(error) if isinstance(error, KernelwrightError) else f"{type(error).__name__}: {error}"
-
-
-def options_of(flags: Sequence[str], defaults: Mapping[str, None] | Sequence[str] = ()) -> tuple[str, ...]:
-    """NVRTC options from nvcc's: what the preprocessor has used up is left out, defaults give way to `-U`."""
-    undefined = {flag[2:] for flag in flags if flag.startswith("-U")}
-    kept = [flag for flag in flags if not re.match(r"-[DUI]|-isystem", flag)]
-    return (
-        *(d for d in defaults if d[2:] not in undefined),
-        "-default-device",
-        "--diag-suppress=47",
-        *kept,
-    )

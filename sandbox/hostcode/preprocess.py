@@ -98,9 +98,7 @@ def preprocess(source: Source, compiler: str, *, cuda_arch: int | None) -> str:
     return _restore_lines(done.stdout, source.name)
 
 
-def _inline(
-    source: Source, text: str, name: str, folder: Path | None, once: set[Path], depth: int
-) -> Iterator[str]:
+def _inline(source: Source, text: str, name: str, folder: Path | None, once: set[Path], depth: int) -> Iterator[str]:
     """The text with the author's headers in place and all others hidden."""
     if depth > _DEEPEST:
         raise BuildError(f"{name} is included more than {_DEEPEST} deep", mend="Give it an include guard.")

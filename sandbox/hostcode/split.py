@@ -265,7 +265,22 @@ def _declared_name(unit: Unit, first: int, last: int) -> tuple[str, bool]:
     return ("" if word in _NO_NAMES else word), pack
 
 
-_NO_NAMES = frozenset({"const", "int", "float", "double", "long", "short", "char", "unsigned", "bool", "__restrict__", "typename", "class"})
+_NO_NAMES = frozenset(
+    {
+        "const",
+        "int",
+        "float",
+        "double",
+        "long",
+        "short",
+        "char",
+        "unsigned",
+        "bool",
+        "__restrict__",
+        "typename",
+        "class",
+    }
+)
 
 
 def _header_names(unit: Unit, made: Declaration) -> list[str]:
@@ -409,7 +424,12 @@ def _callee_start(unit: Unit, position: int) -> int:
         at -= 1
     while at > 0 and (unit.token(at - 1).text in ("::", ".", "->", "template")):
         at -= 1
-        if unit.token(at).text != "template" and at > 0 and unit.token(at - 1).kind == "word" and unit.token(at - 1).text not in ("return", "else", "do"):
+        if (
+            unit.token(at).text != "template"
+            and at > 0
+            and unit.token(at - 1).kind == "word"
+            and unit.token(at - 1).text not in ("return", "else", "do")
+        ):
             at -= 1
     return at
 
@@ -513,7 +533,9 @@ def _may_be_device(made: Declaration) -> bool:
 
 
 def _is_mutable(made: Declaration) -> bool:
-    return made.kind == "variable" and bool(made.words & {"__device__", "__constant__"}) and "constexpr" not in made.words
+    return (
+        made.kind == "variable" and bool(made.words & {"__device__", "__constant__"}) and "constexpr" not in made.words
+    )
 
 
 def _base_name(made: Declaration) -> str:
@@ -521,9 +543,7 @@ def _base_name(made: Declaration) -> str:
 
 
 def _words(unit: Unit, made: Declaration) -> frozenset[str]:
-    return frozenset(
-        unit.token(p).text for p in range(made.first, made.last + 1) if unit.token(p).kind == "word"
-    )
+    return frozenset(unit.token(p).text for p in range(made.first, made.last + 1) if unit.token(p).kind == "word")
 
 
 def _closure(

@@ -116,18 +116,28 @@ class HostTool:
         """Objects of several sources, as many at once as there are processors.
 
         Args:
-            texts: (name for messages, text, flavour) of each.
+            texts: (name in messages, text, flavour) of each; the text says with `#line` where the author's begins.
             defines: `-D` options.
 
         Raises:
             BuildError: one does not compile; `line` is in the source of that name.
         """
+
         def one(number: int, name: str, text: str, flavour: str) -> Path:
             source = work / f"unit{number}.cpp"
-            source.write_text(f'#line 1 "{name}"\n{text}')
+            source.write_text(text)
             target = source.with_suffix(".o")
             done = _run(
-                [self.compiler, *self.flags(flavour, dialect), *defines, *self.precompiled(flavour, dialect), "-c", str(source), "-o", str(target)],
+                [
+                    self.compiler,
+                    *self.flags(flavour, dialect),
+                    *defines,
+                    *self.precompiled(flavour, dialect),
+                    "-c",
+                    str(source),
+                    "-o",
+                    str(target),
+                ],
                 work,
             )
             if done.returncode:
@@ -159,7 +169,9 @@ def host_failure(stderr: str, name: str) -> BuildError:
     where, line, said = found[1], int(found[2]), found[3]
     if where != name and (own := re.search(rf"^(?:\s*from )?{re.escape(name)}:(\d+)", stderr, re.MULTILINE)):
         # the error lies in a header or in a template of one: name the author's line that led there
-        return BuildError(f"the host code of {name} does not compile: {said} (in {where}:{line})", log=stderr, line=int(own[1]))
+        return BuildError(
+            f"the host code of {name} does not compile: {said} (in {where}:{line})", log=stderr, line=int(own[1])
+        )
     place = "" if where == name else f" (in {where})"
     return BuildError(f"the host code of {name} does not compile: {said}{place}", log=stderr, line=line)
 
@@ -225,15 +237,15 @@ def _cuda_folders() -> tuple[Path, ...]:
         for include in sorted(Path(base).glob("cu*/include")):
             if (include / "cuda_runtime.h").is_file():
                 return (include,)
-    raise EmulatorError(
-        "CUDA's headers are missing", mend="Install them: pip install 'nvidia-cuda-runtime==13.0.*'."
-    )
+    raise EmulatorError("CUDA's headers are missing", mend="Install them: pip install 'nvidia-cuda-runtime==13.0.*'.")
 
 
 @functools.cache
 def _makes_pch(compiler: str) -> bool:
     """Whether it is g++, whose precompiled headers are found by name."""
-    done = subprocess.run([compiler, "-dM", "-E", "-x", "c++", "/dev/null"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [compiler, "-dM", "-E", "-x", "c++", "/dev/null"], capture_output=True, text=True, check=False
+    )
     return "__clang__" not in done.stdout and "__GNUC__" in done.stdout
 
 

@@ -43,7 +43,7 @@ struct Kernel {
 
 // Thrown through the author's code when a launch is refused; Python raises the reason.
 struct Refused : std::runtime_error {
-  Refused() : std::runtime_error("the kernel launch was refused") {}
+  Refused() : std::runtime_error(std::string("the kernel launch was refused: ") + kernelwright_reason()) {}
 };
 
 template <auto Address> const void* address_of() {

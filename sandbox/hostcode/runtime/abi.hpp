@@ -53,6 +53,9 @@ void kernelwright_install(const kernelwright_hooks* hooks, const kernelwright_de
 // device memory that was never freed: writes up to `room` sizes, returns how many there are
 std::uint64_t kernelwright_leaks(std::uint64_t* sizes, std::uint64_t room);
 void kernelwright_flush();
+// why the last launch was refused, for the exception's text
+void kernelwright_set_reason(const char* text);
+const char* kernelwright_reason();
 
 void kernelwright_push(const std::uint32_t* grid, const std::uint32_t* block, std::uint64_t shared);
 // takes the configuration of the innermost `<<<...>>>`; false if the stub was called as a plain function

@@ -24,6 +24,7 @@ struct Configuration {
   std::uint64_t shared;
 };
 thread_local std::vector<Configuration> configurations;
+thread_local std::string reason;
 
 KnownKernel* known(const void* address) {
   auto found = state().kernels.find(address);
@@ -69,6 +70,10 @@ void kernelwright_install(const kernelwright_hooks* hooks, const kernelwright_de
 }
 
 void kernelwright_flush() { std::fflush(nullptr); }
+
+void kernelwright_set_reason(const char* text) { reason = text; }
+
+const char* kernelwright_reason() { return reason.c_str(); }
 
 void kernelwright_push(const std::uint32_t* grid, const std::uint32_t* block, std::uint64_t shared) {
   configurations.push_back({{grid[0], grid[1], grid[2]}, {block[0], block[1], block[2]}, shared});

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from kernelwright.errors import ProtocolError, WorkerCrashed, WorkerTimeout
+from kernelwright.errors import EmulatorError, ProtocolError, WorkerCrashed, WorkerTimeout
 from kernelwright.sandbox.channel import read_back
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
@@ -79,8 +79,21 @@ class Candidate:
         return self._worker.pid
 
     def load(self) -> None:
-        """Starts the emulated device and runs the kernel's module."""
-        self._request("open", self.limits.load_seconds, arch=self._device.arch, call_seconds=self.limits.call_seconds)
+        """Starts the emulated device and runs the kernel's module.
+
+        Raises:
+            EmulatorError: the emulated device does not start, which is no fault of the kernel.
+        """
+        try:
+            self._request(
+                "open", self.limits.load_seconds, arch=self._device.arch, call_seconds=self.limits.call_seconds
+            )
+        except CandidateFailure as failure:
+            last = failure.detail.strip().splitlines()[-1:] or [""]
+            raise EmulatorError(
+                f"the emulated device does not start: {failure.message} {last[0]}".rstrip(),
+                mend=failure.mend or "Run `kernelwright doctor`.",
+            ) from failure
         self._request("load", self.limits.load_seconds, source=self.kernel.source)
 
     def build(self, init: InitState, *, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -30,7 +30,7 @@ abs acos acosh all any asin asinh assert at atan atan2 atanh begin block ceil cl
 expm1 fabs flat floor floor_divide fma fmod half hypot isinf isnan lane lgamma live load_vector log log10 log1p log2 max maximum
 min minimum more my_row part peak pow printf prod reduce_row reduce_strided relu remainder_of rint round rsqrt shuffle_xor sigmoid
 sign sin sinh sqrt stage steps store_vector sum tan tanh total trunc value vector
-a_tile b_tile a_part b_part a_next b_next tile_m tile_n thread_m thread_n
+a_tile b_tile a_part b_part a_next b_next me of_slice slice step tile_m tile_n thread_m thread_n
 """
 _RESERVED = frozenset((_CPP_WORDS + _TEMPLATE_WORDS).split())
 """Words that no tensor may have as its name in C++."""

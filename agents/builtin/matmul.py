@@ -3,7 +3,8 @@
 A block computes a tile_m x tile_n tile, stepping through K by tile_k; each thread holds thread_m x thread_n sums, in groups of four
 neighbours so that shared memory is read 16 bytes at a time without bank conflicts. The next tiles are fetched into
 registers while the current ones are multiplied; with two `stages` they also have a second shared buffer, which saves a barrier.
-Arithmetic is float32 (float64 for float64); long sums are put aside every 256 steps, so that rounding does not grow with K.
+With `slices` above 1, that many groups of threads share a tile, each taking its part of every step along K; their sums are added in a
+fixed order at the end. That keeps more warps busy where the matrix has few tiles. Arithmetic is float32 (float64 for float64); long sums are put aside every 256 steps, so that rounding does not grow with K.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _STATIC_SHARED = 48 * 1024
 _REGISTER_FILE = 65536
 _FLUSH = 256
 """Steps along K after which partial sums are added to the totals."""
+_BUSY_THREADS = 512
+"""Threads per SM that the default slices aim at: 16 warps hide most of the latency of shared memory."""
 _SMS = 132
 """SMs of an H200: the default tiles give at least one block to each where the matrix allows."""
 _PAD = 4
@@ -55,44 +58,58 @@ def space(spec: KernelSpec) -> dict[str, tuple[int | str | bool, ...]]:
         "thread_m": (1, 2, 4, 8),
         "thread_n": (1, 2, 4, 8),
         "stages": (1, 2),
+        "slices": (1, 2, 4, 8),
     }
 
 
 def legal(spec: KernelSpec, p: Mapping[str, int | str | bool]) -> bool:
     """Whether a combination can run."""
-    tm, tn, tk, rm, rn, stages = (int(p[k]) for k in ("tile_m", "tile_n", "tile_k", "thread_m", "thread_n", "stages"))
-    if tm % rm or tn % rn:
+    tm, tn, tk, rm, rn = (int(p[k]) for k in ("tile_m", "tile_n", "tile_k", "thread_m", "thread_n"))
+    stages, slices = int(p["stages"]), int(p["slices"])
+    if tm % rm or tn % rn or tk % slices:
         return False
-    threads = (tm // rm) * (tn // rn)
+    group = (tm // rm) * (tn // rn)
+    threads = group * slices
     size = SIZE[_compute(spec)]
-    if not 32 <= threads <= 1024 or threads % 32:
+    # A warp belongs to one slice, so that none diverges.
+    if group % 32 or threads > 1024:
         return False
-    if stages * tk * (tm + tn + 2 * _PAD) * size > _STATIC_SHARED:
+    shared = stages * tk * (tm + tn + 2 * _PAD) + (tm * tn if slices > 1 else 0)
+    if shared * size > _STATIC_SHARED:
         return False
-    sums = rm * rn * (2 if _sizes(spec)[3] > 2 * _FLUSH else 1) * (size // 4)
+    sums = rm * rn * (2 if _sizes(spec)[3] > 2 * _FLUSH * slices else 1) * (size // 4)
     staged = ceil_div(tm * tk, threads) + ceil_div(tn * tk, threads)
     return threads * (sums + rm + rn + staged * (size // 4) + 32) <= _REGISTER_FILE and sums + staged <= 200
 
 
 def defaults(spec: KernelSpec) -> dict[str, int | str | bool]:
-    """The largest tiles that still give every SM a block."""
-    batch, m, n, _ = _sizes(spec)
+    """The largest tiles that still give every SM a block, and slices until every SM has threads enough."""
+    batch, m, n, k = _sizes(spec)
     shapes = (
         (128, 128, 16, 8, 8),
         (128, 64, 16, 8, 4),
         (64, 64, 16, 4, 4),
         (32, 64, 16, 4, 4),
-        (32, 32, 16, 2, 4),
-        (16, 32, 16, 2, 2),
+        (32, 32, 16, 4, 4),
+        (16, 32, 16, 2, 4),
     )
     chosen: dict[str, int | str | bool] = {}
     for tm, tn, tk, rm, rn in shapes:
-        chosen = {"tile_m": tm, "tile_n": tn, "tile_k": tk, "thread_m": rm, "thread_n": rn, "stages": 2}
+        chosen = {"tile_m": tm, "tile_n": tn, "tile_k": tk, "thread_m": rm, "thread_n": rn, "stages": 2, "slices": 1}
         fits = tm < 2 * m and tn < 2 * n
         if fits and legal(spec, chosen) and batch * ceil_div(m, tm) * ceil_div(n, tn) >= _SMS:
             break
     if not legal(spec, chosen):
         chosen = {**chosen, "stages": 1}
+    tm, tn = int(chosen["tile_m"]), int(chosen["tile_n"])
+    group = (tm // int(chosen["thread_m"])) * (tn // int(chosen["thread_n"]))
+    blocks_per_sm = max(1, batch * ceil_div(m, tm) * ceil_div(n, tn) // _SMS)
+    for slices in (2, 4, 8):
+        trial = {**chosen, "slices": slices, "tile_k": 32 if slices > 2 else 16}
+        enough = blocks_per_sm * group * int(chosen["slices"]) >= _BUSY_THREADS
+        if enough or k < 32 * slices or not legal(spec, trial):
+            break
+        chosen = trial
     return chosen
 
 
@@ -140,7 +157,10 @@ class _Writer:
         self.spec, self.name, self.pointers = spec, name, pointers
         self.tm, self.tn, self.tk = int(p["tile_m"]), int(p["tile_n"]), int(p["tile_k"])
         self.rm, self.rn, self.stages = int(p["thread_m"]), int(p["thread_n"]), int(p["stages"])
-        self.threads = (self.tm // self.rm) * (self.tn // self.rn)
+        self.slices = int(p["slices"])
+        self.group = (self.tm // self.rm) * (self.tn // self.rn)
+        """Threads that share a tile and a slice of K."""
+        self.threads = self.group * self.slices
         self.fm, self.fn = min(4, self.rm), min(4, self.rn)
         self.batch, self.m, self.n, self.k = _sizes(spec)
         self.a_tile = _Tile(spec, spec.a, spec.m_dims, self.m, "a")
@@ -154,7 +174,7 @@ class _Writer:
         self.m_loops = merge(spec.m_dims, extents, affines, "m")
         self.n_loops = merge(spec.n_dims, extents, affines, "n")
         self.indexer = Indexer(extents, (*self.batch_loops, *self.m_loops, *self.n_loops))
-        self.flush = self.k > 2 * _FLUSH
+        self.flush = self.k > 2 * _FLUSH * self.slices
         self.code = Code()
 
     def run(self) -> Generated:
@@ -182,8 +202,13 @@ class _Writer:
         if self.batch > 1:
             code.add("const int batch = blockIdx.x / (TILES_N * TILES_M);")
             code.add(*self.indexer.decompose("batch", self.batch_loops, "int"))
-        code.add(f"const int thread_n = threadIdx.x % {self.tn // self.rn} * {self.fn};")
-        code.add(f"const int thread_m = threadIdx.x / {self.tn // self.rn} * {self.fm};")
+        me = "threadIdx.x"
+        if self.slices > 1:
+            code.add(f"constexpr int SLICES = {self.slices};  // groups of threads that share the work along K")
+            code.add(f"const int slice = threadIdx.x / {self.group};", f"const int me = threadIdx.x % {self.group};")
+            me = "me"
+        code.add(f"const int thread_n = {me} % {self.tn // self.rn} * {self.fn};")
+        code.add(f"const int thread_m = {me} / {self.tn // self.rn} * {self.fm};")
         code.add(f"{self.kind} sum[{self.rm}][{self.rn}] = {{}};")
         if self.flush:
             code.add(f"{self.kind} total[{self.rm}][{self.rn}] = {{}};")
@@ -192,14 +217,16 @@ class _Writer:
         self._loader(self.b_tile, "n", "TILE_N", "N")
         self._multiply()
         self._main_loop()
+        if self.slices > 1:
+            self._add_slices(total)
         code.add("")
         helpers = self._epilogue(total)
         code.close()
         grid = (self.batch * tiles_m * tiles_n, 1, 1)
         features = dtype_features([b.dtype for b in (*reads, *writes)]) | {"vector"}
-        summary = (
-            f"tiles of {self.tm} x {self.tn} x {self.tk}, {self.rm} x {self.rn} sums a thread, {self.stages} stage(s)"
-        )
+        summary = f"tiles of {self.tm} x {self.tn} x {self.tk}, {self.rm} x {self.rn} sums a thread"
+        summary += f", {self.stages} stage{'s' if self.stages > 1 else ''}"
+        summary += f", {self.slices} slices of K" if self.slices > 1 else ""
         launch = Launch(self.name, grid, self.threads, (*reads, *writes))
         return Generated(code.text(), [launch], helpers, features, summary)
 
@@ -274,8 +301,13 @@ class _Writer:
         code.open("const auto multiply = [&](int stage) {")
         # Some 256 multiplications in a row hide the loop's own instructions; more only fill the instruction cache.
         steps = max(4, 256 // (self.rm * self.rn))
-        code.add("#pragma unroll" if steps >= self.tk else f"#pragma unroll {steps}")
-        code.open("for (int k = 0; k < TILE_K; ++k) {")
+        part = self.tk // self.slices
+        code.add("#pragma unroll" if steps >= part else f"#pragma unroll {steps}")
+        if self.slices > 1:
+            code.open("for (int step = 0; step < TILE_K / SLICES; ++step) {")
+            code.add("const int k = slice * (TILE_K / SLICES) + step;")
+        else:
+            code.open("for (int k = 0; k < TILE_K; ++k) {")
         for letter, count, group, tile in (("a", self.rm, self.fm, self.tm), ("b", self.rn, self.fn, self.tn)):
             place = "thread_m" if letter == "a" else "thread_n"
             code.add(f"{self.kind} {letter}_part[{count}];", "#pragma unroll")
@@ -313,7 +345,9 @@ class _Writer:
             code.add("stage = 1 - stage;")
         code.add("__syncthreads();")
         if self.flush:
-            code.open(f"if ((k_begin + TILE_K) % {_FLUSH} == 0 || !more) {{  // long sums round less in parts")
+            code.open(
+                f"if ((k_begin + TILE_K) % {_FLUSH * self.slices} == 0 || !more) {{  // long sums round less in parts"
+            )
             code.add("#pragma unroll")
             code.open(f"for (int i = 0; i < {self.rm}; ++i) {{")
             code.add("#pragma unroll")
@@ -323,6 +357,26 @@ class _Writer:
             code.close()
             code.close()
         code.close()
+
+    def _add_slices(self, total: str) -> None:
+        """Adds the sums of all slices to those of the first, one after another; the others are done then."""
+        code = self.code
+        code.add("", f"__shared__ {self.kind} of_slice[{self.rm * self.rn}][{self.group}];")
+        code.open("for (int s = 1; s < SLICES; ++s) {")
+        for condition, text in (
+            ("slice == s", f"of_slice[i * {self.rn} + j][me] = {total}[i][j];"),
+            ("slice == 0", f"{total}[i][j] += of_slice[i * {self.rn} + j][me];"),
+        ):
+            code.open(f"if ({condition}) {{")
+            code.add("#pragma unroll")
+            code.open(f"for (int i = 0; i < {self.rm}; ++i) {{")
+            code.add("#pragma unroll")
+            code.add(f"for (int j = 0; j < {self.rn}; ++j) {text}")
+            code.close()
+            code.close()
+            code.add("__syncthreads();")
+        code.close()
+        code.add("if (slice != 0) return;")
 
     def _epilogue(self, total: str) -> set[str]:
         """Applies the pointwise work to the sums and stores them."""

@@ -31,6 +31,10 @@ _SPLIT_ROWS, _SPLIT_COLUMNS = 264, 16384
 """Rows are shared between blocks when fewer than two blocks per SM of an H200 would run, and each row is long."""
 
 
+_FEW_ROWS = 16
+"""With no more rows than this, one block a row leaves most SMs idle anyway: let each have all the threads it can."""
+
+
 class RowAnalysis:
     """Facts about a row kernel that its parameters and its writing need."""
 
@@ -285,7 +289,8 @@ def _row_defaults(a: RowAnalysis, width: int) -> dict[str, int | str | bool]:
     while lanes < 1024 and ceil_div(vectors, lanes) * width * kept > 32 and lanes < _next_power(vectors):
         lanes *= 2
     # A few rows alone can't fill the GPU: give each of them more threads.
-    while lanes < 256 and a.rows * lanes < 132 * 1024 and lanes * 2 <= _next_power(vectors):
+    widest = 1024 if a.rows <= _FEW_ROWS else 256
+    while lanes < widest and a.rows * lanes < 132 * 1024 and lanes * 2 <= _next_power(vectors):
         lanes *= 2
     rows_per_block = max(1, 128 // lanes)
     while lanes * rows_per_block > 32 and rows_per_block >= 2 * max(a.rows, 1):

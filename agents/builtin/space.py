@@ -53,6 +53,7 @@ class ParameterSpace:
             "thread_m": 2,
             "thread_n": 2,
             "split": 1,
+            "slices": 1,
         }
         result = dict(self.defaults)
         for kernel in self.kernels:

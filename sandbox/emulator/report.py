@@ -6,11 +6,12 @@ import ctypes
 import re
 from collections.abc import Mapping, Sequence
 
-from kernelwright.sandbox.emulator.emit import SiteInfo, Translated
+from kernelwright.sandbox.emulator.emit import Translated
 from kernelwright.sandbox.emulator.lower import Lowered
 from kernelwright.sandbox.emulator.memory import Allocation, Memory
 from kernelwright.sandbox.emulator.native import KINDS, NativeViolation
 from kernelwright.sandbox.emulator.ptx import Where
+from kernelwright.sandbox.emulator.sites import SiteInfo
 from kernelwright.sandbox.launch import Violation
 
 __all__ = ["Explainer"]

@@ -146,9 +146,8 @@ def _restore_lines(output: str, main: str) -> str:
             line, file = int(found[1]), found[2].replace('\\"', '"').replace("\\\\", "\\")
             continue
         if text.strip() and not file.startswith("<"):
-            if file == at_file and 0 <= line - at_line <= 200:
-                out.append("\n" * (line - at_line))
-            elif file == main and at_file == main and line > at_line:
+            # a header's gaps may be long: it begins anywhere
+            if file == at_file and line >= at_line and (file == main or line - at_line <= 200):
                 out.append("\n" * (line - at_line))
             else:
                 out.append(f'#line {line} "{file}"\n')

@@ -6,6 +6,7 @@ takes 20 s to make, once per machine and torch; with it an extension's source co
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -18,7 +19,6 @@ import sysconfig
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,18 +162,17 @@ class HostTool:
 
 
 def host_failure(stderr: str, name: str) -> BuildError:
-    """The compiler's first error, at the author's line."""
+    """The compiler's first error, at the author's line; `path` is the source's name."""
     found = re.search(r"^([^:\n]+):(\d+):(?:\d+:)? (?:fatal )?error: (.*)", stderr, re.MULTILINE)
     if found is None:
         return BuildError(f"{name} does not compile: {stderr.strip()[:400]}", log=stderr)
     where, line, said = found[1], int(found[2]), found[3]
-    if where != name and (own := re.search(rf"^(?:\s*from )?{re.escape(name)}:(\d+)", stderr, re.MULTILINE)):
+    if where.startswith("/") and (own := re.search(rf"^(?:\s*from )?{re.escape(name)}:(\d+)", stderr, re.MULTILINE)):
         # the error lies in a header or in a template of one: name the author's line that led there
-        return BuildError(
-            f"the host code of {name} does not compile: {said} (in {where}:{line})", log=stderr, line=int(own[1])
-        )
-    place = "" if where == name else f" (in {where})"
-    return BuildError(f"the host code of {name} does not compile: {said}{place}", log=stderr, line=line)
+        where, line, said = name, int(own[1]), f"{said} (in {where}:{line})"
+    error = BuildError(f"the host code does not compile: {said}", log=stderr, line=line)
+    error.path = where
+    return error
 
 
 def include_folders(flavour: str) -> list[str]:
@@ -211,10 +210,8 @@ def host_tool() -> HostTool:
         raise EmulatorError(f"the C++ compiler {found} does not run: {error}") from error
     ours = [path.read_text() for folder in ("include", "runtime") for path in sorted((HERE / folder).iterdir())]
     parts = [found, version, *_FLAGS, *ours, sysconfig.get_paths()["include"], *map(str, _cuda_folders())]
-    try:
+    with contextlib.suppress(EmulatorError):  # a bare program needs no torch
         parts += [str(_torch_root()), (_torch_root() / "version.py").read_text()]
-    except EmulatorError:
-        pass  # a bare program needs no torch
     return HostTool(found, _digest(*parts))
 
 
@@ -258,7 +255,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """One process at a time."""
     _made(path.parent)

@@ -49,29 +49,26 @@ def test_products(runner: Runner, name: str) -> None:
     assert len(runner.reports) == launches
 
 
+_KNOBS = ("tile_m", "tile_n", "tile_k", "thread_m", "thread_n", "stages", "slices")
+
+
 @pytest.mark.parametrize(
-    ("tile_m", "tile_n", "tile_k", "thread_m", "thread_n", "stages"),
+    "values",
     [
-        (32, 32, 8, 2, 2, 1),
-        (64, 64, 16, 4, 4, 2),
-        (128, 64, 16, 8, 4, 2),
-        (128, 128, 8, 8, 8, 1),
-        (16, 64, 32, 1, 8, 2),
+        (32, 32, 8, 2, 2, 1, 1),
+        (64, 64, 16, 4, 4, 2, 2),
+        (128, 64, 16, 8, 4, 2, 1),
+        (128, 128, 8, 8, 8, 1, 1),
+        (16, 64, 32, 1, 8, 2, 4),
+        (32, 32, 32, 4, 4, 1, 8),
     ],
 )
-def test_tiles(
-    runner: Runner, tile_m: int, tile_n: int, tile_k: int, thread_m: int, thread_n: int, stages: int
-) -> None:
+def test_tiles(runner: Runner, values: tuple[int, ...]) -> None:
     module, inputs = nn.Sequential(nn.Linear(52, 141), nn.ReLU()), (R(135, 52),)
-    knobs = {
-        "tile_m": tile_m,
-        "tile_n": tile_n,
-        "tile_k": tile_k,
-        "thread_m": thread_m,
-        "thread_n": thread_n,
-        "stages": stages,
-    }
-    check(runner, module, inputs, distributions=(), parameters={f"linear_relu_tiles.{k}": v for k, v in knobs.items()})
+    coder = coder_for(module, inputs)
+    knobs = {f"linear_relu_tiles.{k}": v for k, v in zip(_KNOBS, values, strict=True)}
+    assert coder.changed(coder.defaults, knobs) == {**coder.defaults, **knobs}, "legal as it is"
+    check(runner, module, inputs, distributions=(), parameters=knobs, coder=coder)
 
 
 def test_a_gelu_between_two_layers_is_stored_by_the_first(runner: Runner) -> None:

@@ -1,0 +1,243 @@
+"""C++ that calls the runtime: memory, atomics, warp-wide operations, barriers, printf."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kernelwright.errors import UnsupportedError
+from kernelwright.sandbox.emulator.alu import refuse
+from kernelwright.sandbox.emulator.flow import Block, is_barrier, is_collective
+from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Imm, Instr, Mem, Reg, Vec
+from kernelwright.sandbox.emulator.sites import Registers, Sites
+
+__all__ = ["CallEmitter"]
+
+_ATOMIC_OPS = ("add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec")
+_ATOMIC_TYPES = {
+    "u32": 0, "b32": 0, "s32": 1, "u64": 2, "b64": 2, "s64": 3, "f32": 4, "f64": 5,
+    "f16": 6, "bf16": 7, "f16x2": 8, "bf16x2": 9, "b16": 10, "u16": 10,
+}  # fmt: skip
+
+
+def _space(instr: Instr) -> str:
+    for mod in instr.mods:
+        if mod in ("global", "const"):
+            return "global"
+        if mod in ("shared", "shared::cta"):
+            return "shared"
+        if mod == "local":
+            return "local"
+        if mod in ("param", "shared::cluster"):
+            raise UnsupportedError(
+                f"the PTX instruction {instr.opcode} is not supported by the emulator", line=instr.where.line
+            )
+    return "generic"
+
+
+class CallEmitter:
+    """Appends calls to `out`; `read` holds the names of registers that are read anywhere."""
+
+    def __init__(self, sites: Sites, registers: Registers, read: frozenset[str], out: list[str]) -> None:
+        self._sites = sites
+        self._registers = registers
+        self._read = read
+        self._out = out
+        self.ordered = False
+        """Whether blocks must run one after the other for the result to be the same every time."""
+
+    def call(self, instr: Instr) -> None:
+        """Appends the call for one instruction.
+
+        Raises:
+            UnsupportedError: an instruction or a form that is not known.
+        """
+        handlers: dict[str, Callable[[Instr], None]] = {
+            "ld": self._load_store,
+            "st": self._load_store,
+            "atom": self._atomic,
+            "red": self._atomic,
+            "cp": self._copy_async,
+            "shfl": self._emit_collective,
+            "vote": self._emit_collective,
+            "match": self._emit_collective,
+            "redux": self._emit_collective,
+            "barresult": self._barrier_result,
+            "trap": self._trap,
+            "brkpt": self._trap,
+            "assert": self._assert,
+            "printf": self._printf,
+        }
+        if instr.op in ("bar", "barrier"):
+            if "warp" in instr.mods:
+                return  # its lanes have been collected at the block's beginning
+            site = self._barrier_site(instr)
+            self._out.append(f"w->mask = M; kw_arrive(w, {site});")
+            return
+        handler = handlers.get(instr.op)
+        if handler is None:
+            refuse(instr)
+        handler(instr)
+
+    def _load_store(self, instr: Instr) -> None:
+        load = instr.op == "ld"
+        address, value = (instr.operands[1], instr.operands[0]) if load else (instr.operands[0], instr.operands[1])
+        assert isinstance(address, Mem)
+        assert isinstance(value, Vec)
+        size = TYPE_BYTES[instr.mods[-1]]
+        count = len(value.items)
+        if size * count > 16:
+            refuse(instr, "moves more than 16 bytes a lane, which is not supported by the emulator")
+        site = self._sites.add(instr, address)
+        for i, item in enumerate(value.items):
+            assert isinstance(item, Reg)
+            site.slot[i] = self._registers.slot(item)
+        function = f"kw_{instr.op}_{_space(instr)}_{size}_{count}"
+        self._out.append(f"{function}(w, {self._sites.mask(instr)}, {site.number});")
+
+    def _atomic(self, instr: Instr) -> None:
+        has_result = instr.op == "atom"
+        operands = instr.operands[1:] if has_result else instr.operands
+        address = operands[0]
+        assert isinstance(address, Mem)
+        type_ = instr.mods[-1]
+        operation = next((m for m in instr.mods if m in _ATOMIC_OPS), None)
+        if operation is None or type_ not in _ATOMIC_TYPES:
+            refuse(instr)
+        site = self._sites.add(instr, address)
+        target = instr.operands[0] if has_result else None
+        wanted = isinstance(target, Reg) and target.name in self._read
+        if wanted:
+            self._sites.operand(site, 0, target)
+        for i, operand in enumerate(operands[1:3]):
+            self._sites.operand(site, 1 + i, operand)
+        site.extra[0] = _ATOMIC_OPS.index(operation)
+        site.extra[1] = _ATOMIC_TYPES[type_]
+        space = _space(instr)
+        exact = type_ not in ("f32", "f64", "f16", "bf16", "f16x2", "bf16x2") and operation not in ("exch", "cas")
+        if space != "shared" and (wanted or not exact):
+            self.ordered = True
+        self._out.append(f"kw_atom_{space}(w, {self._sites.mask(instr)}, {site.number});")
+
+    def _copy_async(self, instr: Instr) -> None:
+        mask = self._sites.mask(instr)
+        if "commit_group" in instr.mods:
+            self._out.append(f"kw_copy_commit(w, {mask}, {self._sites.add(instr).number});")
+            return
+        if "wait_group" in instr.mods or "wait_all" in instr.mods:
+            site = self._sites.add(instr)
+            count = instr.operands[0] if instr.operands else Imm(-1)
+            if not isinstance(count, Imm):
+                refuse(instr)
+            site.imm[0] = count.value
+            self._out.append(f"kw_copy_wait(w, {mask}, {site.number});")
+            return
+        to, of, size, *rest = instr.operands
+        assert isinstance(to, Mem)
+        assert isinstance(of, Mem)
+        assert isinstance(size, Imm)
+        assert isinstance(to.base, Reg)
+        site = self._sites.add(instr, of)
+        site.slot[1] = self._registers.slot(to.base)
+        site.imm[1] = to.offset
+        site.extra[0] = size.value
+        site.extra[1] = to.base.bits
+        site.imm[2] = size.value
+        for operand in rest:
+            if isinstance(operand, Reg) and operand.bits == 1:
+                site.extra[2] = self._registers.slot(operand)
+            elif isinstance(operand, Reg | Imm) and "L2::cache_hint" not in instr.mods:
+                self._sites.operand(site, 2, operand)
+        self._out.append(f"kw_copy_async(w, {mask}, {site.number});")
+
+    def collect(self, block: Block) -> None:
+        """At the beginning of a block: waits for the lanes that a warp-wide operation or a barrier needs."""
+        first = block.instrs[0]
+        if is_barrier(first):
+            self._out.append(f"COLLECT({block.number}, {self._barrier_site(first)}, 0);")
+        elif is_collective(first):
+            self._out.append(f"COLLECT({block.number}, {self._collective_site(first)}, 1);")
+
+    def _collective_site(self, instr: Instr) -> int:
+        site = self._sites.add(instr)
+        operands = instr.operands
+        if instr.op == "bar":  # bar.warp.sync members
+            self._sites.operand(site, 4, operands[0])
+        elif instr.op == "shfl":
+            target, a, b, c, members = operands
+            first, second = target.items if isinstance(target, Vec) else (target, None)
+            for i, operand in enumerate((first, a, b, c, members)):
+                self._sites.operand(site, i, operand)
+            site.extra[0] = ("up", "down", "bfly", "idx").index(instr.mods[1])
+            site.extra[1] = self._sites.predicate(second)[0]
+        elif instr.op == "vote":
+            target, a, members = operands
+            site.extra[0], site.extra[1] = self._sites.predicate(a)
+            if isinstance(a, Imm):
+                site.imm[1] = a.value
+            site.extra[2] = ("all", "any", "uni", "ballot").index(instr.mods[1])
+            if site.extra[2] == 3:
+                self._sites.operand(site, 0, target)
+            else:
+                site.extra[3] = self._sites.predicate(target)[0]
+            self._sites.operand(site, 4, members)
+        elif instr.op == "match":
+            target, a, members = operands
+            first, second = target.items if isinstance(target, Vec) else (target, None)
+            self._sites.operand(site, 0, first)
+            self._sites.operand(site, 1, a)
+            self._sites.operand(site, 4, members)
+            site.extra[0] = ("any", "all").index(instr.mods[0])
+            site.extra[1] = 64 if instr.mods[-1] == "b64" else 32
+            site.extra[2] = self._sites.predicate(second)[0]
+        else:
+            target, a, members = operands
+            if instr.mods[-1] == "f32":
+                refuse(instr)
+            for i, operand in ((0, target), (1, a), (4, members)):
+                self._sites.operand(site, i, operand)
+            site.extra[0] = ("add", "min", "max", "and", "or", "xor").index(instr.mods[1])
+            site.extra[1] = int(instr.mods[-1][0] == "s")
+        return site.number
+
+    def _emit_collective(self, instr: Instr) -> None:
+        if "sync" not in instr.mods:
+            refuse(instr, "without .sync is not supported by the emulator")
+        # Its site was made at the block's beginning.
+        self._out.append(f"kw_{instr.op}(w, M, {len(self._sites.listed) - 1});")
+
+    def _barrier_site(self, instr: Instr) -> int:
+        site = self._sites.add(instr)
+        site.imm[3] = -1
+        site.extra[2] = 0
+        operands = list(instr.operands)
+        if instr.op == "barred":
+            site.extra[0], site.extra[1] = self._sites.predicate(operands.pop())
+            site.extra[2] = ("popc", "and", "or").index(next(m for m in instr.mods if m in ("popc", "and", "or")))
+        if operands:
+            self._sites.operand(site, 2, operands[0])
+        if len(operands) > 1:
+            self._sites.operand(site, 3, operands[1])
+        return site.number
+
+    def _barrier_result(self, instr: Instr) -> None:
+        site = self._sites.add(instr)
+        target = instr.operands[0]
+        site.extra[3] = self._sites.predicate(target)[0] if isinstance(target, Reg) and target.bits == 1 else -1
+        if site.extra[3] < 0:
+            self._sites.operand(site, 0, target)
+        self._out.append(f"kw_barrier_result(w, M, {site.number});")
+
+    def _trap(self, instr: Instr) -> None:
+        self._out.append(f"kw_trap(w, M, {self._sites.add(instr).number}); if (M) return KW_STOP;")
+
+    def _assert(self, instr: Instr) -> None:
+        site = self._sites.add(instr)
+        self._sites.operand(site, 0, instr.operands[0])
+        self._out.append(f"kw_assert(w, M, {site.number}); if (M) return KW_STOP;")
+
+    def _printf(self, instr: Instr) -> None:
+        site = self._sites.add(instr)
+        for i, operand in enumerate(instr.operands):
+            self._sites.operand(site, i, operand)
+        self.ordered = True
+        self._out.append(f"kw_printf(w, M, {site.number});")

@@ -1,0 +1,132 @@
+"""Memory instructions in the form that the runtime takes: data in registers of the lane's width, addresses in registers."""
+
+from __future__ import annotations
+
+from kernelwright.sandbox.emulator.alu import refuse
+from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Imm, Instr, Mem, Operand, Reg, Sym, Vec
+
+__all__ = ["Splitter", "is_helper"]
+
+_HELPER = "%%t"
+
+
+def is_helper(instr: Instr) -> bool:
+    """Whether `Splitter` added the instruction: it is not counted as issued."""
+    return instr.op in ("mov", "cvt") and any(
+        isinstance(o, Reg) and o.name.startswith(_HELPER) for o in instr.operands[:2]
+    )
+
+
+class Splitter:
+    """Adds the moves and conversions around memory instructions."""
+
+    def __init__(self) -> None:
+        self._temporaries = 0
+
+    def _fresh(self, bits: int) -> Reg:
+        self._temporaries += 1
+        return Reg(f"{_HELPER}{self._temporaries}", "b64" if bits == 64 else "b32")
+
+    def split(self, instr: Instr) -> list[Instr]:
+        """Memory instructions with their operands in registers of the lane's width, the rest as moves around them."""
+        op, mods = instr.op, instr.mods
+        if op == "ldu":
+            instr = Instr("ld", mods, instr.operands, instr.where, instr.guard, instr.guard_negated)
+            op = "ld"
+        if op == "ld" and "param" not in mods:
+            return self._split_load(instr)
+        if op == "st":
+            return self._split_store(instr)
+        if op in ("atom", "red"):
+            return self._split_atomic(instr)
+        if op == "cp":
+            return self._split_copy(instr)
+        return [instr]
+
+    def _address_register(self, instr: Instr, address: Operand | None, before: list[Instr]) -> Mem:
+        """`[symbol+n]` as `[register+0]`."""
+        if not isinstance(address, Mem):
+            refuse(instr)
+        if isinstance(address.base, Reg):
+            return address
+        reg = self._fresh(64)
+        value: Operand = Imm(address.offset) if address.base is None else Sym(address.base.name, address.base.offset)
+        before.append(Instr("mov", ("b64",), (reg, value), instr.where))
+        return Mem(reg, address.offset if address.base is not None else 0)
+
+    def _split_load(self, instr: Instr) -> list[Instr]:
+        target, address = instr.operands[0], instr.operands[1]
+        before: list[Instr] = []
+        after: list[Instr] = []
+        memory = self._address_register(instr, address, before)
+        type_ = instr.mods[-1]
+        size = TYPE_BYTES.get(type_)
+        if size is None or size > 8:
+            refuse(instr)
+        items = list(target.items) if isinstance(target, Vec) else [target]
+        made: list[Operand | None] = []
+        for item in items:
+            if not isinstance(item, Reg):
+                made.append(self._fresh(64 if size == 8 else 32))
+                continue
+            fits = item.bits == (64 if size == 8 else 32)
+            plain = size >= 4 or (type_[0] != "s" and item.bits == 32)
+            if fits and plain:
+                made.append(item)
+                continue
+            raw = self._fresh(64 if size == 8 else 32)
+            made.append(raw)
+            kind = type_ if type_[0] in "su" else f"u{8 * size}"
+            to = f"{'s' if kind[0] == 's' else 'u'}{64 if item.bits == 64 else 32}"
+            after.append(Instr("cvt", (to, kind), (item, raw), instr.where, instr.guard, instr.guard_negated))
+        load = Instr("ld", instr.mods, (Vec(tuple(made)), memory), instr.where, instr.guard, instr.guard_negated)
+        return [*before, load, *after]
+
+    def _split_store(self, instr: Instr) -> list[Instr]:
+        address, value = instr.operands[0], instr.operands[1]
+        before: list[Instr] = []
+        memory = self._address_register(instr, address, before)
+        size = TYPE_BYTES.get(instr.mods[-1])
+        if size is None or size > 8:
+            refuse(instr)
+        items = list(value.items) if isinstance(value, Vec) else [value]
+        made = tuple(self._in_register(item, 64 if size == 8 else 32, instr, before) for item in items)
+        return [*before, Instr("st", instr.mods, (memory, Vec(made)), instr.where, instr.guard, instr.guard_negated)]
+
+    def _in_register(self, item: Operand | None, bits: int, instr: Instr, before: list[Instr]) -> Reg:
+        if isinstance(item, Reg) and item.bits == bits:
+            return item
+        reg = self._fresh(bits)
+        if isinstance(item, Reg):
+            before.append(Instr("cvt", (f"u{bits}", f"u{item.bits}"), (reg, item), instr.where))
+        else:
+            before.append(Instr("mov", (f"b{bits}",), (reg, item), instr.where))
+        return reg
+
+    def _split_atomic(self, instr: Instr) -> list[Instr]:
+        before: list[Instr] = []
+        operands = list(instr.operands)
+        at = 0 if instr.op == "red" else 1
+        if any(isinstance(o, Vec) for o in operands):
+            refuse(instr, "on vectors is not supported by the emulator")
+        operands[at] = self._address_register(instr, operands[at], before)
+        size = TYPE_BYTES.get(instr.mods[-1])
+        if size is None or size > 8:
+            refuse(instr)
+        for i in range(at + 1, len(operands)):
+            operands[i] = self._in_register(operands[i], 64 if size == 8 else 32, instr, before)
+        return [*before, instr.with_operands(*operands)]
+
+    def _split_copy(self, instr: Instr) -> list[Instr]:
+        if instr.mods[:1] != ("async",) or any(m in instr.mods for m in ("bulk", "mbarrier")):
+            refuse(instr)
+        if "commit_group" in instr.mods or "wait_group" in instr.mods or "wait_all" in instr.mods:
+            return [instr]
+        before: list[Instr] = []
+        to, of, *rest = instr.operands
+        operands: list[Operand | None] = [
+            self._address_register(instr, to, before),
+            self._address_register(instr, of, before),
+            *rest,
+        ]
+        return [*before, instr.with_operands(*operands)]

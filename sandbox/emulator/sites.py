@@ -1,0 +1,128 @@
+"""Places that call the runtime, and where registers live: the tables that generated code and runtime share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kernelwright.errors import EmulatorError
+from kernelwright.sandbox.emulator.lower import Lowered
+from kernelwright.sandbox.emulator.provenance import Origin, Origins
+from kernelwright.sandbox.emulator.ptx import Imm, Instr, Mem, Operand, Reg, Vec, Where
+
+__all__ = ["Registers", "Site", "SiteInfo", "Sites"]
+
+
+@dataclass(frozen=True)
+class SiteInfo:
+    """A place that calls the runtime, for reports."""
+
+    where: Where
+    opcode: str
+    origins: frozenset[Origin]
+
+
+@dataclass
+class Site:
+    """Fields of a KwSite (runtime/abi.hpp)."""
+
+    info: SiteInfo
+    address: int = 0
+    address_bits: int = 64
+    offset: int = 0
+    slot: list[int] = field(default_factory=lambda: [-1] * 6)
+    imm: list[int] = field(default_factory=lambda: [0] * 6)
+    extra: list[int] = field(default_factory=lambda: [-1] * 6)
+    provenance: int = -1
+    number: int = 0
+
+    def text(self) -> str:
+        def listed(values: Sequence[int]) -> str:
+            return ", ".join(
+                f"(int64_t){v & 0xFFFFFFFFFFFFFFFF:#x}ull" if not -(2**31) <= v < 2**31 else str(v) for v in values
+            )
+
+        return (
+            f"{{{self.address}, {self.address_bits}, {listed([self.offset])}, {{{listed(self.slot)}}}, "
+            f"{{{listed(self.imm)}}}, {{{listed(self.extra)}}}, {self.provenance}, 0}}"
+        )
+
+
+class Registers:
+    """Places in a warp's register file, given out on first use."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._slots: dict[str, int] = {}
+        self._predicates: dict[str, int] = {}
+        self.slots = 0
+        """Units of 32 words in use."""
+
+    @property
+    def predicates(self) -> int:
+        """Predicate words in use."""
+        return len(self._predicates)
+
+    def number(self, reg: Reg) -> int:
+        """A small number that names the register in generated code."""
+        return self._numbers.setdefault(reg.name, len(self._numbers))
+
+    def slot(self, reg: Reg) -> int:
+        """The place of a register: a predicate's word, or units of 32 words."""
+        if reg.bits == 1:
+            return self._predicates.setdefault(reg.name, len(self._predicates))
+        if reg.name not in self._slots:
+            self._slots[reg.name] = self.slots
+            self.slots += reg.bits // 32
+        return self._slots[reg.name]
+
+
+class Sites:
+    """The sites of a kernel, in the order of their numbers."""
+
+    def __init__(self, lowered: Lowered, registers: Registers, origins: Origins) -> None:
+        self._lowered = lowered
+        self._registers = registers
+        self._origins = origins
+        self._shared_index = {name: i for i, name in enumerate(lowered.shared)}
+        self.listed: list[Site] = []
+
+    def add(self, instr: Instr, address: Mem | None = None) -> Site:
+        """A new site; `address` is what a memory instruction goes to, a register and an offset."""
+        origins = self._origins.of(address, self._lowered) if address is not None else frozenset()
+        site = Site(SiteInfo(instr.where, instr.opcode, origins))
+        if address is not None:
+            assert isinstance(address.base, Reg)
+            site.address = self._registers.slot(address.base)
+            site.address_bits = address.base.bits
+            site.offset = address.offset
+            if len(origins) == 1:
+                ((kind, name),) = origins
+                if kind == "shared":
+                    site.provenance = self._shared_index[str(name)]
+        site.number = len(self.listed)
+        self.listed.append(site)
+        return site
+
+    def operand(self, site: Site, i: int, operand: Operand | None) -> None:
+        """Operand `i` of a site: a register's slot or a constant."""
+        if isinstance(operand, Reg):
+            site.slot[i] = self._registers.slot(operand)
+        elif isinstance(operand, Imm):
+            site.imm[i] = operand.value
+        elif operand is not None:
+            raise EmulatorError(f"the PTX has {operand} as an operand of {site.info.opcode}")
+
+    def mask(self, instr: Instr) -> str:
+        """The lanes that take part, as C++."""
+        if instr.guard is None:
+            return "M"
+        return f"(M & {'~' if instr.guard_negated else ''}P[{self._registers.slot(instr.guard)}])"
+
+    def predicate(self, operand: Operand | None) -> tuple[int, int]:
+        """(index, negated) of a predicate operand; -1 for a constant."""
+        if isinstance(operand, Vec) and isinstance(operand.items[0], Reg):
+            return self._registers.slot(operand.items[0]), 1
+        if isinstance(operand, Reg):
+            return self._registers.slot(operand), 0
+        return -1, 0

@@ -358,7 +358,8 @@ def _compile(nvrtc: Any, source: str, options: Sequence[str], names: Sequence[st
 def _text(nvrtc: Any, program: Any, size_of: Any, read: Any) -> str:
     status, size = size_of(program)
     _expect(nvrtc, status)
-    buffer = b" " * size
+    # one byte more: a bytes object of length 1 is shared by the whole process, and NVRTC writes into this one
+    buffer = bytes(size + 1)
     (status,) = read(program, buffer)
     _expect(nvrtc, status)
     return buffer.rstrip(b"\x00").decode(errors="replace")

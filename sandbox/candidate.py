@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["CallResult", "Candidate", "CandidateFailure"]
 
 _WORKER = "kernelwright.sandbox.candidate_worker"
-_GRACE_SECONDS = 5.0  # the emulator ends a launch at call_seconds by itself and says where; only then is the process killed
+_GRACE_SECONDS = (
+    5.0  # the emulator ends a launch at call_seconds by itself and says where; only then is the process killed
+)
 _SLACK_BYTES = 1 << 26  # what a reply may hold beyond the expected outputs before it is refused
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,18 +111,25 @@ def _compare(
     # in pieces of whole rows, so that the float64 working memory stays small
     joined = _joined(mine.shape)
     pieces = max(1, mine.numel() // _PIECE) if mine.dim() > joined else 1
-    parts = [
-        [None] * pieces if t is None else [t] if pieces == 1 else t.chunk(pieces) for t in (mine, honest, wide, shifted)
-    ]
     good_parts, worst = [], 0.0
-    for piece in zip(*parts, strict=False):
-        good, share = _judge_piece(piece[0], piece[1], piece[2], piece[3], joined, policy)
+    for m, h, w, s in zip(
+        _cut(mine, pieces), _cut(honest, pieces), _cut(wide, pieces), _cut(shifted, pieces), strict=False
+    ):
+        assert m is not None
+        assert h is not None
+        good, share = _judge_piece(m, h, w, s, joined, policy)
         good_parts.append(good)
         worst = max(worst, share)
     good = torch.cat(good_parts) if len(good_parts) > 1 else good_parts[0]
     if bool(good.all()):
         return None, worst
     return _report(position, mine, honest if wide is None else wide, good, policy, honest, shifted), worst
+
+
+def _cut(tensor: torch.Tensor | None, pieces: int) -> Sequence[torch.Tensor | None]:
+    if tensor is None:
+        return [None] * pieces
+    return [tensor] if pieces == 1 else tensor.chunk(pieces)
 
 
 def _judge_piece(

@@ -201,10 +201,15 @@ class _Judge:
                     self._refuse_violations(call.result.reports)
                     largest = max(largest, self._compare(call, rows))
                     # the workload whose values say most: relu of positive numbers is the identity
-                    if workload.distribution is Distribution.NORMAL or probe.workload.distribution is not Distribution.NORMAL:
+                    if (
+                        workload.distribution is Distribution.NORMAL
+                        or probe.workload.distribution is not Distribution.NORMAL
+                    ):
                         probe = call
             names = dict.fromkeys(row["workload"] for row in rows)
-            stage.summary = f"{len(rows)} calls over {len(names)} workloads, largest error {largest:.0%} of what is allowed"
+            stage.summary = (
+                f"{len(rows)} calls over {len(names)} workloads, largest error {largest:.0%} of what is allowed"
+            )
             stage.evidence = {"calls": rows, "skipped": skipped, "largest_share": largest}
             if self.reference_in_own_dtype:
                 stage.evidence["reference"] = f"in the task's own dtype: {self.reference_in_own_dtype}"

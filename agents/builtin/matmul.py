@@ -83,16 +83,17 @@ def legal(spec: KernelSpec, p: Mapping[str, int | str | bool]) -> bool:
 
 
 def defaults(spec: KernelSpec) -> dict[str, int | str | bool]:
-    """The largest tiles that still give every SM a block, and slices until every SM has threads enough."""
+    """The largest tiles that still give every SM a block (32 x 32 if none do), and slices until every SM has threads enough."""
     batch, m, n, k = _sizes(spec)
-    shapes = (
+    shapes: tuple[tuple[int, int, int, int, int], ...] = (
         (128, 128, 16, 8, 8),
         (128, 64, 16, 8, 4),
         (64, 64, 16, 4, 4),
         (32, 64, 16, 4, 4),
         (32, 32, 16, 4, 4),
-        (16, 32, 16, 2, 4),
     )
+    if m <= 16:
+        shapes = ((16, 64, 16, 2, 4), (16, 32, 16, 2, 4))
     chosen: dict[str, int | str | bool] = {}
     for tm, tn, tk, rm, rn in shapes:
         chosen = {"tile_m": tm, "tile_n": tn, "tile_k": tk, "thread_m": rm, "thread_n": rn, "stages": 2, "slices": 1}

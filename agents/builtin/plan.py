@@ -136,7 +136,7 @@ class _Planner:
         for unit in self.units:
             for node in unit.external:
                 if node.kind not in ("input", "result") and node not in self.memory:
-                    self.memory.add(self._sink(node))
+                    self.memory.add(self._row_result(unit, node) if node.kind == "reduce" else self._sink(node))
                     raise _Restart
         units = [u for u in self.units if u.kind == "torch" or u.stores]
         return Plan(tuple(self._sorted(units)), frozenset(self.memory), self.outputs)
@@ -261,6 +261,29 @@ class _Planner:
                     continue
                 if self._try(unit, Unit("rows", unit.members, [*unit.stores, node]), [node]):
                     self.units.remove(source)
+
+    def _row_result(self, consumer: Unit, node: Node) -> Node:
+        """What to store of a reduction that another kernel needs: the last pointwise value per row on the way there that
+        the reduction's own kernel can compute, so that one tensor is stored and not each of its ingredients."""
+        home = self.unit_of[node]
+        seen: set[Node] = set()
+        stack = [*(x for m in consumer.members for x in m.args), *consumer.stores]
+        while stack:
+            current = stack.pop()
+            if (
+                current in seen
+                or current in self.memory
+                or current.kind in ("reduce", "matmul", "torch", "result", "input")
+            ):
+                continue
+            seen.add(current)
+            if current.kind == "pointwise" and current.numel == node.numel:
+                frontier = self._frontier(current.args)
+                anchors = [f for f in frontier if f.kind in ("reduce", "matmul", "torch", "result") or f in self.memory]
+                if node in anchors and all(self.unit_of.get(f) is home for f in anchors):
+                    return current
+            stack.extend(current.args)
+        return node
 
     def _sink(self, node: Node) -> Node:
         """Where to store a matrix product that others need: after the pointwise work that only it feeds."""

@@ -98,6 +98,7 @@ class _RowWriter:
                     kept = self.writer.fresh("kept")
                     code.add(f"{C_TYPE[self.ev.values[number].dtype]} {kept}[{self.chunks}][{self.width}];")
                     self.cached[number] = kept
+        self._load_early()
         for level in range(self.a.passes):
             self._pass(level)
         self._row_stores()
@@ -105,6 +106,12 @@ class _RowWriter:
         grid = ceil_div(self.a.rows, self.rows_per_block)
         launch = Launch(self.name, (grid, 1, 1), self.threads, (*self.reads, *self.writes))
         return Generated(code.text(), [launch], self.writer.helpers, self.features, self._summary())
+
+    def _load_early(self) -> None:
+        """Loads that only the end of the row needs start before its first pass, so that nothing waits for them."""
+        ends = self.ev.reachable([s.value for s in self.a.row_stores])
+        loads = [n for n in ends if self.ev.values[n].kind in ("load", "gather") and self.a.level(n) == 0]
+        self.writer.write(self.code, [n for n in loads if not self.a.columnwise(n)], self.names, lane=False)
 
     def _summary(self) -> str:
         who = f"{self.lanes} threads a row" if self.lanes != 32 else "one warp a row"

@@ -42,6 +42,8 @@ class CallEmitter:
         self._registers = registers
         self._read = read
         self._out = out
+        self.cell_bytes = 0
+        """The narrowest access that may go to shared memory."""
         self.ordered = False
         """Whether blocks must run one after the other for the result to be the same every time."""
 
@@ -57,6 +59,8 @@ class CallEmitter:
             "atom": self._atomic,
             "red": self._atomic,
             "cp": self._copy_async,
+            "membar": self._fence,
+            "fence": self._fence,
             "shfl": self._emit_collective,
             "vote": self._emit_collective,
             "match": self._emit_collective,
@@ -85,6 +89,7 @@ class CallEmitter:
         assert isinstance(value, Vec)
         size = TYPE_BYTES[instr.mods[-1]]
         count = len(value.items)
+        self._note_shared(instr, size)
         if size * count > 16:
             refuse(instr, "moves more than 16 bytes a lane, which is not supported by the emulator")
         site = self._sites.add(instr, address)
@@ -93,6 +98,13 @@ class CallEmitter:
             site.slot[i] = self._registers.slot(item)
         function = f"kw_{instr.op}_{_space(instr)}_{size}_{count}"
         self._out.append(f"{function}(w, {self._sites.mask(instr)}, {site.number});")
+
+    def _note_shared(self, instr: Instr, size: int) -> None:
+        if _space(instr) in ("shared", "generic"):
+            self.cell_bytes = min(self.cell_bytes or 4, size)
+
+    def _fence(self, instr: Instr) -> None:
+        self._out.append(f"kw_fence(w, M, {self._sites.add(instr).number});")
 
     def _atomic(self, instr: Instr) -> None:
         has_result = instr.op == "atom"
@@ -112,6 +124,7 @@ class CallEmitter:
             self._sites.operand(site, 1 + i, operand)
         site.extra[0] = _ATOMIC_OPS.index(operation)
         site.extra[1] = _ATOMIC_TYPES[type_]
+        self._note_shared(instr, TYPE_BYTES[type_])
         space = _space(instr)
         exact = type_ not in ("f32", "f64", "f16", "bf16", "f16x2", "bf16x2") and operation not in ("exch", "cas")
         if space != "shared" and (wanted or not exact):
@@ -140,6 +153,7 @@ class CallEmitter:
         site.slot[1] = self._registers.slot(to.base)
         site.imm[1] = to.offset
         site.extra[0] = size.value
+        self.cell_bytes = self.cell_bytes or 4
         site.extra[1] = to.base.bits
         site.imm[2] = size.value
         for operand in rest:

@@ -38,6 +38,8 @@ class Translated:
     blocks: tuple[BlockInfo, ...]
     slots: int
     predicates: int
+    cell_bytes: int
+    """The narrowest access to shared memory, in bytes: the grain in which races are looked for; 0 without any."""
     ordered: bool
     """Whether blocks must run one after the other for the result to be the same every time."""
 
@@ -76,6 +78,7 @@ class _Translator:
             blocks=tuple(_cost(b) for b in self._blocks),
             slots=self._registers.slots,
             predicates=self._registers.predicates,
+            cell_bytes=self._calls.cell_bytes,
             ordered=self._calls.ordered,
         )
 

@@ -38,7 +38,8 @@ class Memory:
         self.lock = threading.Lock()
         """Held during a launch: one at a time in a table."""
         self._dtypes: dict[int, str] = {}
-        weakref.finalize(self, native.kw_table_delete, ctypes.c_void_p(self.handle))
+        # not at exit: an allocator that knows the table (`c_api`) still frees tensors then
+        weakref.finalize(self, native.kw_table_delete, ctypes.c_void_p(self.handle)).atexit = False
 
     def register(self, pointer: int, nbytes: int, name: str, dtype: str | None = None) -> None:
         """Makes `nbytes` at host address `pointer` accessible; what overlaps it is forgotten."""

@@ -53,6 +53,8 @@ class LaunchLimits:
     """Processor cores to use; None takes all that this process may run on."""
     max_violations: int = 100_000
     """Violations after which the launch is stopped."""
+    check_shared: bool = True
+    """Whether to look for races between warps and uninitialised reads in shared memory (costs up to a third more time)."""
     on_print: Callable[[str], None] | None = None
     """Takes what device `printf` wrote, once per launch; None sends it to the log."""
 
@@ -256,6 +258,7 @@ class Module:
             max_warp_instructions=limits.max_warp_instructions,
             seconds=limits.seconds,
             max_violations=limits.max_violations,
+            cell_shift=translated.cell_bytes.bit_length() - 1 if limits.check_shared else -1,
             block_counts=ctypes.addressof(counts),
             violations=ctypes.addressof(found),
             printed=ctypes.addressof(printed),

@@ -133,8 +133,6 @@ _EMITTERS: dict[str, Callable[[AluEmitter, Instr], None]] = {
         )
     ),
     "activemask": active_mask,
-    "membar": nothing,
-    "fence": nothing,
     "nanosleep": nothing,
     "prefetch": nothing,
     "prefetchu": nothing,

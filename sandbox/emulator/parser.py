@@ -434,7 +434,8 @@ class _Parser:
             place = self._inlined_at.get(place)
         lines = [line for line in lines if line > 0]
         if lines:
-            self._where = Where(lines[0], lines[-1] if lines[-1] != lines[0] else None)
+            called_from = lines[-1] if lines[-1] != lines[0] else None
+            self._where = Where(lines[0], called_from, here[0] not in self._source_files)
 
     def _registers(self) -> None:
         self._next()

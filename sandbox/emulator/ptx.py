@@ -100,6 +100,8 @@ class Where:
 
     line: int | None = None
     called_from: int | None = None
+    in_header: bool = False
+    """The code itself is a library header's; `line` is where the user's file calls it."""
 
 
 @dataclass(frozen=True, slots=True)

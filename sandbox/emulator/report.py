@@ -66,13 +66,14 @@ class Explainer:
         site = self._translated.sites[native.site] if native.site >= 0 else None
         where = site.where if site else self._block_where(native.site)
         block = thread = None
-        if native.thread >= 0:
+        if site is not None or native.thread >= 0:
             block = _unravel(native.block, self._grid)
+        if native.thread >= 0:
             thread = _unravel(native.thread, self._block)
         text = self._text(where.line)
         message, hint = self._words(kind, native, site, where)
-        if thread is not None and block is not None:
-            message += f", by thread {thread} of block {block}"
+        if block is not None:
+            message += f", by thread {thread} of block {block}" if thread is not None else f", in block {block}"
         if where.called_from:
             message += f" (in a function called at line {where.called_from})"
         return Violation(
@@ -102,12 +103,7 @@ class Explainer:
         if kind == "divergent_barrier":
             return self._barrier(native, line)
         if kind == "missing_lanes":
-            missing = ", ".join(str(i) for i in range(32) if native.address >> i & 1)
-            operation = (site.opcode if site else "a warp operation").split(".")[0]
-            return (
-                f"the member mask of {operation} names lanes that do not take part: {missing}",
-                "Let every lane of the mask reach it: move it out of the branch, or compute the mask with __ballot_sync before.",
-            )
+            return self._lanes(native, site)
         if kind == "exit_before_barrier":
             return (
                 "threads of a warp have returned while others of it wait at __syncthreads()",
@@ -127,7 +123,49 @@ class Explainer:
                     "Look at why the asserted condition is false.",
                 )
             return "the kernel executed a trap", "Look at the condition that leads there."
+        if kind == "shared_race":
+            return self._race(native, site, line)
+        if kind == "uninitialised_read":
+            return self._uninitialised(native, site, line)
         return f"{kind} at {line}", ""
+
+    def _race(self, native: NativeViolation, site: SiteInfo | None, line: str) -> tuple[str, str]:
+        how, other_warp, other_site = native.extra & 255, native.extra >> 8 & 255, native.extra >> 16
+        place = self._shared_place(native.address, native.size, site).split(";")[0]
+        before = self._translated.sites[other_site].where.line
+        hint = "Put __syncthreads() between the two accesses."
+        if how == 0:
+            written = f" at line {before}" if before else ""
+            return f"race: {place} is read while warp {other_warp} writes it{written}, with no barrier between", hint
+        if how == 1:
+            return f"race: {place} is written while warp {other_warp} still may read it, with no barrier between", hint
+        written = f" at line {before}" if before else ""
+        return f"race: {place} is written by this warp and by warp {other_warp}{written}, with no barrier between", hint
+
+    def _uninitialised(self, native: NativeViolation, site: SiteInfo | None, line: str) -> tuple[str, str]:
+        place = self._shared_place(native.address, native.size, site).split(";")[0]
+        if native.extra & 16:
+            return (
+                f"{place} is read while a cp.async copy to it is still on its way",
+                f"Wait for the copy (cp.async.wait_group and a barrier) before {line}.",
+            )
+        return (
+            f"{place} is read, but no thread of the block has written it",
+            "Write every element that is read, also at the edges of the tile.",
+        )
+
+    def _lanes(self, native: NativeViolation, site: SiteInfo | None) -> tuple[str, str]:
+        lanes = ", ".join(str(i) for i in range(32) if native.address >> i & 1)
+        operation = (site.opcode if site else "a warp operation").split(".")[0]
+        hint = "Let every lane of the mask reach it: move it out of the branch, or take the mask from __ballot_sync before it."
+        if native.size == 1:
+            return f"lanes {lanes} take part in {operation}, but its member mask does not name them", hint
+        if native.size == 2:
+            return (
+                f"the member mask of {operation} names lanes that have returned: {lanes}; what they give is undefined",
+                hint,
+            )
+        return f"the member mask of {operation} names lanes that do not take part: {lanes}", hint
 
     def _string(self, pointer: int) -> str:
         allocation = self._memory.find(pointer)

@@ -34,6 +34,7 @@ class Site:
     imm: list[int] = field(default_factory=lambda: [0] * 6)
     extra: list[int] = field(default_factory=lambda: [-1] * 6)
     provenance: int = -1
+    is_volatile: bool = False
     number: int = 0
 
     def text(self) -> str:
@@ -44,8 +45,12 @@ class Site:
 
         return (
             f"{{{self.address}, {self.address_bits}, {listed([self.offset])}, {{{listed(self.slot)}}}, "
-            f"{{{listed(self.imm)}}}, {{{listed(self.extra)}}}, {self.provenance}, 0}}"
+            f"{{{listed(self.imm)}}}, {{{listed(self.extra)}}}, {self.provenance}, {int(self.is_volatile) + 2 * self.info.where.in_header}}}"
         )
+
+
+_ORDERED = frozenset(("volatile", "relaxed", "acquire", "release", "mmio"))
+"""Accesses that a program makes on purpose while others write: they take no part in the search for races."""
 
 
 class Registers:
@@ -100,6 +105,7 @@ class Sites:
                 ((kind, name),) = origins
                 if kind == "shared":
                     site.provenance = self._shared_index[str(name)]
+        site.is_volatile = bool(_ORDERED & set(instr.mods))
         site.number = len(self.listed)
         self.listed.append(site)
         return site

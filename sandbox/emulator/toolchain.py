@@ -22,7 +22,7 @@ __all__ = ["Toolchain", "toolchain"]
 log = logging.getLogger(__name__)
 
 _SOURCES = Path(__file__).parent / "runtime"
-_RUNTIME_UNITS = ("table", "check", "access", "warp", "atomic", "launch", "rounding")
+_RUNTIME_UNITS = ("table", "check", "access", "warp", "atomic", "shadow", "launch", "rounding")
 
 # Floating point must be what the PTX says: no contraction of a*b+c, no reordering. -fno-trapping-math and
 # -fno-math-errno only forgo side effects that nobody reads.
@@ -91,6 +91,8 @@ def toolchain(cache_dir: Path | None = None) -> Toolchain:
 
 @functools.lru_cache(maxsize=8)
 def _toolchain(cache: Path, march: str) -> Toolchain:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        raise EmulatorError(f"the emulator runs on 64-bit x86 processors; this one is {platform.machine()}")
     found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
     if not found:
         raise EmulatorError(

@@ -21,6 +21,7 @@ from kernelwright.sandbox.build import cache_folder, store_atomically
 from kernelwright.sandbox.emulated.recorder import Session
 from kernelwright.sandbox.hostcode.declarations import parse
 from kernelwright.sandbox.hostcode.launching import DeviceUnit, Launcher
+from kernelwright.sandbox.hostcode.loading import explain_missing
 from kernelwright.sandbox.hostcode.toolchain import HERE, HostTool, host_tool, torch_libraries, trim_folders
 from kernelwright.sandbox.hostcode.translate import (
     TORCH_DEFAULTS,
@@ -163,7 +164,7 @@ class Extensions:
         if not is_python_module:
             import torch
 
-            _loading(name, lambda: torch.ops.load_library(str(library)))
+            explain_missing(name, lambda: torch.ops.load_library(str(library)))
             return None
         loader = importlib.machinery.ExtensionFileLoader(name, str(library))
         spec = importlib.util.spec_from_loader(name, loader, origin=str(library))
@@ -174,7 +175,7 @@ class Extensions:
             loader.exec_module(module)
             return module
 
-        module = _loading(name, run)
+        module = explain_missing(name, run)
         for attribute in dir(module):
             function = getattr(module, attribute)
             if isinstance(function, types.BuiltinFunctionType):
@@ -366,44 +367,6 @@ def _preface(text: str) -> str:
 def _own_identity() -> str:
     """Changes with the code that splits sources."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.glob("*.py")))).hexdigest()[:16]
-
-
-def _loading(name: str, run: Callable[[], Any]) -> Any:
-    """Loads a library; what it misses is named.
-
-    Raises:
-        UnsupportedError: a function that our CUDA runtime does not have.
-        BuildError: a function that the author declares and does not define.
-    """
-    try:
-        return run()
-    except (ImportError, OSError) as error:
-        found = re.search(r"undefined symbol: (\S+)", str(error))
-        if found is None:
-            raise BuildError(f"the extension {name} does not load: {error}") from error
-        symbol = _demangled(found[1])
-        if re.match(r"(cuda|cu|cublas|cudnn|nvrtc)[A-Z]", symbol):
-            raise UnsupportedError(
-                f"the extension calls {symbol}, which the emulator's CUDA runtime does not have."
-            ) from error
-        raise BuildError(f"the extension uses {symbol}, which is declared but not defined.") from error
-
-
-def _demangled(symbol: str) -> str:
-    import ctypes
-
-    try:
-        library = ctypes.CDLL("libstdc++.so.6")
-    except OSError:
-        return symbol
-    library.__cxa_demangle.restype = ctypes.c_void_p
-    status = ctypes.c_int()
-    found = library.__cxa_demangle(symbol.encode(), None, None, ctypes.byref(status))
-    if not found:
-        return symbol
-    text = ctypes.string_at(found).decode(errors="replace")
-    ctypes.CDLL(None).free(ctypes.c_void_p(found))
-    return text
 
 
 def _guarded(function: Callable[..., Any], launcher: Launcher) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ _COVERED_ON_HOST = re.compile(
     r"cuda\.h|cuda_runtime(_api)?\.h|cuda_fp16\.hp?p?|cuda_bf16\.hp?p?|cuda_device_runtime_api\.h|"
     r"device_(launch_parameters|functions|atomic_functions|types)\.h|driver_(types|functions)\.h|vector_(types|functions)\.hp?p?|"
     r"math_(constants|functions)\.h|host_defines\.h|cooperative_groups(\.h|/.*)|mma\.h|cuda_pipeline.*\.h|cuda_awbarrier.*\.h|"
-    r"cuda/.*|cub/.*|thrust/.*|nv/.*|sm_\d+.*|crt/.*|helper_(cuda|functions|string|timer)\.h)"
+    r"cuda/.*|cub/.*|thrust/.*|nv/.*|sm_\d+.*|crt/.*)"
 )
 _MISSING = {
     "cublas": "cuBLAS",

@@ -46,7 +46,9 @@ class HostTool:
 
     compiler: str
     identity: str
-    """Changes with the compiler, torch, Python and our own headers."""
+    """Changes with the compiler, torch, Python and our own headers and runtime."""
+    headers: str
+    """The same, for what precompiled headers hold."""
 
     def precompiled(self, flavour: str, dialect: str) -> list[str]:
         """The options that bring a flavour's header in; makes it first if need be.
@@ -57,7 +59,7 @@ class HostTool:
         header = HERE / "include" / f"{flavour}.hpp"
         if not _makes_pch(self.compiler):
             return ["-include", str(header)]
-        folder = cache_folder("hostcode") / f"pch-{_digest(self.identity, flavour, dialect)}"
+        folder = cache_folder("hostcode") / f"pch-{_digest(self.headers, flavour, dialect)}"
         made = folder / f"{flavour}.hpp"
         if not made.with_suffix(".hpp.gch").is_file():
             with _locked(folder.with_suffix(".lock")):
@@ -208,11 +210,16 @@ def host_tool() -> HostTool:
         version = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EmulatorError(f"the C++ compiler {found} does not run: {error}") from error
-    ours = [path.read_text() for folder in ("include", "runtime") for path in sorted((HERE / folder).iterdir())]
-    parts = [found, version, *_FLAGS, *ours, sysconfig.get_paths()["include"], *map(str, _cuda_folders())]
+    parts = [found, version, *_FLAGS, sysconfig.get_paths()["include"], *map(str, _cuda_folders())]
     with contextlib.suppress(EmulatorError):  # a bare program needs no torch
         parts += [str(_torch_root()), (_torch_root() / "version.py").read_text()]
-    return HostTool(found, _digest(*parts))
+    headers = [*sorted((HERE / "include").glob("*.hpp")), HERE / "runtime" / "abi.hpp"]
+    everything = [*sorted((HERE / "include").iterdir()), *sorted((HERE / "runtime").iterdir())]
+
+    def digest(paths: Sequence[Path]) -> str:
+        return _digest(*parts, *(path.read_text() for path in paths))
+
+    return HostTool(found, digest(everything), digest(headers))
 
 
 @functools.cache

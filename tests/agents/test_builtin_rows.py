@@ -146,7 +146,7 @@ def test_no_elements(runner: Runner) -> None:
 _EXTENTS = st.sampled_from([1, 2, 3, 5, 8, 17, 31, 32, 33, 64, 101, 260])
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=6, deadline=None, derandomize=True)
 @given(
     shape=st.lists(_EXTENTS, min_size=1, max_size=3).filter(lambda s: torch.Size(s).numel() < 40_000), data=st.data()
 )

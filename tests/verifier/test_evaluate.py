@@ -81,7 +81,6 @@ def judge(reference: Reference, source: str, limits: Limits = LIMITS, **options)
     )
 
 
-
 def changed(*edits: tuple[str, str]) -> str:
     source = HONEST
     for old, new in edits:

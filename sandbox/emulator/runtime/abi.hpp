@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define KW_ABI 1
+#define KW_ABI 2
 #define KW_LANES 32
 #define KW_FULL 0xffffffffu
 
@@ -39,7 +39,7 @@ struct KwSite {
   int64_t imm[6];
   int32_t extra[6];
   int32_t provenance;  // shared memory: index of the variable that the address comes from; -1: unknown
-  int32_t reserved;
+  int32_t is_volatile;  // 1: or ordered in another way, takes no part in races; 2: in a library's header
 };
 
 struct KwGroup {
@@ -111,7 +111,7 @@ void kw_shfl(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_vote(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_match(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_redux(KwWarp* w, uint32_t mask, uint32_t site);
-void kw_sync(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_fence(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_trap(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_assert(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_printf(KwWarp* w, uint32_t mask, uint32_t site);

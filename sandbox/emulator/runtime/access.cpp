@@ -211,7 +211,9 @@ void load_shared(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   c.counters[SL_WAVE] += k.wavefronts;
   c.counters[SL_BYTES] += N * __builtin_popcount(mask);
   if (ok != mask) zero_lanes<E, V>(w, s, mask & ~ok);
-  if (ok) load_lanes<E, V>(w, s, k, ok, a, c.shared);
+  if (!ok) return;
+  if (c.shadow.active() && !(s.is_volatile & 1)) shadow_load(w, k, ok, site, a, N);
+  load_lanes<E, V>(w, s, k, ok, a, c.shared);
 }
 
 template <int E, int V>
@@ -224,7 +226,15 @@ void store_shared(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   c.counters[SS_REQ]++;
   c.counters[SS_WAVE] += k.wavefronts;
   c.counters[SS_BYTES] += N * __builtin_popcount(mask);
-  if (ok) store_lanes<E, V>(w, s, k, ok, a, c.shared);
+  if (!ok) return;
+  if (c.shadow.active() && s.is_volatile & 1) {
+    shadow_volatile_store(w, ok, a, N);
+  } else if (c.shadow.active()) {
+    const uint64_t* values[V];
+    for (int i = 0; i < V; i++) values[i] = (const uint64_t*)(w->R + s.slot[i] * KW_LANES);
+    shadow_store(w, k, ok, site, a, N, values, E);
+  }
+  store_lanes<E, V>(w, s, k, ok, a, c.shared);
 }
 
 inline uint32_t check_local(KwWarp* w, KwWorker& c, uint32_t mask, uint32_t site, const uint64_t* a, int size) {

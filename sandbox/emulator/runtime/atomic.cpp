@@ -144,6 +144,7 @@ void on_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   ok = inside ? mask : check_global(c, w, k, mask, site, a, size, true);
   if (ok != mask) zero(w, s, mask & ~ok, size);
   if (!ok) return;
+  if (c.shadow.active()) c.shadow.synchronise(w->index);
   const uint64_t base = a[first_lane(ok)];
   learn(k, ok, a, base, size);
   learn_sectors(k, base, size);
@@ -159,6 +160,13 @@ void on_shared(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   c.counters[SA_REQ]++;
   const uint32_t ok = check_shared(c, w, c.cache[site], mask, site, a, size);
   if (ok != mask) zero(w, s, mask & ~ok, size);
+  if (!ok) return;
+  if (c.shadow.active()) {
+    // After every earlier atomic, before every later one.
+    c.shadow.clock[w->index].join(c.shadow.released);
+    shadow_atomic(w, ok, site, a, size);
+    c.shadow.synchronise(w->index);
+  }
   lanes(w, s, ok, a, c.shared, size);
 }
 
@@ -253,7 +261,8 @@ void kw_copy_async(KwWarp* w, uint32_t mask, uint32_t site) {
   auto& queue = c.copies[w->index];
   for (uint32_t m = fits; m; m &= m - 1) {
     const int l = __builtin_ctz(m);
-    AsyncCopy copy{c.shared + to[l], {}, (uint32_t)l, (uint32_t)size, -1};
+    AsyncCopy copy{c.shared + to[l], {}, (uint32_t)l, (uint32_t)size, site, -1};
+    c.shadow.pending++;
     if (ok >> l & 1) memcpy(copy.data, (const void*)from[l], wanted[l]);
     queue.push_back(copy);
   }
@@ -272,6 +281,9 @@ void kw_copy_wait(KwWarp* w, uint32_t mask, uint32_t site) {
   auto& queue = w->worker->copies[w->index];
   auto done = [&](const AsyncCopy& copy) {
     if (!(mask >> copy.lane & 1) || (pending >= 0 && copy.group < pending)) return false;
+    if (w->worker->shadow.active())
+      shadow_arrival(w, copy.site, copy.lane, copy.to - w->worker->shared, copy.bytes);
+    w->worker->shadow.pending--;
     memcpy(copy.to, copy.data, copy.bytes);
     return true;
   };

@@ -208,6 +208,7 @@ uint32_t check_shared(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uin
 
 void KwWorker::violation(int kind, int site, const KwWarp* w, int lane, uint64_t address, int size, int64_t extra) {
   if (common->violations.fetch_add(1, std::memory_order_relaxed) >= request->max_violations) common->stop = true;
+  if (kind != KW_SHARED_RACE && kind != KW_UNINITIALISED) shadow.muted = true;
   for (auto& v : violations)
     if (v.kind == kind && v.site == site) {
       v.count++;
@@ -216,4 +217,12 @@ void KwWorker::violation(int kind, int site, const KwWarp* w, int lane, uint64_t
   if ((int)violations.size() >= kw::kMaxViolations) return;
   const int32_t thread = w ? w->index * KW_LANES + lane : -1;
   violations.push_back({kind, site, 1, block, thread, size, address, extra});
+}
+
+void KwWorker::retract(int kind, int site) {
+  for (size_t i = 0; i < violations.size(); i++)
+    if (violations[i].kind == kind && violations[i].site == site) {
+      if (--violations[i].count == 0) violations.erase(violations.begin() + i);
+      return;
+    }
 }

@@ -49,6 +49,7 @@ void set_up_block(KwWorker& c, Arena& arena, uint64_t number) {
   // What a GPU leaves in shared memory is not zero: a NaN in every format makes a missing store visible.
   memset(c.shared, 0xff, c.shared_bytes);
   memset(c.arrived, 0, sizeof c.arrived);
+  if (c.shadow.on) c.shadow.begin_block();
   const uint64_t threads = (uint64_t)r.block[0] * r.block[1] * r.block[2];
   for (uint64_t i = 0; i < arena.warps.size(); i++) {
     KwWarp& w = arena.warps[i];
@@ -106,7 +107,7 @@ bool release(KwWorker& c, Arena& arena, const std::vector<uint8_t>& done) {
     if (!complete) continue;
     if (wanted < 0 && other)
       c.violation(KW_DIVERGENT_BARRIER, (int)other_site, other, first_lane(other->mask), 0, 1, site);
-    uint32_t count = 0;
+    uint32_t count = 0, met = 0;
     bool all = true;
     for (auto& w : arena.warps) {
       if (done[w.index] || !w.waiting || w.barrier_id != id) continue;
@@ -118,7 +119,9 @@ bool release(KwWorker& c, Arena& arena, const std::vector<uint8_t>& done) {
       const int op = c.request->sites[w.barrier_site].extra[2];
       w.barrier_result = op == 0 ? count : op == 1 ? all : count > 0;
       w.waiting = 0;
+      met |= 1u << w.index;
     }
+    if (c.shadow.on) c.shadow.barrier(met, id, wanted < 0);
     c.arrived[id] = 0;
     any = true;
   }
@@ -174,6 +177,7 @@ void work(KwWorker& c) {
   c.copies.resize(warps);
   c.shared = arena.shared;
   c.shared_bytes = (uint32_t)(r.static_shared + r.dynamic_shared);
+  if (r.cell_shift >= 0) c.shadow.set_up((int)r.cell_shift, c.shared_bytes);
   set_up_warps(c, arena);
   std::vector<uint8_t> done(warps);
   const uint64_t blocks = (uint64_t)r.grid[0] * r.grid[1] * r.grid[2];

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "abi.hpp"
+#include "shadow.hpp"
 
 namespace kw {
 
@@ -77,7 +78,7 @@ struct Violation {
 struct AsyncCopy {
   uint8_t* to;
   uint8_t data[16];
-  uint32_t lane, bytes;
+  uint32_t lane, bytes, site;
   int32_t group;  // -1: not committed yet
 };
 
@@ -106,6 +107,7 @@ struct Request {
   uint64_t max_warp_instructions;
   double seconds;
   uint64_t max_violations;
+  int64_t cell_shift;  // log2 of the bytes of a cell of the shared-memory shadow; -1: no shadow
   // Results.
   uint64_t counters[COUNTERS];
   uint64_t* block_counts;
@@ -139,9 +141,11 @@ struct KwWorker {
   uint64_t counters[kw::COUNTERS];
   std::vector<kw::Violation> violations;
   uint32_t arrived[16];  // threads at a named barrier that do not wait (barrier.arrive)
+  kw::Shadow shadow;
   std::vector<std::vector<kw::AsyncCopy>> copies;  // by warp: queued cp.async of all lanes
 
   void violation(int kind, int site, const KwWarp* w, int lane, uint64_t address, int size, int64_t extra);
+  void retract(int kind, int site);  // one of those reported
 };
 
 namespace kw {

@@ -56,6 +56,27 @@ uint32_t members(const KwWarp* w, const KwSite& s, int i, uint32_t mask) {
   return all;
 }
 
+// Operand 4 must name every lane that takes part; what it names besides has been waited for, and is gone if it is not
+// here (kw_collect). Results that come from lanes that are gone are undefined.
+void check_members(KwWarp* w, const KwSite& s, uint32_t mask, uint32_t site, bool needs_all) {
+  uint32_t callers = mask, named = 0;
+  if (s.slot[4] < 0) {
+    named = (uint32_t)s.imm[4];
+    callers &= named;
+  } else {
+    const uint32_t* m = w->R + s.slot[4] * KW_LANES;
+    for (uint32_t left = mask; left; left &= left - 1) {
+      const int l = __builtin_ctz(left);
+      named |= m[l];
+      if (!(m[l] >> l & 1)) callers &= ~(1u << l);
+    }
+  }
+  if (callers != mask)
+    w->worker->violation(KW_MISSING_LANES, (int)site, w, first_lane(mask & ~callers), mask & ~callers, 1, -1);
+  const uint32_t gone = named & w->initial & ~w->live;
+  if (needs_all && gone) w->worker->violation(KW_MISSING_LANES, (int)site, w, first_lane(mask), gone, 2, -1);
+}
+
 }  // namespace
 
 extern "C" {
@@ -167,7 +188,9 @@ int32_t kw_barrier(KwWarp* w, uint32_t site) {
 
 void kw_arrive(KwWarp* w, uint32_t site) {
   const KwSite& s = site_of(w, site);
-  w->worker->arrived[operand(w, s, 2, first_lane(w->mask)) & 15] += KW_LANES;
+  const int id = operand(w, s, 2, first_lane(w->mask)) & 15;
+  w->worker->arrived[id] += KW_LANES;
+  if (w->worker->shadow.on) w->worker->shadow.arrive(w->index, id);
   w->barriers++;
 }
 
@@ -185,6 +208,7 @@ void kw_barrier_result(KwWarp* w, uint32_t mask, uint32_t site) {
 // 0: result, 1: value, 2: b, 3: c, 4: member mask; extra: mode (0 up, 1 down, 2 bfly, 3 idx), predicate.
 void kw_shfl(KwWarp* w, uint32_t mask, uint32_t site) {
   const KwSite& s = site_of(w, site);
+  check_members(w, s, mask, site, true);
   uint32_t value[KW_LANES], result[KW_LANES];
   // What comes from a lane that does not take part is undefined: a NaN in every format, so that its use shows.
   for (int l = 0; l < KW_LANES; l++) value[l] = mask >> l & 1 ? operand(w, s, 1, l) : ~0u;
@@ -218,6 +242,7 @@ void kw_shfl(KwWarp* w, uint32_t mask, uint32_t site) {
 // extra: source predicate, negated, mode (0 all, 1 any, 2 uni, 3 ballot), result predicate.
 void kw_vote(KwWarp* w, uint32_t mask, uint32_t site) {
   const KwSite& s = site_of(w, site);
+  check_members(w, s, mask, site, false);
   const uint32_t p = s.extra[0] < 0 ? (s.imm[1] ? ~0u : 0u) : (s.extra[1] ? ~w->P[s.extra[0]] : w->P[s.extra[0]]);
   for (uint32_t left = mask; left;) {
     // Lanes that name the same members vote together.
@@ -241,6 +266,7 @@ void kw_vote(KwWarp* w, uint32_t mask, uint32_t site) {
 // extra: mode (0 any, 1 all), bits of the value, result predicate.
 void kw_match(KwWarp* w, uint32_t mask, uint32_t site) {
   const KwSite& s = site_of(w, site);
+  check_members(w, s, mask, site, true);
   uint64_t v[KW_LANES];
   uint32_t who[KW_LANES], result[KW_LANES] = {}, equal = 0;
   for (int l = 0; l < KW_LANES; l++) {
@@ -269,6 +295,7 @@ void kw_match(KwWarp* w, uint32_t mask, uint32_t site) {
 // extra: operation (0 add, 1 min, 2 max, 3 and, 4 or, 5 xor), signed.
 void kw_redux(KwWarp* w, uint32_t mask, uint32_t site) {
   const KwSite& s = site_of(w, site);
+  check_members(w, s, mask, site, true);
   for (uint32_t left = mask; left;) {
     const uint32_t who = operand(w, s, 4, first_lane(left));
     const uint32_t group = left & (who | 1u << first_lane(left));
@@ -289,7 +316,9 @@ void kw_redux(KwWarp* w, uint32_t mask, uint32_t site) {
   }
 }
 
-void kw_sync(KwWarp*, uint32_t, uint32_t) {}
+void kw_fence(KwWarp* w, uint32_t, uint32_t) {
+  if (w->worker->shadow.on) w->worker->shadow.synchronise(w->index);
+}
 
 void kw_trap(KwWarp* w, uint32_t mask, uint32_t site) {
   if (!mask) return;

@@ -53,6 +53,10 @@ void kernelwright_install(const kernelwright_hooks* hooks, const kernelwright_de
 // device memory that was never freed: writes up to `room` sizes, returns how many there are
 std::uint64_t kernelwright_leaks(std::uint64_t* sizes, std::uint64_t room);
 void kernelwright_flush();
+// called when the process exits, after what is registered later
+void kernelwright_at_exit(void (*function)());
+// writes to the program's standard output, in order with its own
+void kernelwright_print(const char* text);
 // why the last launch was refused, for the exception's text
 void kernelwright_set_reason(const char* text);
 const char* kernelwright_reason();

@@ -1,6 +1,7 @@
 // Launches, what is known of kernels, and the variables of the device.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "runtime.hpp"
@@ -70,6 +71,10 @@ void kernelwright_install(const kernelwright_hooks* hooks, const kernelwright_de
 }
 
 void kernelwright_flush() { std::fflush(nullptr); }
+
+void kernelwright_at_exit(void (*function)()) { std::atexit(function); }
+
+void kernelwright_print(const char* text) { std::fputs(text, stdout); }
 
 void kernelwright_set_reason(const char* text) { reason = text; }
 

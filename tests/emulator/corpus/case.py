@@ -9,8 +9,8 @@ A case is written as a function that draws its inputs and returns its launches a
         x, y = draw.f32(1000), blank("f4", 1000)
         return run("twice", 4, 256, x, y, 1000).gives(y, 2.0 * x)
 
-A defect marks the offending lines of its source with ``// DEFECT kind`` (or ``kind|kind``); compiled with ``-DFIXED`` it is
-the same program without the defect.
+A defect marks the offending lines of its source with ``// DEFECT kind`` (or ``kind|kind``), and lines where a consequence of it
+may be reported besides with ``// FOLLOWS kind``; compiled with ``-DFIXED`` it is the same program without the defect.
 """
 
 from __future__ import annotations
@@ -197,10 +197,18 @@ class Defect:
 
     @property
     def marks(self) -> Mapping[int, frozenset[str]]:
-        """1-based line to the kinds that may be reported there."""
+        """1-based line to the kinds of which one must be reported at one of these lines."""
+        return self._marked("DEFECT")
+
+    @property
+    def consequences(self) -> Mapping[int, frozenset[str]]:
+        """1-based line to the kinds that may be reported there besides."""
+        return self._marked("FOLLOWS")
+
+    def _marked(self, word: str) -> Mapping[int, frozenset[str]]:
         found = {}
         for number, line in enumerate(self.source.splitlines(), 1):
-            if mark := re.search(r"//\s*DEFECT\s+([\w|]+)", line):
+            if mark := re.search(rf"//.*\b{word}\s+([\w|]+)", line):
                 found[number] = frozenset(mark[1].split("|"))
         return found
 

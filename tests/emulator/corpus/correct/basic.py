@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from emulator.corpus.case import Collection, Draw, Plan, blank, run
 
 cases = Collection()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from emulator.corpus.case import Collection, Draw, Plan, blank, run
 
 cases = Collection()
@@ -137,7 +136,11 @@ extern "C" __global__ void both(const unsigned char* x, unsigned* bins, int* str
 def histogram_and_exchange(draw: Draw) -> Plan:
     x, bins, striped = draw.bits("u1", 256), blank("u4", 256), blank("i4", 64, 4)
     want = np.arange(256, dtype="i4").reshape(4, 64).T
-    return run("both", 1, 64, x, bins, striped).gives(bins, np.bincount(x, minlength=256).astype("u4")).gives(striped, want)
+    return (
+        run("both", 1, 64, x, bins, striped)
+        .gives(bins, np.bincount(x, minlength=256).astype("u4"))
+        .gives(striped, want)
+    )
 
 
 @case("""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-
 from emulator.corpus.case import Array, Collection, Draw, Plan, blank, from_bf16, run, to_bf16
 
 cases = Collection()
@@ -56,7 +55,8 @@ def half_arithmetic(draw: Draw) -> Plan:
     return plan.gives(out, np.stack(want[8:]), ulps=0, decode=lambda o: o[8:])
 
 
-@case("""
+@case(
+    """
 #include <cuda_fp16.h>
 extern "C" __global__ void packed(const __half2* a, const __half2* b, __half2* o, float2* wide, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -70,7 +70,9 @@ extern "C" __global__ void packed(const __half2* a, const __half2* b, __half2* o
     o[i + 5 * n] = __hlt2(x, y);
     wide[i] = __half22float2(__hsub2(x, y));
 }
-""", archs=("sm_80", "sm_90", "sm_100"))
+""",
+    archs=("sm_80", "sm_90", "sm_100"),
+)
 def half2_arithmetic(draw: Draw) -> Plan:
     n = 100
     a, b, out, wide = draw.f16(n, 2), draw.f16(n, 2), blank("f2", 6, n, 2), blank("f4", n, 2)
@@ -142,7 +144,8 @@ def half_conversions(draw: Draw) -> Plan:
     return plan.gives(ints, np.stack([whole, short]).astype("i4")).gives(back, v, ulps=0)
 
 
-@case("""
+@case(
+    """
 #include <cuda_fp16.h>
 extern "C" __global__ void functions(const __half* a, __half* o) {
     int i = threadIdx.x, n = blockDim.x;
@@ -160,18 +163,32 @@ extern "C" __global__ void functions(const __half* a, __half* o) {
     o[i + 10 * n] = hexp2(x);
     o[i + 11 * n] = __low2half(h2exp(__half2half2(x)));
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def half_functions(draw: Draw) -> Plan:
     a, out = draw.f16(128, scale=2), blank("f2", 12, 128)
     a[np.abs(a) < 0.01] = 0.5
     x = a.astype("f8")
     p = np.abs(x)
-    want = [np.exp(x), np.log(p), np.sqrt(p), 1 / np.sqrt(p), 1 / p, np.sin(x), np.cos(x), np.tanh(x), np.floor(x), np.rint(x)]
+    want = [
+        np.exp(x),
+        np.log(p),
+        np.sqrt(p),
+        1 / np.sqrt(p),
+        1 / p,
+        np.sin(x),
+        np.cos(x),
+        np.tanh(x),
+        np.floor(x),
+        np.rint(x),
+    ]
     want += [np.exp2(x), np.exp(x)]
     return run("functions", 1, 128, a, out).gives(out, np.stack(want), rtol=2.0**-9, atol=2.0**-11)
 
 
-@case("""
+@case(
+    """
 #include <cuda_bf16.h>
 extern "C" __global__ void bf16_ops(const __nv_bfloat16* a, const __nv_bfloat16* b, __nv_bfloat16* o) {
     int i = threadIdx.x, n = blockDim.x;
@@ -185,7 +202,9 @@ extern "C" __global__ void bf16_ops(const __nv_bfloat16* a, const __nv_bfloat16*
     o[i + 6 * n] = x / y;
     o[i + 7 * n] = hexp(x);
 }
-""", archs=("sm_80", "sm_90", "sm_100"))
+""",
+    archs=("sm_80", "sm_90", "sm_100"),
+)
 def bfloat16_arithmetic(draw: Draw) -> Plan:
     a, b, out = draw.bf16(256), draw.bf16(256), blank("u2", 8, 256)
     x, y = from_bf16(a), from_bf16(b)
@@ -196,7 +215,8 @@ def bfloat16_arithmetic(draw: Draw) -> Plan:
     return plan.gives(out, want, rtol=1.01 * BF16_EPS, atol=0, decode=lambda o: from_bf16(o[6:]))
 
 
-@case("""
+@case(
+    """
 #include <cuda_bf16.h>
 extern "C" __global__ void packed(const __nv_bfloat162* a, const __nv_bfloat162* b, __nv_bfloat162* o, float2* f, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -207,7 +227,9 @@ extern "C" __global__ void packed(const __nv_bfloat162* a, const __nv_bfloat162*
     o[i + 3 * n] = __hadd2(a[i], __bfloat162bfloat162(__high2bfloat16(b[i])));
     f[i] = __bfloat1622float2(a[i]);
 }
-""", archs=("sm_80", "sm_90"))
+""",
+    archs=("sm_80", "sm_90"),
+)
 def bfloat16_packed(draw: Draw) -> Plan:
     n = 100
     a, b, out, f = draw.bf16(n, 2), draw.bf16(n, 2), blank("u2", 4, n, 2), blank("f4", n, 2)
@@ -257,7 +279,9 @@ extern "C" __global__ void encode(const float* x, unsigned char* e4, unsigned ch
 
 @case(FP8, archs=("sm_80", "sm_90", "sm_100"))
 def fp8_conversions(draw: Draw) -> Plan:
-    x = np.concatenate([draw.f32(200, scale=3), draw.f32(100, scale=1000), np.array([0, -0.0, 448, 449, 1e6, -1e6, 2e-3, 1e-9], "f4")])
+    x = np.concatenate(
+        [draw.f32(200, scale=3), draw.f32(100, scale=1000), np.array([0, -0.0, 448, 449, 1e6, -1e6, 2e-3, 1e-9], "f4")]
+    )
     a, b, e4, e5 = blank("f4", 256), blank("f4", 256), blank("u1", x.size), blank("u1", x.size)
 
     def nearest(kind: torch.dtype, largest: float) -> Array:
@@ -269,7 +293,8 @@ def fp8_conversions(draw: Draw) -> Plan:
     return plan.gives(e4, nearest(torch.float8_e4m3fn, 448.0)).gives(e5, nearest(torch.float8_e5m2, 57344.0))
 
 
-@case("""
+@case(
+    """
 #include <cuda_fp8.h>
 extern "C" __global__ void scaled(const __nv_fp8x4_e4m3* a, const __nv_fp8x2_e5m2* b, float* o, __nv_fp8x2_e4m3* back, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -279,7 +304,9 @@ extern "C" __global__ void scaled(const __nv_fp8x4_e4m3* a, const __nv_fp8x2_e5m
     o[i] = x.x * lo.x + x.y * lo.y + x.z * hi.x + x.w * hi.y;
     back[i] = __nv_fp8x2_e4m3(make_float2(x.x * 0.5f, x.w * 0.5f));
 }
-""", archs=("sm_89", "sm_90"))
+""",
+    archs=("sm_89", "sm_90"),
+)
 def fp8_packed(draw: Draw) -> Plan:
     n = 80
     a, b = draw.bits("u1", n, 4) & np.uint8(0xBF), draw.bits("u1", n, 4) & np.uint8(0xBF)
@@ -289,14 +316,17 @@ def fp8_packed(draw: Draw) -> Plan:
     return run("scaled", 1, 96, a, b, out, back, n).gives(out, (x * y).sum(1)).gives(back, halves)
 
 
-@case("""
+@case(
+    """
 #include <cuda_fp4.h>
 extern "C" __global__ void fp4(float* decoded, const float2* x, unsigned char* packed) {
     int i = threadIdx.x;
     if (i < 16) { __nv_fp4_e2m1 v; v.__x = i; decoded[i] = (float)v; }
     packed[i] = __nv_fp4x2_e2m1(x[i]).__x;
 }
-""", archs=("sm_90",))
+""",
+    archs=("sm_90",),
+)
 def fp4_conversions(draw: Draw) -> Plan:
     table = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6])
     values = np.concatenate([table, -table])
@@ -390,6 +420,10 @@ def one_template_for_three_types(draw: Draw) -> Plan:
     def gelu(v: Array) -> Array:
         return torch.nn.functional.gelu(torch.from_numpy(v.astype("f8"))).numpy()
 
-    plan = run("gelu<__half>", 2, 64, h, oh, 150).then("gelu<__nv_bfloat16>", 2, 64, b, ob, 150).then("gelu<float>", 2, 64, f, of, 150)
+    plan = (
+        run("gelu<__half>", 2, 64, h, oh, 150)
+        .then("gelu<__nv_bfloat16>", 2, 64, b, ob, 150)
+        .then("gelu<float>", 2, 64, f, of, 150)
+    )
     plan.gives(oh, gelu(h), rtol=2.0**-10, atol=1e-7).gives(of, gelu(f), rtol=2e-6, atol=2e-7)
     return plan.gives(ob, gelu(from_bf16(b)), rtol=0.51 * BF16_EPS, atol=1e-7, decode=from_bf16)

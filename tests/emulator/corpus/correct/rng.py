@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from emulator.corpus.case import Collection, Draw, Plan, blank, run
 
 cases = Collection()
@@ -38,19 +37,24 @@ __device__ uint4 philox(uint4 c, uint2 k) {
 """
 
 
-@case(PHILOX + """
+@case(
+    PHILOX
+    + """
 extern "C" __global__ void generate(uint4* out, unsigned long long seed, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) out[i] = philox(make_uint4(i, 0, 7, 0), make_uint2((unsigned)seed, (unsigned)(seed >> 32)));
 }
-""")
+"""
+)
 def philox_4x32_10(draw: Draw) -> Plan:
     out, seed = blank("u4", 100, 4), 0x0123456789ABCDEF
     want = [philox((i, 0, 7, 0), (seed & M32, seed >> 32)) for i in range(100)]
     return run("generate", 1, 128, out, np.uint64(seed), 100).gives(out, np.array(want, "u4"))
 
 
-@case(PHILOX + """
+@case(
+    PHILOX
+    + """
 extern "C" __global__ void dropout(const float* x, float* y, unsigned char* kept, float p, unsigned seed, int quads) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= quads) return;
@@ -63,7 +67,8 @@ extern "C" __global__ void dropout(const float* x, float* y, unsigned char* kept
         y[i * 4 + k] = keep ? x[i * 4 + k] / (1.0f - p) : 0.0f;
     }
 }
-""")
+"""
+)
 def dropout(draw: Draw) -> Plan:
     x, y, kept = draw.f32(100, 4), blank("f4", 100, 4), blank("u1", 100, 4)
     words = np.array([philox((i, 0, 0, 0), (99, 0)) for i in range(100)], "u8")
@@ -113,7 +118,9 @@ def xorshift_splitmix_and_lcg(draw: Draw) -> Plan:
     return plan.gives(b, np.array(columns[1], "u8")).gives(c, np.array(columns[2], "u4"))
 
 
-@case(PHILOX + """
+@case(
+    PHILOX
+    + """
 extern "C" __global__ void normals(float2* out, unsigned seed, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
@@ -122,7 +129,8 @@ extern "C" __global__ void normals(float2* out, unsigned seed, int n) {
     float radius = sqrtf(-2.0f * logf(u));
     out[i] = make_float2(radius * cospif(2.0f * v), radius * sinpif(2.0f * v));
 }
-""")
+"""
+)
 def box_muller(draw: Draw) -> Plan:
     out = blank("f4", 200, 2)
     words = np.array([philox((i, 1, 2, 3), (5, 5 ^ 0xFFFF))[:2] for i in range(200)], "u8")

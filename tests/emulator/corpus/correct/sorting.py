@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from emulator.corpus.case import Collection, Draw, Plan, blank, run
 
 cases = Collection()
@@ -185,5 +184,9 @@ extern "C" __global__ void scatter(const unsigned char* x, int* at, unsigned cha
 """)
 def counting_sort(draw: Draw) -> Plan:
     x, counts, out = draw.bits("u1", 700), np.zeros(256, "i4"), blank("u1", 700)
-    plan = run("count", 6, 128, x, counts, 700).then("offsets", 1, 256, counts).then("scatter", 6, 128, x, counts, out, 700)
+    plan = (
+        run("count", 6, 128, x, counts, 700)
+        .then("offsets", 1, 256, counts)
+        .then("scatter", 6, 128, x, counts, out, 700)
+    )
     return plan.gives(out, np.sort(x))

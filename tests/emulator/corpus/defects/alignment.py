@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from emulator.corpus.case import Collection, Draw, Plan, blank, run
 
 cases = Collection()
@@ -12,7 +11,9 @@ F = np.float32
 KIND = "misaligned"
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void sum4(const float* x, float* y, int skip) {
     const float* from = x + skip;
     int i = threadIdx.x;
@@ -23,13 +24,16 @@ extern "C" __global__ void sum4(const float* x, float* y, int skip) {
 #endif
     y[i] = v.x + v.y + v.z + v.w;
 }
-""")
+""",
+)
 def float4_from_an_odd_offset(draw: Draw) -> Plan:
     x, y = draw.f32(129), blank("f4", 32)
     return run("sum4", 1, 32, x, y, 1).gives(y, x[1:].reshape(32, 4).astype("f8").sum(1))
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void words(const unsigned char* x, unsigned* y) {
     int i = threadIdx.x;
 #ifdef FIXED
@@ -40,14 +44,17 @@ extern "C" __global__ void words(const unsigned char* x, unsigned* y) {
 #endif
     y[i] = v;
 }
-""")
+""",
+)
 def int_from_any_byte(draw: Draw) -> Plan:
     x, y = draw.bits("u1", 100), blank("u4", 32)
     want = np.array([int.from_bytes(x[3 * i + 1 : 3 * i + 5].tobytes(), "little") for i in range(32)], "u4")
     return run("words", 1, 32, x, y).gives(y, want)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void pairs(const float* x, double* y, int at) {
     int i = threadIdx.x;
 #ifdef FIXED
@@ -57,13 +64,16 @@ extern "C" __global__ void pairs(const float* x, double* y, int at) {
 #endif
     y[i] = v;
 }
-""")
+""",
+)
 def double_at_an_odd_float(draw: Draw) -> Plan:
     x, y = draw.f32(65), blank("f8", 32)
     return run("pairs", 1, 32, x, y, 1).gives(y, x[1:].view("f8"), ulps=0)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 #ifdef FIXED
 #define STRIDE 20
 #else
@@ -79,13 +89,16 @@ extern "C" __global__ void rows(const float4* x, float* y) {
     for (int k = 0; k < 16; ++k) y[k * 32 + t] = s[t][k];
 #endif
 }
-""")
+""",
+)
 def padded_rows_and_float4(draw: Draw) -> Plan:
     x, y = draw.f32(32, 16), blank("f4", 16, 32)
     return run("rows", 1, 32, x, y).gives(y, x.T, ulps=0)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void carve(const double* x, double* y) {
     extern __shared__ __align__(16) unsigned char pool[];
     int* counts = reinterpret_cast<int*>(pool);
@@ -102,13 +115,16 @@ extern "C" __global__ void carve(const double* x, double* y) {
     y[t] = values[counts[0] - 1 - t];
 #endif
 }
-""")
+""",
+)
 def doubles_carved_at_four_bytes(draw: Draw) -> Plan:
     x, y = draw.f64(32), blank("f8", 32)
     return run("carve", 1, 32, x, y, shared=272).gives(y, x[::-1], ulps=0)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void store(uint2* y, int shift) {
     unsigned* to = reinterpret_cast<unsigned*>(y) + shift;
     int i = threadIdx.x;
@@ -119,7 +135,8 @@ extern "C" __global__ void store(uint2* y, int shift) {
     reinterpret_cast<uint2*>(to)[i] = make_uint2(i, i * i);  // DEFECT misaligned
 #endif
 }
-""")
+""",
+)
 def vector_store_shifted_by_one(draw: Draw) -> Plan:
     y = np.zeros(66, "u4")
     want = np.zeros(66, "u4")
@@ -127,7 +144,9 @@ def vector_store_shifted_by_one(draw: Draw) -> Plan:
     return run("store", 1, 32, y, 1).gives(y, want)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void count(unsigned char* raw) {
 #ifdef FIXED
     int* counter = reinterpret_cast<int*>(raw + 4);
@@ -136,7 +155,8 @@ extern "C" __global__ void count(unsigned char* raw) {
 #endif
     atomicAdd(counter, 1);  // DEFECT misaligned
 }
-""")
+""",
+)
 def atomic_at_two_bytes(draw: Draw) -> Plan:
     raw = np.zeros(16, "u1")
     want = np.zeros(16, "u1")
@@ -144,7 +164,9 @@ def atomic_at_two_bytes(draw: Draw) -> Plan:
     return run("count", 1, 64, raw).gives(raw, want)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 #include <cuda_fp16.h>
 extern "C" __global__ void shifted(const __half* x, float* y) {
     int i = threadIdx.x;
@@ -156,14 +178,17 @@ extern "C" __global__ void shifted(const __half* x, float* y) {
     float2 f = __half22float2(v);
     y[i] = f.x - f.y;
 }
-""")
+""",
+)
 def half2_at_an_odd_half(draw: Draw) -> Plan:
     x, y = draw.f16(65), blank("f4", 32)
     w = x[1:].astype("f8").reshape(32, 2)
     return run("shifted", 1, 32, x, y).gives(y, w[:, 0] - w[:, 1])
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void copy(const float* x, float* y) {
     __shared__ __align__(16) float s[136];
     int t = threadIdx.x;
@@ -179,13 +204,16 @@ extern "C" __global__ void copy(const float* x, float* y) {
     y[t] = s[4 + 4 * (31 - t)];
 #endif
 }
-""")
+""",
+)
 def asynchronous_copy_to_twelve_bytes(draw: Draw) -> Plan:
     x, y = draw.f32(128), blank("f4", 32)
     return run("copy", 1, 32, x, y).gives(y, x[::4][::-1], ulps=0)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 struct __align__(4) Loose { int tag; int low, high; };
 extern "C" __global__ void keys(const Loose* x, long long* y) {
     int i = threadIdx.x;
@@ -196,7 +224,8 @@ extern "C" __global__ void keys(const Loose* x, long long* y) {
 #endif
     y[i] = v + x[i].tag;
 }
-""")
+""",
+)
 def int64_inside_a_struct_of_ints(draw: Draw) -> Plan:
     x, y = draw.bits("i4", 32, 3), blank("i8", 32)
     want = (x[:, 2].astype("i8") << 32 | x[:, 1].view("u4").astype("i8")) + x[:, 0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from emulator.corpus.case import Collection, Draw, Plan, blank, run
 
 cases = Collection()
@@ -12,7 +11,9 @@ F = np.float32
 KIND = "endless loop, early exit, null pointer"
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void wait(volatile int* flag, int* y) {
 #ifdef FIXED
     if (threadIdx.x == 0) *flag = 1;
@@ -20,13 +21,16 @@ extern "C" __global__ void wait(volatile int* flag, int* y) {
     while (*flag == 0) { }  // DEFECT endless_loop
     y[threadIdx.x] = 1;
 }
-""")
+""",
+)
 def waits_for_a_flag_nobody_sets(draw: Draw) -> Plan:
     flag, y = np.zeros(1, "i4"), blank("i4", 32)
     return run("wait", 1, 32, flag, y).gives(y, np.ones(32, "i4"))
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void fill(float* y, int n, int stride) {
 #ifdef FIXED
     int step = stride > 0 ? stride : blockDim.x * gridDim.x;
@@ -36,13 +40,16 @@ extern "C" __global__ void fill(float* y, int n, int stride) {
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)  // DEFECT endless_loop
         y[i] = 1.0f;  // DEFECT endless_loop
 }
-""")
+""",
+)
 def stride_of_zero(draw: Draw) -> Plan:
     y = blank("f4", 100)
     return run("fill", 1, 32, y, 100, 0).gives(y, np.ones(100))
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void turns(int* lock, int* value) {
     if (threadIdx.x == 0) {
         while (atomicCAS(lock, 0, 1) != 0) { }  // DEFECT endless_loop
@@ -53,13 +60,16 @@ extern "C" __global__ void turns(int* lock, int* value) {
 #endif
     }
 }
-""")
+""",
+)
 def lock_that_is_never_released(draw: Draw) -> Plan:
     lock, value = np.zeros(1, "i4"), np.zeros(1, "i4")
     return run("turns", 3, 32, lock, value).gives(value, np.array([3], "i4"))
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void countdown(const int* x, volatile int* y, unsigned n) {
 #ifdef FIXED
     for (unsigned i = n; i-- > 0; )
@@ -68,13 +78,16 @@ extern "C" __global__ void countdown(const int* x, volatile int* y, unsigned n) 
 #endif
         y[threadIdx.x] = x[i % n];  // DEFECT endless_loop
 }
-""")
+""",
+)
 def unsigned_counter_below_zero(draw: Draw) -> Plan:
     x, y = draw.bits("i4", 10), blank("i4", 32)
     return run("countdown", 1, 32, x, y, 10).gives(y, np.full(32, x[0]))
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void reverse(const float* x, float* y, int n) {
     __shared__ float s[64];
     int t = threadIdx.x;
@@ -87,13 +100,16 @@ extern "C" __global__ void reverse(const float* x, float* y, int n) {
     __syncthreads();  // DEFECT exit_before_barrier
     if (t < n) y[t] = s[n - 1 - t];
 }
-""")
+""",
+)
 def bounds_check_that_returns(draw: Draw) -> Plan:
     x, y = draw.f32(50), blank("f4", 50)
     return run("reverse", 1, 64, x, y, 50).gives(y, x[::-1], ulps=0)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void negatives(const int* x, int* y) {
     __shared__ int count;
     if (threadIdx.x == 0) count = 0;
@@ -107,13 +123,16 @@ extern "C" __global__ void negatives(const int* x, int* y) {
     __syncthreads();  // DEFECT exit_before_barrier
     if (threadIdx.x == 0) *y = count;
 }
-""")
+""",
+)
 def data_decides_who_returns(draw: Draw) -> Plan:
     x, y = draw.ints("i4", -50, 50, 32), blank("i4", 1)
     return run("negatives", 1, 32, x, y).gives(y, np.array([(x < 0).sum()], "i4"))
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 __device__ bool load(const float* x, float* s, int i, int n) {
     if (i < n) s[threadIdx.x] = x[i];
     return i < n;
@@ -133,13 +152,16 @@ extern "C" __global__ void rounds(const float* x, float* y, int n) {
     }
     y[threadIdx.x] = sum;
 }
-""")
+""",
+)
 def return_from_a_tile_loop(draw: Draw) -> Plan:
     x, y = draw.f32(75), blank("f4", 32)
     return run("rounds", 1, 32, x, y, 75).gives(y, np.full(32, x.astype("f8").sum()), ulps=64)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void linear(const float* x, const float* bias, float* y, int n) {
     int i = threadIdx.x;
     if (i >= n) return;
@@ -150,13 +172,16 @@ extern "C" __global__ void linear(const float* x, const float* bias, float* y, i
 #endif
     y[i] = x[i] + b;
 }
-""")
+""",
+)
 def optional_argument_not_checked(draw: Draw) -> Plan:
     x, y = draw.f32(64), blank("f4", 64)
     return run("linear", 1, 64, x, 0, y, 64).gives(y, x, ulps=0)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 extern "C" __global__ void rows(float* const* rows, float* y, int n) {
     int r = threadIdx.x;
     if (r >= n) return;
@@ -168,14 +193,17 @@ extern "C" __global__ void rows(float* const* rows, float* y, int n) {
         v = row[2];  // DEFECT null_pointer
     y[r] = v;
 }
-""")
+""",
+)
 def empty_slot_in_a_table_of_pointers(draw: Draw) -> Plan:
     a, b, y = draw.f32(4), draw.f32(4), blank("f4", 3)
     table = np.array([a.ctypes.data, 0, b.ctypes.data], "u8")
     return run("rows", 1, 32, table, y, 3).reaches(a, b).gives(y, [a[2], -1, b[2]], ulps=0)
 
 
-@defect(KIND, """
+@defect(
+    KIND,
+    """
 struct Node { int value; Node* next; };
 extern "C" __global__ void third(const Node* const* heads, int* y) {
     const Node* p = heads[threadIdx.x];
@@ -189,7 +217,8 @@ extern "C" __global__ void third(const Node* const* heads, int* y) {
     }
     y[threadIdx.x] = sum;
 }
-""")
+""",
+)
 def list_shorter_than_expected(draw: Draw) -> Plan:
     nodes = np.zeros(5, np.dtype([("value", "i4"), ("pad", "i4"), ("next", "u8")]))
     base = nodes.ctypes.data

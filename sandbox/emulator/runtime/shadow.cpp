@@ -1,0 +1,309 @@
+// Races and uninitialised reads in shared memory; see shadow.hpp.
+#include "shadow.hpp"
+
+#include <string.h>
+
+#include <algorithm>
+
+#include "runtime.hpp"
+
+namespace kw {
+
+void Shadow::set_up(int cell_shift, uint64_t bytes) {
+  on = bytes > 0;
+  shift = cell_shift;
+  const uint64_t cells = (bytes >> shift) + 64;
+  write.assign(cells, 0);
+  read.assign(cells, 0);
+  read_before.assign(cells, 0);
+  site.assign(cells, 0);
+  time = 0;
+}
+
+void Shadow::begin_block() {
+  if (time > kLastTick) set_up(shift, (write.size() - 64) << shift);
+  // The first tick is seen by every warp; accesses begin with the second.
+  start = ++time;
+  muted = false;
+  released = Clock();
+  released.floor = start;
+  ++time;
+  for (int i = 0; i < KW_LANES; i++) {
+    tick[i] = time;
+    clock[i] = released;
+  }
+  for (auto& a : arrived) a = released;
+  pending = 0;
+}
+
+void Shadow::barrier(uint32_t warps, int id, bool everyone) {
+  if (time > kLastTick) return;  // the block goes on without being told apart any more
+  if (everyone) {
+    const uint32_t past = time++;
+    for (uint32_t m = warps; m; m &= m - 1) {
+      const int i = __builtin_ctz(m);
+      clock[i].floor = past;
+      tick[i] = time;
+    }
+    return;
+  }
+  Clock all = arrived[id];
+  for (uint32_t m = warps; m; m &= m - 1) {
+    const int i = __builtin_ctz(m);
+    all.join(clock[i]);
+    all.seen[i] = std::max(all.seen[i], tick[i]);
+  }
+  ++time;
+  for (uint32_t m = warps; m; m &= m - 1) {
+    const int i = __builtin_ctz(m);
+    clock[i].join(all);
+    tick[i] = time;
+  }
+  arrived[id] = Clock();
+}
+
+void Shadow::arrive(int warp, int id) {
+  arrived[id].join(clock[warp]);
+  arrived[id].seen[warp] = std::max(arrived[id].seen[warp], tick[warp]);
+  if (time <= kLastTick) tick[warp] = ++time;
+}
+
+void Shadow::synchronise(int warp) {
+  clock[warp].join(released);
+  released.join(clock[warp]);
+  released.seen[warp] = std::max(released.seen[warp], tick[warp]);
+  if (time <= kLastTick) tick[warp] = ++time;
+}
+
+namespace {
+
+// In Shadow::site of a cell that nobody has written: the site that read it all the same.
+constexpr uint32_t kReadTooEarly = 1u << 31;
+
+enum { READ_AFTER_WRITE = 0, WRITE_AFTER_READ = 1, WRITE_AFTER_WRITE = 2 };
+
+void report_race(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, int how, uint32_t stamp, uint32_t other) {
+  const int64_t extra = how | (int64_t)(stamp & (KW_LANES - 1)) << 8 | (int64_t)other << 16;
+  // lane -1: a thread of an earlier access, which one is not kept.
+  w->worker->violation(KW_SHARED_RACE, (int)site, lane < 0 ? nullptr : w, lane, address, size, extra);
+}
+
+bool on_its_way(KwWorker& c, uint64_t address, int size) {
+  const uint8_t* at = c.shared + address;
+  for (const auto& queue : c.copies)
+    for (const auto& copy : queue)
+      if (copy.to < at + size && at < copy.to + copy.bytes) return true;
+  return false;
+}
+
+// One lane, the slow way: says what is wrong, then marks the cells.
+void load_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size) {
+  KwWorker& c = *w->worker;
+  Shadow& s = c.shadow;
+  const uint32_t mine = s.stamp(w->index), first = s.start << Shadow::kWarpBits;
+  bool told = false;
+  for (uint64_t i = address >> s.shift; i < (address + size) >> s.shift; i++) {
+    const uint32_t stamp = s.write[i];
+    if (!told && stamp < first) {
+      if (c.request->sites[site].is_volatile & 2) continue;  // library code may read what it does not use
+      c.violation(KW_UNINITIALISED, (int)site, w, lane, address, size, KW_SHARED);
+      s.site[i] = site | kReadTooEarly;
+      told = true;
+    } else if (!told && !s.ordered(w->index, stamp)) {
+      report_race(w, site, lane, address, size, READ_AFTER_WRITE, stamp, s.site[i]);
+      told = true;
+    }
+    const uint32_t before = s.read[i];
+    if ((before & (KW_LANES - 1)) != (uint32_t)w->index) s.read_before[i] = before;
+    s.read[i] = mine;
+  }
+  if (!told && s.pending && on_its_way(c, address, size))
+    c.violation(KW_UNINITIALISED, (int)site, w, lane, address, size, KW_SHARED | 16);
+}
+
+// Cells [first, first + count): whether all were written in this block and seen by this warp; marks them as read.
+inline bool load_run(Shadow& s, int warp, uint64_t first, uint64_t count) {
+  const uint32_t mine = s.stamp(warp), seen = s.clock[warp].floor << Shadow::kWarpBits | (KW_LANES - 1);
+  const uint32_t begin = s.start << Shadow::kWarpBits;
+  const uint32_t* __restrict write = s.write.data() + first;
+  uint32_t* __restrict read = s.read.data() + first;
+  uint32_t* __restrict before = s.read_before.data() + first;
+  uint32_t bad = 0, fresh = 0;
+  for (uint64_t i = 0; i < count; i++) {
+    const uint32_t stamp = write[i];
+    bad |= (uint32_t)(stamp < begin) | ((uint32_t)(stamp > seen) & (uint32_t)((stamp & (KW_LANES - 1)) != (uint32_t)warp));
+    fresh |= read[i] ^ mine;
+  }
+  if (bad) return false;
+  if (!fresh) return true;
+  for (uint64_t i = 0; i < count; i++) {
+    const uint32_t old = read[i];
+    before[i] = (old & (KW_LANES - 1)) != (uint32_t)warp ? old : before[i];
+    read[i] = mine;
+  }
+  return true;
+}
+
+// The same for lanes anywhere. Cells that this warp read since it last synchronised need no second mark.
+inline bool load_scattered(Shadow& s, int warp, uint32_t mask, const uint64_t* a, int size) {
+  const uint32_t mine = s.stamp(warp), seen = s.clock[warp].floor << Shadow::kWarpBits | (KW_LANES - 1);
+  const uint32_t begin = s.start << Shadow::kWarpBits;
+  const uint32_t* write = s.write.data();
+  uint32_t *read = s.read.data(), *before = s.read_before.data();
+  const int count = size >> s.shift, shift = s.shift;
+  uint32_t bad = 0, fresh = 0;
+  auto look = [&](int l) {
+    const uint64_t first = a[l] >> shift;
+    for (int i = 0; i < count; i++) {
+      const uint32_t stamp = write[first + i];
+      bad |= (uint32_t)(stamp < begin) | ((uint32_t)(stamp > seen) & (uint32_t)((stamp & (KW_LANES - 1)) != (uint32_t)warp));
+      fresh |= read[first + i] ^ mine;
+    }
+  };
+  if (mask == KW_FULL)
+    for (int l = 0; l < KW_LANES; l++) look(l);
+  else
+    for (uint32_t m = mask; m; m &= m - 1) look(__builtin_ctz(m));
+  if (bad) return false;
+  if (!fresh) return true;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const uint64_t first = a[__builtin_ctz(m)] >> shift;
+    for (int i = 0; i < count; i++) {
+      const uint32_t old = read[first + i];
+      before[first + i] = (old & (KW_LANES - 1)) != (uint32_t)warp ? old : before[first + i];
+      read[first + i] = mine;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+void shadow_load(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const uint64_t* a, int size) {
+  Shadow& s = w->worker->shadow;
+  if (!s.pending) {
+    if (k.kind == SAME && mask == k.mask) {
+      if (load_run(s, w->index, a[first_lane(mask)] >> s.shift, size >> s.shift)) return;
+    } else if (k.kind == CONTIGUOUS && mask == KW_FULL) {
+      if (load_run(s, w->index, a[0] >> s.shift, (KW_LANES * (uint64_t)size) >> s.shift)) return;
+    } else if (k.kind == GROUPED && mask == KW_FULL) {
+      bool good = true;
+      for (int g = 0; g < KW_LANES; g += 8) {
+        if (g && k.delta[g] == k.delta[g - 8] && k.broadcast[g / 8] == k.broadcast[g / 8 - 1]) continue;
+        good &= load_run(s, w->index, a[g] >> s.shift, ((k.broadcast[g / 8] ? 1 : 8) * (uint64_t)size) >> s.shift);
+      }
+      if (good) return;
+    } else if (load_scattered(s, w->index, mask, a, size)) {
+      return;
+    }
+  }
+  for (uint32_t m = mask; m; m &= m - 1) load_lane(w, site, __builtin_ctz(m), a[__builtin_ctz(m)], size);
+}
+
+namespace {
+
+inline bool store_run(Shadow& s, int warp, uint32_t site, uint64_t first, uint64_t count) {
+  const uint32_t mine = s.stamp(warp), seen = s.clock[warp].floor << Shadow::kWarpBits | (KW_LANES - 1);
+  uint32_t* __restrict write = s.write.data() + first;
+  const uint32_t* __restrict read = s.read.data() + first;
+  const uint32_t* __restrict before = s.read_before.data() + first;
+  uint32_t* __restrict sites = s.site.data() + first;
+  uint32_t bad = 0;
+  for (uint64_t i = 0; i < count; i++) {
+    auto unseen = [&](uint32_t stamp) {
+      return (uint32_t)(stamp > seen) & (uint32_t)((stamp & (KW_LANES - 1)) != (uint32_t)warp);
+    };
+    bad |= unseen(write[i]) | unseen(read[i]) | unseen(before[i]) | (sites[i] & kReadTooEarly);
+  }
+  if (bad) return false;
+  for (uint64_t i = 0; i < count; i++) {
+    write[i] = mine;
+    sites[i] = site;
+  }
+  return true;
+}
+
+// `changes`: whether the store alters what is there.
+void store_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, bool changes) {
+  Shadow& s = w->worker->shadow;
+  const uint32_t begin = s.start << Shadow::kWarpBits, mine = s.stamp(w->index);
+  bool told = false;
+  for (uint64_t i = address >> s.shift; i < (address + size) >> s.shift; i++) {
+    const uint32_t write = s.write[i];
+    if (write < begin && s.site[i] & kReadTooEarly) {
+      // It was read before it was written: if nothing orders the two, the fault is the missing barrier.
+      const uint32_t reader = s.ordered(w->index, s.read[i]) ? s.read_before[i] : s.read[i];
+      if (reader >= begin && !s.ordered(w->index, reader)) {
+        const uint32_t place = s.site[i] & ~kReadTooEarly;
+        w->worker->retract(KW_UNINITIALISED, (int)place);
+        report_race(w, place, -1, address, size, READ_AFTER_WRITE, mine, site);
+        told = true;
+      }
+    }
+    if (!changes && write >= begin && !s.ordered(w->index, write)) continue;  // the same value, written twice
+    if (changes && !told) {
+      if (!s.ordered(w->index, write)) {
+        report_race(w, site, lane, address, size, WRITE_AFTER_WRITE, write, s.site[i]);
+        told = true;
+      } else {
+        for (const uint32_t read : {s.read[i], s.read_before[i]})
+          if (!told && read >= begin && !s.ordered(w->index, read)) {
+            report_race(w, site, lane, address, size, WRITE_AFTER_READ, read, site);
+            told = true;
+          }
+      }
+    }
+    s.write[i] = mine;
+    s.site[i] = site;
+  }
+}
+
+}  // namespace
+
+void shadow_store(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const uint64_t* a, int size,
+                  const uint64_t* const* values, int element) {
+  KwWorker& c = *w->worker;
+  Shadow& s = c.shadow;
+  if (k.kind == CONTIGUOUS && mask == KW_FULL) {
+    if (store_run(s, w->index, site, a[0] >> s.shift, (KW_LANES * (uint64_t)size) >> s.shift)) return;
+  } else {
+    bool good = true;
+    for (uint32_t m = mask; m && good; m &= m - 1)
+      good = store_run(s, w->index, site, a[__builtin_ctz(m)] >> s.shift, size >> s.shift);
+    if (good) return;
+  }
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const int l = __builtin_ctz(m);
+    bool changes = false;
+    for (int i = 0; i < size / element; i++) {
+      const uint8_t* value = (const uint8_t*)values[i] + l * (element == 8 ? 8 : 4);
+      changes |= memcmp(c.shared + a[l] + i * element, value, element) != 0;
+    }
+    store_lane(w, site, l, a[l], size, changes);
+  }
+}
+
+void shadow_volatile_store(KwWarp* w, uint32_t mask, const uint64_t* a, int size) {
+  Shadow& s = w->worker->shadow;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const uint64_t at = a[__builtin_ctz(m)];
+    for (uint64_t i = at >> s.shift; i < (at + size) >> s.shift; i++) s.write[i] = s.start << Shadow::kWarpBits;
+  }
+}
+
+// The atomic itself is ordered after every earlier one (synchronise); here it meets plain reads and writes.
+void shadow_atomic(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a, int size) {
+  Shadow& s = w->worker->shadow;
+  const uint32_t begin = s.start << Shadow::kWarpBits;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const int l = __builtin_ctz(m);
+    if (s.write[a[l] >> s.shift] < begin) w->worker->violation(KW_UNINITIALISED, (int)site, w, l, a[l], size, KW_SHARED);
+    store_lane(w, site, l, a[l], size, true);
+  }
+}
+
+void shadow_arrival(KwWarp* w, uint32_t site, int lane, uint64_t address, int size) {
+  store_lane(w, site, lane, address, size, true);
+}
+
+}  // namespace kw

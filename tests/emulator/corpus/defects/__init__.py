@@ -1,0 +1,12 @@
+"""Programs with one planted defect each: ten kinds, ten programs of each."""
+
+from __future__ import annotations
+
+from emulator.corpus.case import Defect
+from emulator.corpus.defects import alignment, async_copy, barrier_and_warp, bounds, endings, races, uninitialised
+
+DEFECTS: tuple[Defect, ...] = tuple(
+    defect
+    for module in (bounds, alignment, uninitialised, races, barrier_and_warp, async_copy, endings)
+    for defect in module.cases.defects
+)

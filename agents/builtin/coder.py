@@ -59,23 +59,20 @@ class BuiltinCoder:
         return write_module(self._lowered, self.task_name, self._space.split(parameters))
 
     def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None) -> Proposal | None:
-        """The defaults first; then what the judge advises, applied to the best kernel so far; then its nearest untried
+        """The plainest kernels first, easy to get right and the measure of all that follows; then the usual choice
+        for these shapes; then what the judge advises, applied to the best kernel so far, or that one's nearest untried
         neighbour. None when every neighbour has been tried."""
         tried = {attempt.kernel.id for attempt in history}
-        if not history:
-            return self._proposal(dict(self.defaults), (), None, "first choice")
         best = self._best(history)
+        parents = (best.kernel.id,) if best is not None else tuple(a.kernel.id for a in history[-1:])
+        for choice, why in ((self._space.conservative, "plain kernels first"), (self.defaults, "the usual choice")):
+            first = self._proposal(dict(choice), parents, None, why)
+            if first.kernel.id not in tried:
+                return first
         if best is None:
-            plain = self._proposal(
-                self._space.conservative, (history[-1].kernel.id,), None, "plainest kernels after a failure"
-            )
-            if plain.kernel.id not in tried:
-                return plain
             base: Choice = dict(self._space.conservative)
-            parents = (history[-1].kernel.id,)
         else:
             base = {**self.defaults, **self._own(best.kernel.parameters)}
-            parents = (best.kernel.id,)
         if advice is not None and advice.parameters:
             wanted = self._space.changed(base, advice.parameters)
             if wanted is not None and wanted != base:

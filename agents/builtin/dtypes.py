@@ -7,11 +7,12 @@ rounded once when stored, so a fused kernel rounds less often than eager torch d
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable
 
 from kernelwright.agents.builtin.errors import NotLowered
 
-__all__ = ["C_TYPE", "NUMPY_SCALAR", "SIZE", "category", "literal", "promote", "value_dtype"]
+__all__ = ["C_TYPE", "SIZE", "category", "literal", "promote", "value_dtype"]
 
 C_TYPE = {
     "float32": "float",
@@ -38,8 +39,6 @@ SIZE = {
     "bool": 1,
 }
 """Bytes."""
-NUMPY_SCALAR = {"int64": "np.int64", "int32": "np.int32", "float32": "np.float32", "float64": "np.float64"}
-
 _RANK = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
 
 
@@ -130,8 +129,6 @@ def literal(value: bool | int | float, dtype: str) -> str:
 
 
 def _shortest_float32(number: float) -> str:
-    import struct
-
     target = struct.pack("<f", number)
     for digits in range(1, 10):
         text = f"{number:.{digits}g}"

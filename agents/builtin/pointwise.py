@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kernelwright.agents.builtin.dtypes import C_TYPE
+from kernelwright.agents.builtin.dtypes import C_TYPE, SIZE
 from kernelwright.agents.builtin.emit import Code, ScopeWriter, to_memory, vector_width_limit
 from kernelwright.agents.builtin.generated import (
     Generated,
@@ -67,22 +67,18 @@ def defaults(spec: KernelSpec) -> dict[str, int | str | bool]:
     """A good start: 16-byte accesses where there is enough work for them."""
     widths = [int(w) for w in space(spec)["vector_width"]]
     narrowest = min(
-        (b.dtype for b in (*kernel_buffers(spec)[0], *kernel_buffers(spec)[1])), key=_size, default="float32"
+        (b.dtype for b in (*kernel_buffers(spec)[0], *kernel_buffers(spec)[1])),
+        key=lambda d: SIZE[d],
+        default="float32",
     )
-    fitting = [w for w in widths if w * max(_size(narrowest), 4) <= _BYTES_PER_THREAD or w == 1]
-    if _size(narrowest) == 2:
+    fitting = [w for w in widths if w * max(SIZE[narrowest], 4) <= _BYTES_PER_THREAD or w == 1]
+    if SIZE[narrowest] == 2:
         fitting = [w for w in widths if w * 2 <= _BYTES_PER_THREAD]
     total = spec.extent(spec.rows)
     width = max(fitting)
     while width > 1 and total // width < _FULL_WAVE_THREADS // 4:
         width //= 2
     return {"vector_width": width, "threads": 256, "unroll": 1}
-
-
-def _size(dtype: str) -> int:
-    from kernelwright.agents.builtin.dtypes import SIZE
-
-    return SIZE[dtype]
 
 
 def generate(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kernelwright.agents.builtin.dtypes import C_TYPE, SIZE
+from kernelwright.agents.builtin.dtypes import SIZE
 from kernelwright.agents.builtin.generated import ceil_div, kernel_buffers
 from kernelwright.agents.builtin.loops import LoopVar, merge, spec_affines
 from kernelwright.agents.builtin.pointwise import vector_widths
@@ -327,8 +327,3 @@ def _first_legal(
                 if legal(spec, trial, a):
                     return trial
     return {**choice, "strategy": "loop", "threads": 32, "rows_per_block": 32, "vector_width": 1, "split": 1}
-
-
-def c_type(dtype: str) -> str:
-    """C++ type of an accumulator."""
-    return C_TYPE[dtype]

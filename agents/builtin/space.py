@@ -42,8 +42,9 @@ class ParameterSpace:
 
     @cached_property
     def conservative(self) -> Choice:
-        """The plainest kernels: one element at a time, no register blocking beyond two, one stage."""
-        plain = {
+        """The plainest kernels: one element at a time, rows read anew in every pass, hardly any register blocking."""
+        plain: Choice = {
+            "strategy": "loop",
             "vector_width": 1,
             "unroll": 1,
             "stages": 1,

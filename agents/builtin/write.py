@@ -14,7 +14,7 @@ from kernelwright.agents.builtin.plan import view_base
 from kernelwright.agents.builtin.prelude import prelude
 from kernelwright.agents.builtin.spec import Unit
 from kernelwright.agents.builtin.values import buffer_of
-from kernelwright.bench_tasks.graph import GraphInput
+from kernelwright.bench_tasks.graph import GraphInput, refs
 from kernelwright.errors import LoweringError
 
 __all__ = ["write_module"]
@@ -332,8 +332,6 @@ class _Module:
         return _python(value)
 
     def _result(self, name: str) -> Node:
-        from kernelwright.bench_tasks.graph import refs
-
         order = list(refs(self.low.graph.output))
         return self.low.plan.outputs[order.index(name)]
 

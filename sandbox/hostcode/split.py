@@ -285,7 +285,7 @@ _NO_NAMES = frozenset(
 
 def _header_names(unit: Unit, made: Declaration) -> list[str]:
     """What spells each template argument of an instance, as C++ for an initialiser list of strings."""
-    spells = []
+    spells: list[str] = []
     for opening, closing in made.template:
         for first, last in _split(unit, opening + 1, closing):
             name, pack = _declared_name(unit, first, last)

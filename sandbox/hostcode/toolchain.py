@@ -235,7 +235,7 @@ def _torch_root() -> Path:
 
 @functools.cache
 def _cuda_folders() -> tuple[Path, ...]:
-    import nvidia
+    import nvidia  # type: ignore[import-untyped]
 
     for base in nvidia.__path__:
         for include in sorted(Path(base).glob("cu*/include")):

@@ -42,45 +42,57 @@ def _next(coder: BuiltinCoder, history: tuple[PastAttempt, ...], **wanted: Any) 
     return coder.propose(history, Advice(mode="improve", limiter="dram", change="", parameters=wanted))
 
 
-def test_it_is_a_coder_and_starts_with_the_defaults(coder: BuiltinCoder) -> None:
+def _opening(coder: BuiltinCoder) -> tuple[PastAttempt, PastAttempt]:
+    """The first two attempts, the second faster."""
+    first = coder.propose((), None)
+    assert first is not None
+    second = coder.propose((_past(first, 1, 2e-5),), None)
+    assert second is not None
+    return _past(first, 1, 2e-5), _past(second, 2, 1e-5)
+
+
+def test_it_is_a_coder_and_starts_plain_and_goes_on_with_the_usual_choice(coder: BuiltinCoder) -> None:
     typed: Coder = coder
     first = typed.propose((), None)
     assert first is not None
-    assert dict(first.kernel.parameters) == dict(coder.defaults)
+    assert first.kernel.parameters["softmax_rows.vector_width"] == 1
+    assert first.kernel.parameters["softmax_rows.strategy"] == "loop"
     assert first.kernel.author == "builtin"
     assert first.kernel.parents == ()
-    assert all(coder.defaults[name] in values for name, values in coder.space.items())
     assert first.kernel.source.count("import cupy") == 1
+    second = _next(coder, (_past(first, 1, 2e-5),), **{"softmax_rows.threads": 64})
+    assert second is not None
+    assert dict(second.kernel.parameters) == dict(coder.defaults)
+    assert second.kernel.parents == (first.kernel.id,)
+    assert all(coder.defaults[name] in values for name, values in coder.space.items())
 
 
 def test_advice_is_followed_from_the_best_kernel(coder: BuiltinCoder) -> None:
-    first = coder.propose((), None)
-    assert first is not None
-    best = _past(first, 1, 1e-5)
-    second = _next(coder, (best,), **{"softmax_rows.vector_width": 2})
-    assert second is not None
-    assert second.kernel.parameters["softmax_rows.vector_width"] == 2
-    assert second.kernel.parents == (first.kernel.id,)
-    assert "softmax_rows.vector_width 4 -> 2" in second.plan
-    slower = _past(second, 2, 2e-5)
-    third = _next(coder, (best, slower), **{"softmax_rows.strategy": "online"})
+    opening = _opening(coder)
+    best = opening[1].kernel
+    third = _next(coder, opening, **{"softmax_rows.vector_width": 2})
     assert third is not None
-    assert third.kernel.parameters["softmax_rows.vector_width"] == 4
-    assert third.kernel.parents == (first.kernel.id,)
+    assert third.kernel.parameters["softmax_rows.vector_width"] == 2
+    assert third.kernel.parents == (best.id,)
+    assert "softmax_rows.vector_width 4 -> 2" in third.plan
+    slower = _past(third, 3, 2e-5)
+    fourth = _next(coder, (*opening, slower), **{"softmax_rows.strategy": "online"})
+    assert fourth is not None
+    assert fourth.kernel.parameters["softmax_rows.vector_width"] == 4
+    assert fourth.kernel.parents == (best.id,)
 
 
 def test_what_was_tried_or_is_unknown_is_not_proposed_again(coder: BuiltinCoder) -> None:
-    first = coder.propose((), None)
-    assert first is not None
-    best = _past(first, 1, 1e-5)
-    second = _next(coder, (best,), **{"softmax_rows.vector_width": 2})
-    assert second is not None
-    again = _next(coder, (best, _past(second, 2, 2e-5)), **{"softmax_rows.vector_width": 2})
-    other = _next(coder, (best,), **{"softmax_rows.colour": 3, "softmax_rows.threads": 96})
+    opening = _opening(coder)
+    third = _next(coder, opening, **{"softmax_rows.vector_width": 2})
+    assert third is not None
+    again = _next(coder, (*opening, _past(third, 3, 2e-5)), **{"softmax_rows.vector_width": 2})
+    other = _next(coder, opening, **{"softmax_rows.colour": 3, "softmax_rows.threads": 96})
     assert again is not None
     assert other is not None
-    assert len({first.kernel.id, second.kernel.id, again.kernel.id}) == 3
-    assert other.kernel.id != first.kernel.id
+    known = {attempt.kernel.id for attempt in opening}
+    assert len({*known, third.kernel.id, again.kernel.id}) == 4
+    assert other.kernel.id not in known
 
 
 def test_a_value_is_made_legal_by_changing_others(coder: BuiltinCoder) -> None:
@@ -115,15 +127,18 @@ def test_the_same_history_gives_the_same_proposal(coder: BuiltinCoder) -> None:
     assert again.propose(history, None) == coder.propose(history, None)
 
 
-def test_after_a_failure_the_plainest_kernel(coder: BuiltinCoder, runner: Runner) -> None:
-    first = coder.propose((), None)
-    assert first is not None
-    plain = coder.propose((_past(first, 1, None),), None)
+def test_after_failures_it_goes_on_from_what_passed(coder: BuiltinCoder, runner: Runner) -> None:
+    plain = coder.propose((), None)
     assert plain is not None
-    assert plain.kernel.parameters["softmax_rows.vector_width"] == 1
-    after = coder.propose((_past(first, 1, None), _past(plain, 2, 1e-5), _past(first, 3, None)), None)
+    usual = coder.propose((_past(plain, 1, None),), None)
+    assert usual is not None
+    assert dict(usual.kernel.parameters) == dict(coder.defaults)
+    after = coder.propose((_past(plain, 1, 1e-5), _past(usual, 2, None)), None)
     assert after is not None
     assert after.kernel.parents == (plain.kernel.id,)
+    still = coder.propose((_past(plain, 1, None), _past(usual, 2, None)), None)
+    assert still is not None
+    assert still.kernel.id not in {plain.kernel.id, usual.kernel.id}
     check(runner, nn.Softmax(-1), (R(64, 1024),), distributions=(), parameters=plain.kernel.parameters, coder=coder)
 
 

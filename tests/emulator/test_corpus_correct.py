@@ -67,7 +67,7 @@ NOT_YET: dict[str, str] = {
     "fp8_conversions[sm_90]": "cvt.rn.f16x2.e4m3x2",
     "fp8_conversions[sm_100]": "cvt.rn.f16x2.e4m3x2",
     "fp8_packed": "cvt.rn.f16x2.e4m3x2",
-    **{case.name: TENSOR for case in SUBJECTS["tensor"]},
+    **{case.name: TENSOR for subject in ("wmma", "mma") for case in SUBJECTS[subject]},
 }
 """Cases that the emulator refuses or gets wrong today, with the instruction or the fault. Each is a strict xfail, so that it
 fails visibly here once it works."""

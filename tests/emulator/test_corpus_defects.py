@@ -32,8 +32,6 @@ NO_GLOBAL_RACES = "races between blocks in global memory are not looked for yet"
 NOT_YET: dict[str, str] = {
     **{defect.name: NO_GLOBAL_RACES for defect in DEFECTS if defect.family == "global race between blocks"},
     "lockstep_taken_for_granted": "races between lanes of one warp without __syncwarp() are not looked for yet",
-    "mask_without_the_caller": "a lane that is not in its own member mask is not reported yet",
-    "warp_sum_inside_the_bounds_check": "a shuffle that reads from a lane that has exited is not reported yet",
 }
 """Defects that the emulator does not find today. Each is a strict xfail, so that it fails visibly here once it is found."""
 

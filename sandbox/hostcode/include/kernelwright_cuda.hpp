@@ -22,6 +22,14 @@
 #ifndef __grid_constant__
 #define __grid_constant__
 #endif
+#undef __launch_bounds__
+#define __launch_bounds__(...)
+#undef __maxnreg__
+#define __maxnreg__(...)
+#undef __cluster_dims__
+#define __cluster_dims__(...)
+#undef __block_size__
+#define __block_size__(...)
 
 // Namespaces that sources name in aliases and using-directives before any device code is looked at.
 namespace cooperative_groups {}

@@ -102,8 +102,17 @@ inline int GET_BLOCKS(std::int64_t n, std::int64_t threads = CUDA_NUM_THREADS) {
 }  // namespace at::cuda
 
 namespace at {
-using at::cuda::getCurrentCUDAStream;
-}
+// as ATen/core/TensorAccessor.h has it for nvcc
+template <typename T> struct RestrictPtrTraits {
+  typedef T* __restrict__ PtrType;
+};
+template <typename T, bool on_device> using acc_type = std::conditional_t<
+    std::is_same_v<T, at::Half> || std::is_same_v<T, at::BFloat16>, float,
+    std::conditional_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, std::int64_t, T>>;
+}  // namespace at
+namespace torch {
+using at::RestrictPtrTraits;
+}  // namespace torch
 
 namespace torch::kernelwright_cuda {
 inline bool is_available() { return true; }

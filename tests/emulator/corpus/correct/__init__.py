@@ -14,21 +14,25 @@ from emulator.corpus.correct import (
     control,
     cooperative,
     cub,
+    integers,
+    linear_algebra,
     math,
     memory,
+    mma,
     narrow,
     nn,
     reductions,
     rng,
+    rounding,
     sorting,
-    tensor,
     warp,
+    wmma,
 )
 
 SUBJECTS: Mapping[str, Collection] = {
     module.__name__.rpartition(".")[2]: module.cases
     for module in (
         *(basic, control, memory, reductions, atomics, warp, barriers, cooperative, async_copy),
-        *(tensor, bits, math, narrow, sorting, nn, rng, cub),
+        *(wmma, mma, bits, integers, math, rounding, narrow, sorting, linear_algebra, nn, rng, cub),
     )
 }

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 from emulator.corpus.case import Collection, Draw, Plan, blank, run
+from emulator.corpus.oracles import each
 
 cases = Collection()
 case = cases.case

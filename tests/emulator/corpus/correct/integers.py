@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from emulator.corpus.case import Array, Collection, Draw, Plan, blank, run
+from emulator.corpus.oracles import each
 
 cases = Collection()
 case = cases.case

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from emulator.corpus.case import Array, Collection, Draw, Plan, blank, from_bf16, run
+from emulator.corpus.oracles import to_tf32
 
 cases = Collection()
 case = cases.case

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as tf
 from emulator.corpus.case import Collection, Draw, Plan, blank, run
+from emulator.corpus.oracles import t64
 
 cases = Collection()
 case = cases.case

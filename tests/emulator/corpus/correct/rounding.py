@@ -7,6 +7,7 @@ from math import isfinite
 
 import numpy as np
 from emulator.corpus.case import Array, Collection, Draw, Plan, blank, run
+from emulator.corpus.oracles import go, kernel, rows
 
 cases = Collection()
 case = cases.case

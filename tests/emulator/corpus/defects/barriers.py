@@ -8,11 +8,11 @@ from emulator.corpus.case import Collection, Draw, Plan, blank, run
 cases = Collection()
 defect = cases.defect
 F = np.float32
-BARRIER, LANES = "divergent barrier", "missing lanes"
+KIND = "divergent barrier"
 
 
 @defect(
-    BARRIER,
+    KIND,
     """
 extern "C" __global__ void half_block(const int* x, int* y) {
     __shared__ int s[32];
@@ -36,7 +36,7 @@ def barrier_for_half_a_warp(draw: Draw) -> Plan:
 
 
 @defect(
-    BARRIER,
+    KIND,
     """
 extern "C" __global__ void rounds(const int* n, int* y) {
     __shared__ int s[64];
@@ -65,7 +65,7 @@ def barrier_in_a_loop_of_uneven_length(draw: Draw) -> Plan:
 
 
 @defect(
-    BARRIER,
+    KIND,
     """
 extern "C" __global__ void either(const int* x, int* y) {
     __shared__ int s[32];
@@ -99,7 +99,7 @@ def a_barrier_in_each_branch(draw: Draw) -> Plan:
 
 
 @defect(
-    BARRIER,
+    KIND,
     """
 extern "C" __global__ void guarded(const float* x, float* y, int n) {
     __shared__ float s[64];
@@ -124,7 +124,7 @@ def barrier_inside_the_bounds_check(draw: Draw) -> Plan:
 
 
 @defect(
-    BARRIER,
+    KIND,
     """
 extern "C" __global__ void first_warp(const int* x, int* y) {
     __shared__ int s[64];
@@ -152,7 +152,7 @@ def barrier_for_one_of_two_warps(draw: Draw) -> Plan:
 
 
 @defect(
-    BARRIER,
+    KIND,
     """
 extern "C" __global__ void search(const int* x, int* y, int n) {
     __shared__ int s[32];
@@ -178,7 +178,7 @@ def some_threads_break_out(draw: Draw) -> Plan:
 
 
 @defect(
-    BARRIER,
+    KIND,
     """
 extern "C" __global__ void modes(const int* mode, int* y) {
     __shared__ int s[32];
@@ -212,7 +212,7 @@ def barrier_in_one_case_of_a_switch(draw: Draw) -> Plan:
 
 
 @defect(
-    BARRIER,
+    KIND,
     """
 __device__ int exchange(int* s, int v) {
     s[threadIdx.x] = v;
@@ -240,7 +240,7 @@ def barrier_in_a_function_called_by_some(draw: Draw) -> Plan:
 
 
 @defect(
-    BARRIER,
+    KIND,
     """
 extern "C" __global__ void count(const int* x, int* y, int n) {
     int t = threadIdx.x, votes = 0;
@@ -259,7 +259,7 @@ def counting_barrier_under_a_condition(draw: Draw) -> Plan:
 
 
 @defect(
-    BARRIER,
+    KIND,
     """
 #ifdef FIXED
 #define THREADS "64"

@@ -8,11 +8,11 @@ from emulator.corpus.case import Collection, Draw, Plan, blank, run
 cases = Collection()
 defect = cases.defect
 F = np.float32
-BARRIER, LANES = "divergent barrier", "missing lanes"
+KIND = "missing lanes"
 
 
 @defect(
-    LANES,
+    KIND,
     """
 extern "C" __global__ void half(const int* x, int* y) {
     int t = threadIdx.x, v = x[t];
@@ -35,7 +35,7 @@ def shuffle_by_half_a_warp(draw: Draw) -> Plan:
 
 
 @defect(
-    LANES,
+    KIND,
     """
 extern "C" __global__ void votes(const int* x, unsigned* y, int n) {
     int t = threadIdx.x;
@@ -58,7 +58,7 @@ def ballot_inside_the_bounds_check(draw: Draw) -> Plan:
 
 
 @defect(
-    LANES,
+    KIND,
     """
 extern "C" __global__ void some(const int* x, int* y) {
     __shared__ volatile int s[32];
@@ -86,7 +86,7 @@ def syncwarp_by_eight_lanes(draw: Draw) -> Plan:
 
 
 @defect(
-    LANES,
+    KIND,
     """
 extern "C" __global__ void rounds(const int* n, int* y) {
     int t = threadIdx.x, total = 0;
@@ -107,7 +107,7 @@ def reduction_in_a_loop_of_uneven_length(draw: Draw) -> Plan:
 
 
 @defect(
-    LANES,
+    KIND,
     """
 extern "C" __global__ void drain(const int* x, int* y) {
     int t = threadIdx.x, v = x[t], k = 0;
@@ -130,7 +130,7 @@ def vote_in_a_loop_that_lanes_leave(draw: Draw) -> Plan:
 
 
 @defect(
-    LANES,
+    KIND,
     """
 extern "C" __global__ void groups(const int* x, int* y) {
     int t = threadIdx.x;
@@ -154,7 +154,7 @@ def match_in_a_branch(draw: Draw) -> Plan:
 
 
 @defect(
-    LANES,
+    KIND,
     """
 extern "C" __global__ void outsiders(const int* x, int* y) {
     int t = threadIdx.x;
@@ -175,7 +175,7 @@ def mask_without_the_caller(draw: Draw) -> Plan:
 
 
 @defect(
-    LANES,
+    KIND,
     """
 extern "C" __global__ void branches(const int* x, int* y) {
     int t = threadIdx.x, v = x[t];
@@ -202,7 +202,7 @@ def a_shuffle_in_each_branch(draw: Draw) -> Plan:
 
 
 @defect(
-    LANES,
+    KIND,
     """
 extern "C" __global__ void shortcut(const int* x, int* y) {
     int t = threadIdx.x, v = x[t];
@@ -223,7 +223,7 @@ def shuffle_behind_a_shortcut(draw: Draw) -> Plan:
 
 
 @defect(
-    LANES,
+    KIND,
     """
 extern "C" __global__ void last_warp(const float* x, float* y, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;

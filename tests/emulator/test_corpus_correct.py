@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from emulator.corpus.case import Case
 from emulator.corpus.correct import SUBJECTS
 from emulator.corpus.harness import check_case, session_cache
@@ -77,7 +78,7 @@ def identity(subject: str, case: Case, arch: str) -> str:
     return f"{subject}-{case.name}-{arch}"
 
 
-def params(chosen: list[tuple[str, Case, str]]) -> list[object]:
+def params(chosen: list[tuple[str, Case, str]]) -> list[ParameterSet]:
     made = []
     for subject, case, arch in chosen:
         reason = NOT_YET.get(f"{case.name}[{arch}]", NOT_YET.get(case.name))

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from emulator.corpus.case import Defect
 from emulator.corpus.defects import DEFECTS
 from emulator.corpus.harness import check_defect, check_twin, session_cache
@@ -39,7 +40,7 @@ TWIN_NOT_YET: dict[str, str] = {}
 """Corrected twins that the emulator refuses or accuses today."""
 
 
-def params(chosen: tuple[Defect, ...], reasons: dict[str, str]) -> list[object]:
+def params(chosen: tuple[Defect, ...], reasons: dict[str, str]) -> list[ParameterSet]:
     return [
         pytest.param(
             defect,

@@ -1,6 +1,10 @@
 // ATen's and c10's CUDA helpers where there is no GPU: streams on which all has happened, guards that do nothing.
 #pragma once
 
+#include <ATen/AccumulateType.h>
+#include <ATen/OpMathType.h>
+#include <ATen/ceil_div.h>
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -106,9 +110,6 @@ namespace at {
 template <typename T> struct RestrictPtrTraits {
   typedef T* __restrict__ PtrType;
 };
-template <typename T, bool on_device> using acc_type = std::conditional_t<
-    std::is_same_v<T, at::Half> || std::is_same_v<T, at::BFloat16>, float,
-    std::conditional_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, std::int64_t, T>>;
 }  // namespace at
 namespace torch {
 using at::RestrictPtrTraits;

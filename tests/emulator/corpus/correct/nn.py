@@ -278,7 +278,7 @@ def attention(draw: Draw) -> Plan:
         "attention", 18, (32, 4), q, k, v, causal, 72, scale, 1
     )
     for out, masked in ((plain, False), (causal, True)):
-        want = tf.scaled_dot_product_attention(*(t64(x)[None] for x in (q, k, v)), is_causal=masked)[0].numpy()
+        want = tf.scaled_dot_product_attention(t64(q)[None], t64(k)[None], t64(v)[None], is_causal=masked)[0].numpy()
         plan.gives(out, want, rtol=1e-5, atol=2e-6)
     return plan
 

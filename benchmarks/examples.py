@@ -63,7 +63,13 @@ def optimize(path: Path, rounds: int, scratch: Path) -> dict[str, object]:
         out.seek(0)
         text = out.read()
     found = json.loads(text) if text else {}
-    return {"example": path.stem, "exit": process.returncode, "wall_seconds": time.perf_counter() - start, "peak_bytes": peak, "found": found}
+    return {
+        "example": path.stem,
+        "exit": process.returncode,
+        "wall_seconds": time.perf_counter() - start,
+        "peak_bytes": peak,
+        "found": found,
+    }
 
 
 def main() -> int:
@@ -75,7 +81,9 @@ def main() -> int:
     options = parser.parse_args()
     paths = [p for p in sorted((ROOT / "examples").glob("*.py")) if not options.names or p.stem in options.names]
     rows = []
-    print(f"{'example':30} {'attempts':>8} {'passed':>6} {'best µs':>9} {'eager µs':>9} {'speed-up':>8} {'roofline':>8} {'wall s':>7} {'peak MB':>8}")
+    print(
+        f"{'example':30} {'attempts':>8} {'passed':>6} {'best µs':>9} {'eager µs':>9} {'speed-up':>8} {'roofline':>8} {'wall s':>7} {'peak MB':>8}"
+    )
     with tempfile.TemporaryDirectory() as scratch:
         for path in paths:
             row = optimize(path, options.rounds, Path(scratch))

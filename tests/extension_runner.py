@@ -60,11 +60,15 @@ def run(path: str, session: recorder.Session) -> dict[str, Any]:
     worst = 0.0
     for number, (want, have) in enumerate(zip(wanted, found, strict=False)):
         if want.shape != have.shape or want.dtype != have.dtype:
-            problems.append(f"output {number}: {have.dtype}{tuple(have.shape)}, {want.dtype}{tuple(want.shape)} expected")
+            problems.append(
+                f"output {number}: {have.dtype}{tuple(have.shape)}, {want.dtype}{tuple(want.shape)} expected"
+            )
             continue
         scale = max(1.0, want.double().abs().nan_to_num(posinf=0, neginf=0).max().item() if want.numel() else 1.0)
         same = (want == have) | (want.isnan() & have.isnan())
-        error = torch.where(same, 0.0, (want.double() - have.double()).abs()).max().item() / scale if want.numel() else 0.0
+        error = (
+            torch.where(same, 0.0, (want.double() - have.double()).abs()).max().item() / scale if want.numel() else 0.0
+        )
         worst = max(worst, error if error == error else float("inf"))
         if not error <= getattr(module, "TOLERANCE", DEFAULT_TOLERANCE):
             problems.append(f"output {number} errs by {error:.3g} of its largest value")

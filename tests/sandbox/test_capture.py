@@ -53,9 +53,7 @@ def test_inputs_state_and_constants() -> None:
     state = {s.name: s for s in graph.state}
     assert state["b.weight"].same_as == "a.weight"
     assert not state["hidden"].persistent
-    assert list(refs(graph.output)) == list(refs(graph.output["dict"]["y"])) + list(
-        refs(graph.output["dict"]["rest"])
-    )
+    assert list(refs(graph.output)) == list(refs(graph.output["dict"]["y"])) + list(refs(graph.output["dict"]["rest"]))
     assert graph.output["dict"]["rest"]["list"][1]["tuple"][1] is None
 
 

@@ -45,7 +45,9 @@ torch::Tensor conv(torch::Tensor image, torch::Tensor filter) {
 }
 """
 
-ops = load_inline("conv_constant_filter", "torch::Tensor conv(torch::Tensor image, torch::Tensor filter);", CUDA, functions=["conv"])
+ops = load_inline(
+    "conv_constant_filter", "torch::Tensor conv(torch::Tensor image, torch::Tensor filter);", CUDA, functions=["conv"]
+)
 
 
 class Model(nn.Module):

@@ -51,7 +51,12 @@ std::vector<torch::Tensor> sum_and_max(torch::Tensor x) {
 }
 """
 
-ops = load_inline("cooperative_groups_reduce", "std::vector<torch::Tensor> sum_and_max(torch::Tensor x);", CUDA, functions=["sum_and_max"])
+ops = load_inline(
+    "cooperative_groups_reduce",
+    "std::vector<torch::Tensor> sum_and_max(torch::Tensor x);",
+    CUDA,
+    functions=["sum_and_max"],
+)
 
 
 class Model(nn.Module):

@@ -29,7 +29,9 @@ torch::Tensor histogram(torch::Tensor values, int64_t bins) {
 }
 """
 
-ops = load_inline("histogram_shared", "torch::Tensor histogram(torch::Tensor values, int64_t bins);", CUDA, functions=["histogram"])
+ops = load_inline(
+    "histogram_shared", "torch::Tensor histogram(torch::Tensor values, int64_t bins);", CUDA, functions=["histogram"]
+)
 
 
 class Model(nn.Module):

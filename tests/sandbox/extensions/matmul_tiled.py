@@ -41,7 +41,9 @@ torch::Tensor matmul_cuda(torch::Tensor A, torch::Tensor B) {
 }
 """
 
-ops = load_inline("matmul_tiled", "torch::Tensor matmul_cuda(torch::Tensor A, torch::Tensor B);", CUDA, functions=["matmul_cuda"])
+ops = load_inline(
+    "matmul_tiled", "torch::Tensor matmul_cuda(torch::Tensor A, torch::Tensor B);", CUDA, functions=["matmul_cuda"]
+)
 
 
 class Model(nn.Module):

@@ -29,7 +29,9 @@ torch::Tensor rope(torch::Tensor x, double base, int64_t offset) {
 }
 """
 
-ops = load_inline("rotary_embedding", "torch::Tensor rope(torch::Tensor x, double base, int64_t offset);", CUDA, functions=["rope"])
+ops = load_inline(
+    "rotary_embedding", "torch::Tensor rope(torch::Tensor x, double base, int64_t offset);", CUDA, functions=["rope"]
+)
 TOLERANCE = 1e-4
 
 

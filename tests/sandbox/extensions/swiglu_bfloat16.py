@@ -31,7 +31,9 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
 }
 """
 
-ops = load_inline("swiglu_bfloat16", "at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);", CUDA, functions=["swiglu"])
+ops = load_inline(
+    "swiglu_bfloat16", "at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);", CUDA, functions=["swiglu"]
+)
 TOLERANCE = 8e-3
 
 

@@ -40,7 +40,9 @@ torch::Tensor transpose_last(torch::Tensor x) {
 }
 """
 
-ops = load_inline("transpose_padded", "torch::Tensor transpose_last(torch::Tensor x);", CUDA, functions=["transpose_last"])
+ops = load_inline(
+    "transpose_padded", "torch::Tensor transpose_last(torch::Tensor x);", CUDA, functions=["transpose_last"]
+)
 
 
 class Model(nn.Module):

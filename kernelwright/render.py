@@ -186,7 +186,10 @@ def best_block(run: Run, best: Attempt | None) -> RenderableType:
         "  " + one_line(timing.baseline),
         Text(duration(timing.baseline_seconds)),
         kind,
-        Text(f"the kernel is {ratio(timing.speedup)} as fast"),
+        Text(
+            f"the kernel is {ratio(timing.speedup)} as fast"
+            + ("" if timing.speedup >= 1 else ": slower, so keep the original on this GPU")
+        ),
     )
     by = f" ({one_line(timing.bound_by)})" if timing.bound_by else ""
     table.add_row(

@@ -121,7 +121,7 @@ class Candidate:
 
         Args:
             expected_bytes: size of the reference's outputs; far larger replies are refused.
-            compiling: the first call, which compiles: it may take `load_seconds` more.
+            compiling: the first call, which compiles: it may take `build_seconds` more.
             trace: record the ATen operations that it runs.
             suppressed: let its launches do nothing (the integrity stage asks what the outputs are without them).
         """
@@ -133,7 +133,7 @@ class Candidate:
         try:
             message = self._request(
                 "call",
-                self.limits.call_seconds + (self.limits.load_seconds if compiling else _GRACE_SECONDS),
+                self.limits.call_seconds + (self.limits.build_seconds if compiling else _GRACE_SECONDS),
                 shared=shared,
                 max_bytes=2 * expected_bytes + _SLACK_BYTES,
                 trace=trace,

@@ -38,6 +38,8 @@ class Limits:
     """Wall time of one call of the module, in seconds."""
     load_seconds: float = 120.0
     """Wall time of starting and loading, in seconds (importing torch takes 1.5)."""
+    build_seconds: float = 60.0
+    """Wall time for compiling, on top of the first call, in seconds (typical: 2; once per machine: 10)."""
     memory_bytes: int = 16 << 30
     """Address space, in bytes; torch maps several GiB that it never touches."""
     file_bytes: int = 2 << 30

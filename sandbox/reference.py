@@ -96,13 +96,13 @@ class Reference:
             raise TaskError(
                 f"the reference did not finish {op!r} within its time limit.",
                 path=self.task.path,
-                mend="Make the task smaller, or raise limits.call_seconds.",
+                mend="Make the task smaller, or raise call_seconds in the settings.",
             ) from error
         except WorkerCrashed as error:
             raise TaskError(
                 f"the reference process died: {error.message} {error.stderr.strip()[-300:]}".rstrip(),
                 path=self.task.path,
-                mend="Make the task smaller, or raise limits.memory_bytes, if it ran out of memory.",
+                mend="Make the task smaller, or raise memory_bytes in the settings, if it ran out of memory.",
             ) from error
         if message.body.get("ok"):
             return message

@@ -493,8 +493,11 @@ def device_texts(unit: Unit) -> list[DeviceText]:
                     )
 
     groups: list[tuple[set[str], set[int]]] = []
+    # an instance may name types and functions that the template itself does not mention
+    instances = [d for d in pieces if _may_be_argument(unit, d, words[id(d)])]
     for kernel, definitions in kernels.items():
-        needed = _closure([*definitions, *always], words, by_name)
+        more = instances if any(d.template for d in definitions) else []
+        needed = _closure([*definitions, *always, *more], words, by_name)
         shared = {i for i in needed if _is_mutable(next(d for d in pieces if id(d) == i))}
         names = {kernel}
         rest = []
@@ -530,6 +533,15 @@ def _may_be_device(made: Declaration) -> bool:
     if made.kind == "function":
         return made.is_global or made.is_device or bool(made.words & {"constexpr", "consteval"})
     return made.kind in ("class", "enum", "variable", "alias", "using_namespace")
+
+
+def _may_be_argument(unit: Unit, made: Declaration, words: frozenset[str]) -> bool:
+    """Whether a kernel template may be given it as an argument, and device code can hold it."""
+    if made.kind == "function":
+        return made.is_device and not made.is_global
+    if made.kind not in ("class", "enum", "alias"):
+        return False
+    return "__device__" in words or not words & (_HOST_ONLY_WORDS | {"std", "c10"})
 
 
 def _is_mutable(made: Declaration) -> bool:

@@ -170,7 +170,7 @@ CASES = {
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if case[1] is not None])
 def test_one_changed_line_gets_its_verdict(reference, name):
     edits, verdict, says = CASES[name]
-    limits = Limits(call_seconds=2, load_seconds=20) if verdict is Verdict.TIMEOUT else LIMITS
+    limits = Limits(call_seconds=2, build_seconds=10) if verdict is Verdict.TIMEOUT else LIMITS
     found = judge(reference, changed(*edits), limits)
     assert found.verdict is verdict, found.reason
     assert says in found.reason

@@ -74,7 +74,8 @@ def run(path: str, session: recorder.Session) -> dict[str, Any]:
             problems.append(f"output {number} errs by {error:.3g} of its largest value")
     violations = [f"{v.kind} at line {v.line}: {v.message}" for r in reports for v in r.violations]
     return {
-        "problems": problems + violations,
+        "problems": violations or problems,
+        "sources": [v.source for r in reports for v in r.violations],
         "worst": worst,
         "build_seconds": built - begin,
         "run_seconds": ran - ready,
@@ -98,9 +99,14 @@ def main() -> None:
         try:
             answer = run(path, session)
         except KernelwrightError as error:
-            answer = {"error": f"{type(error).__name__}: {error}", "log": getattr(error, "log", "")[:3000]}
-        except Exception:  # noqa: BLE001 - whatever a module raises is its test's failure
-            answer = {"error": traceback.format_exc()[-3000:]}
+            answer = {
+                "error": f"{type(error).__name__}: {error}",
+                "type": type(error).__name__,
+                "line": error.line,
+                "log": getattr(error, "log", "")[:3000],
+            }
+        except Exception as error:  # noqa: BLE001 - whatever a module raises is its test's failure
+            answer = {"error": traceback.format_exc()[-3000:], "type": type(error).__name__}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

@@ -137,6 +137,7 @@ def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> Host
     main_params: int | None = None
     everything = list(unit.all())
     kernel_names = [d.names[0] for d in everything if d.is_global and d.body and d.names]
+    renamed = _overloads(unit, everything)
     device_only = [d for d in everything if d.kind == "function" and d.is_device and not d.is_host]
     members = {id(child) for d in everything if d.kind == "class" for child in d.children}
     mentioned = _words_outside(unit, [*device_only, *(d for d in everything if d.is_global and d.body)])
@@ -153,7 +154,9 @@ def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> Host
                     error.line = line
                     raise
         elif made.is_global and made.body:
-            record = KernelRecord(_qualified(unit, made), bool(made.template and _header_names(unit, made)), line)
+            record = KernelRecord(
+                renamed.get(id(made), _qualified(unit, made)), bool(made.template and _header_names(unit, made)), line
+            )
             overloaded = kernel_names.count(made.names[0] if made.names else "") > 1
             edits.blank(made.body[0], made.body[1])
             edits.replace(made.body[0], _stub(unit, made, name, len(kernels), overloaded))
@@ -193,6 +196,19 @@ def _words_outside(unit: Unit, holes: Iterable[Declaration]) -> frozenset[str]:
     return frozenset(
         unit.token(p).text for p in range(len(unit.order)) if p not in hidden and unit.token(p).kind == "word"
     )
+
+
+def _overloads(unit: Unit, declarations: Iterable[Declaration]) -> dict[int, str]:
+    """Qualified names of our own for the second and later kernels of one name: a name expression can't tell them apart."""
+    seen: dict[str, int] = {}
+    names = {}
+    for made in declarations:
+        if made.is_global and made.body and made.params is not None and made.name_at == made.params[0] - 1:
+            base = _base_name(made)
+            if (count := seen.get(base, 0)) > 0:
+                names[id(made)] = f"{base}_overload{count}"
+            seen[base] = count + 1
+    return names
 
 
 def _qualified(unit: Unit, made: Declaration) -> str:
@@ -492,6 +508,7 @@ def device_texts(unit: Unit) -> list[DeviceText]:
                         line=unit.token(position).line,
                     )
 
+    renamed = _overloads(unit, pieces)
     groups: list[tuple[set[str], set[int]]] = []
     # an instance may name types and functions that the template itself does not mention
     instances = [d for d in pieces if _may_be_argument(unit, d, words[id(d)])]
@@ -514,7 +531,8 @@ def device_texts(unit: Unit) -> list[DeviceText]:
         variables = tuple(
             "::".join([*(s for s in d.scope if s), each]) for d in kept if _is_mutable(d) for each in d.names
         )
-        texts.append(DeviceText(_device_text(unit, kept), tuple(sorted(names)), variables))
+        names = names | {renamed[id(d)] for d in kept if id(d) in renamed}
+        texts.append(DeviceText(_device_text(unit, kept, renamed), tuple(sorted(names)), variables))
     return texts
 
 
@@ -573,8 +591,11 @@ def _closure(
     return found
 
 
-def _device_text(unit: Unit, kept: Sequence[Declaration]) -> str:
+def _device_text(unit: Unit, kept: Sequence[Declaration], renamed: dict[int, str]) -> str:
     edits = _Edits(unit)
+    for made in kept:
+        if id(made) in renamed and made.name_at is not None:
+            edits.replace(made.name_at, renamed[id(made)].split("::")[-1])
     wanted = {id(d) for d in kept}
     words = frozenset(word for d in kept for word in _words(unit, d))
     spaces = {s for d in kept for s in d.scope} | _KNOWN_NAMESPACES | {d.names[0] for d in kept if d.names}

@@ -88,7 +88,9 @@ class HostTool:
 
     def flags(self, flavour: str, dialect: str) -> list[str]:
         """Options that every source of a flavour is compiled with; those of a precompiled header must be the same."""
-        return [*_FLAGS, f"-std={dialect}", *(f"-isystem{path}" for path in include_folders(flavour))]
+        # without it, the registrations of two extensions with a kernel of one name would be one object of the process
+        own = ["-fno-gnu-unique"] if _makes_pch(self.compiler) else []
+        return [*_FLAGS, *own, f"-std={dialect}", *(f"-isystem{path}" for path in include_folders(flavour))]
 
     def runtime(self) -> Path:
         """The library with our CUDA runtime; built if need be (about 2 s, once).

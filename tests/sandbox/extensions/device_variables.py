@@ -38,7 +38,12 @@ std::tuple<torch::Tensor, int64_t> run(torch::Tensor index, double scale) {
 }
 """
 
-ops = load_inline("device_variables", "std::tuple<torch::Tensor, int64_t> run(torch::Tensor index, double scale);", CUDA, functions=["run"])
+ops = load_inline(
+    "device_variables",
+    "std::tuple<torch::Tensor, int64_t> run(torch::Tensor index, double scale);",
+    CUDA,
+    functions=["run"],
+)
 
 
 class Model(nn.Module):

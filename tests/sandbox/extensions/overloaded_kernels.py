@@ -1,4 +1,4 @@
-"""Kernels of one name overloaded by parameter types, in anonymous namespaces, and static ones."""
+"""Kernels in anonymous namespaces, static ones, an explicit specialisation, and two templates of one name."""
 
 import torch
 from torch import nn
@@ -27,11 +27,19 @@ static __global__ void negate_kernel(float* p, int n) {
   if (i < n) p[i] = -p[i];
 }
 
+namespace {
 template <>
 __global__ void offset_kernel<int>(int* p, int n, int amount) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < n) p[i] = p[i] + 2 * amount;
 }
+
+// one name, two templates: the launch's argument types choose
+template <typename T>
+__global__ void fill_kernel(T* p, T value) { p[threadIdx.x] = value; }
+template <typename T>
+__global__ void fill_kernel(T* p, T value, int stride) { p[threadIdx.x * stride] = value; }
+}  // namespace
 
 std::vector<torch::Tensor> run(torch::Tensor x, torch::Tensor k) {
   auto a = x.clone(), b = k.clone();
@@ -39,16 +47,23 @@ std::vector<torch::Tensor> run(torch::Tensor x, torch::Tensor k) {
   offset_kernel<<<4, 64>>>(a.data_ptr<float>(), (int)a.numel(), 1.f);
   negate_kernel<<<4, 64>>>(a.data_ptr<float>(), a.numel());
   offset_kernel<<<4, 64>>>(b.data_ptr<int>(), (int)b.numel(), 5);
+  fill_kernel<<<1, 2>>>(b.data_ptr<int>(), 7);
+  fill_kernel<<<1, 3>>>(b.data_ptr<int>() + 50, 9, 2);
   return {a, b};
 }
 """
 
-ops = load_inline("overloaded_kernels", "std::vector<torch::Tensor> run(torch::Tensor x, torch::Tensor k);", CUDA, functions=["run"])
+ops = load_inline(
+    "overloaded_kernels", "std::vector<torch::Tensor> run(torch::Tensor x, torch::Tensor k);", CUDA, functions=["run"]
+)
 
 
 class Model(nn.Module):
     def forward(self, x, k):
-        return -(3 * x + 1), k + 10
+        k = k + 10
+        k[:2] = 7
+        k[50:56:2] = 9
+        return -(3 * x + 1), k
 
 
 class ModelNew(nn.Module):

@@ -33,7 +33,9 @@ DEFINE_UNARY(softsign, x / (1.f + fabsf(x)))
 """
 
 NAMES = ["mish", "hardswish", "softsign"]
-ops = load_inline("unary_by_macro", "\n".join(f"torch::Tensor {n}(torch::Tensor in);" for n in NAMES), CUDA, functions=NAMES)
+ops = load_inline(
+    "unary_by_macro", "\n".join(f"torch::Tensor {n}(torch::Tensor in);" for n in NAMES), CUDA, functions=NAMES
+)
 
 
 class Model(nn.Module):

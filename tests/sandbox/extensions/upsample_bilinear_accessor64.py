@@ -99,7 +99,11 @@ class Model(nn.Module):
 
 class ModelNew(nn.Module):
     def forward(self, x, g):
-        return ops.forward(x, (11, 14), False), ops.forward(x, [11, 14], True), ops.backward(g, list(x.shape[2:]), False)
+        return (
+            ops.forward(x, (11, 14), False),
+            ops.forward(x, [11, 14], True),
+            ops.backward(g, list(x.shape[2:]), False),
+        )
 
 
 def get_inputs():

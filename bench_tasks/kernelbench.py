@@ -29,6 +29,10 @@ def read_task(path: Path) -> Task:
         raise TaskError("there is no such file.", path=shown, mend="Give the path of a KernelBench-style Python file.")
     if path.is_dir():
         raise TaskError("this is a directory, not a file.", path=shown, mend="Give the path of one Python file in it.")
+    if not path.is_file():
+        raise TaskError(
+            "this is no regular file.", path=shown, mend="Give the path of a KernelBench-style Python file."
+        )
     try:
         if path.stat().st_size > _LARGEST:
             raise TaskError(

@@ -84,7 +84,7 @@ def configuration_page() -> str:
         "```",
         "",
         "`KERNELWRIGHT_CACHE` is also read by the worker processes. API keys are not settings: they stay in the",
-        "variables that their vendors name, are never stored, and do not reach the processes that run kernels.",
+        "variables that their vendors name, are never stored, and are not in the environment of the processes that run kernels.",
     ]
     return "\n".join(parts) + "\n"
 

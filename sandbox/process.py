@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ from kernelwright.sandbox.isolation import wrap
 __all__ = ["Limits", "Worker", "default_cache_dir"]
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV")
+_SCRATCH = "kernelwright-"
 _STDERR_KEPT = 8000  # bytes of a worker's standard error shown after a crash
 
 
@@ -53,6 +55,15 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kernelwright"
 
 
+@cache
+def _sweep_scratch() -> None:
+    """Removes directories of workers whose judge was killed before it could; once per process."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*-*"):
+        owner = left.name.removeprefix(_SCRATCH).split("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 class Worker:
     """A child process that answers requests, one at a time.
 
@@ -72,7 +83,8 @@ class Worker:
     ) -> None:
         self.name = name
         self.limits = limits
-        self._scratch = Path(tempfile.mkdtemp(prefix="kernelwright-"))
+        _sweep_scratch()
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
         self._stderr = self._scratch / "stderr"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         cache = default_cache_dir()

@@ -81,8 +81,8 @@ class Reference:
         except BaseException:
             self._worker.close()
             raise
-        self.fresh_weights = bool(found["fresh_weights"])
-        """Whether another seed gives other weights (a live module keeps its own)."""
+        self.hidden_tensors = bool(found["hidden_tensors"])
+        """Whether the module holds random tensors outside its state: then it is always built under seed 0."""
         self.signature = TaskSignature(
             inputs=tuple(map(TensorSpec.from_json, found["inputs"])),
             outputs=tuple(map(TensorSpec.from_json, found["outputs"])),
@@ -116,15 +116,15 @@ class Reference:
         values: list[Any] = self._request("inputs", distribution=distribution.value, seed=seed).values
         return values
 
-    def init(self, seed: int) -> InitState:
-        """Constructor arguments and weights under `seed`."""
-        message = self._request("init", seed=seed)
+    def init(self, seed: int, *, moved: bool = False) -> InitState:
+        """Constructor arguments and weights under `seed`; moved away from their initial values if asked."""
+        message = self._request("init", seed=seed, moved=moved)
         sendable = bool(message.body["sendable"])
         return InitState(message.values["arguments"] if sendable else None, message.values["state"])
 
-    def run(self, inputs: Sequence[Any], *, weights_seed: int) -> ReferenceResult:
-        """The module's outputs on `inputs`, with the weights of `weights_seed`."""
-        message = self._request("run", values=list(inputs), seed=weights_seed)
+    def run(self, inputs: Sequence[Any], *, weights_seed: int, moved: bool = False) -> ReferenceResult:
+        """The module's outputs on `inputs`, with the weights that `init` gives for the same arguments."""
+        message = self._request("run", values=list(inputs), seed=weights_seed, moved=moved)
         values, body = message.values, message.body
         return ReferenceResult(
             native=values["native"],

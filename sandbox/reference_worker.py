@@ -29,7 +29,7 @@ class Reference:
     def __init__(self) -> None:
         self.file = ""
         self.module: types.ModuleType | None = None
-        self.models: dict[int, torch.nn.Module] = {}
+        self.models: dict[tuple[int, bool], torch.nn.Module] = {}
 
     # -- loading ------------------------------------------------------------------------------------------------
 
@@ -65,15 +65,16 @@ class Reference:
                 mend="Return a list of the tensors that forward takes.",
                 line=self._line_of("get_inputs"),
             )
+        kept = _map(inputs, torch.clone)  # a module may change its inputs in place
         outputs = self._guard("forward", lambda: self._forward(model, inputs))
         self._check_outputs(outputs)
-        again = self._guard("forward", lambda: self._forward(model, inputs))
+        again = self._guard("forward", lambda: self._forward(model, kept))
         self._check_deterministic(outputs, again)
         return {
             "inputs": [_spec(f"input {i}", t) for i, t in enumerate(tensors)],
             "outputs": [_spec(f"output {i}", t) for i, t in enumerate(_tensors(outputs))],
             "parameters": [_spec(k, v) for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)],
-            "fresh_weights": self._weights_follow_seed(),
+            "hidden_tensors": self._hidden_tensors_follow_seed(),
         }, None
 
     def _guard(self, what: str, action: Any) -> Any:
@@ -107,6 +108,12 @@ class Reference:
             raise TaskError(
                 f"forward returns {_describe(outputs)}; a task returns tensors.",
                 mend="Return a tensor, or a tuple, list or dict of tensors.",
+                line=line,
+            )
+        if all(t.numel() == 0 for t in found):
+            raise TaskError(
+                "forward returns empty tensors on these inputs: there is nothing to compute.",
+                mend="Return inputs with elements from get_inputs().",
                 line=line,
             )
 
@@ -147,9 +154,9 @@ class Reference:
 
     # -- pieces -------------------------------------------------------------------------------------------------
 
-    def model(self, seed: int) -> torch.nn.Module:
-        """The module built under `seed`; the last few are kept."""
-        if seed not in self.models:
+    def model(self, seed: int, moved: bool = False) -> torch.nn.Module:
+        """The module built under `seed`, its weights then moved at random if asked; the last few are kept."""
+        if (seed, moved) not in self.models:
             assert self.module is not None
             task = self.module
 
@@ -167,8 +174,10 @@ class Reference:
                 )
             while len(self.models) >= 2:
                 self.models.pop(next(iter(self.models)))
-            self.models[seed] = model
-        return self.models[seed]
+            if moved:
+                _move_weights(model, seed)
+            self.models[seed, moved] = model
+        return self.models[seed, moved]
 
     def _inputs(self, seed: int) -> list[Any]:
         assert self.module is not None
@@ -197,9 +206,10 @@ class Reference:
         with torch.no_grad():
             return model(*inputs)
 
-    def _weights_follow_seed(self) -> bool:
-        one, two = self.model(1).state_dict(), self.model(2).state_dict()
-        return any(not torch.equal(one[k], two[k]) for k in one if isinstance(one[k], torch.Tensor))
+    def _hidden_tensors_follow_seed(self) -> bool:
+        """Whether tensors that are no part of the state (plain attributes, non-persistent buffers) depend on the seed."""
+        one, two = _hidden_tensors(self.model(1)), _hidden_tensors(self.model(2))
+        return one.keys() != two.keys() or any(not torch.equal(one[k], two[k]) for k in one)
 
     # -- requests -----------------------------------------------------------------------------------------------
 
@@ -217,7 +227,9 @@ class Reference:
         _seed(seed)
         arguments = self.module.get_init_inputs() if hasattr(self.module, "get_init_inputs") else []
         sendable = not _strange(list(arguments))
-        state = {k: v for k, v in self.model(seed).state_dict().items() if isinstance(v, torch.Tensor)}
+        state = {
+            k: v for k, v in self.model(seed, message.body["moved"]).state_dict().items() if isinstance(v, torch.Tensor)
+        }
         return {"sendable": sendable}, {"arguments": list(arguments) if sendable else [], "state": state}
 
     def run(self, message: Message) -> tuple[dict[str, Any], Any]:
@@ -227,7 +239,7 @@ class Reference:
         backward-stable algorithm in another order may err.
         """
         body = message.body
-        model, inputs = self.model(body["seed"]), message.values
+        model, inputs = self.model(body["seed"], body["moved"]), message.values
         keep = _map(inputs, torch.clone)
         native = self._forward(model, inputs)
         mutated = any(not _same_bits(a, b) for a, b in zip(_tensors(inputs), _tensors(keep), strict=True))
@@ -302,6 +314,30 @@ def _seed(seed: int) -> None:
     numpy.random.seed(seed % 2**32)
 
 
+def _hidden_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    state = model.state_dict()
+    found = {name: t for name, t in model.named_buffers() if name not in state}
+    for prefix, module in model.named_modules():
+        found |= {f"{prefix}.{name}": v for name, v in vars(module).items() if isinstance(v, torch.Tensor)}
+    return found
+
+
+def _move_weights(model: torch.nn.Module, seed: int) -> None:
+    """Moves every floating weight and buffer away from its initial value, as training would.
+
+    Ones stay near one and zeros near zero; what has no negative element (a variance) keeps none.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if isinstance(tensor, torch.Tensor) and tensor.dtype.is_floating_point and tensor.numel():
+                scale = torch.randn(tensor.shape, generator=generator) * 0.25 + 1
+                shift = torch.randn(tensor.shape, generator=generator) * 0.125
+                positive = bool((tensor >= 0).all()) and bool((tensor > 0).any())
+                moved = tensor.double() * scale.double() + shift.double()
+                tensor.copy_((moved.abs() if positive else moved).to(tensor.dtype))
+
+
 def _construct(factory: Any, arguments: Any) -> Any:
     """KernelBench's habit: a list of positional arguments; some files give a dict, or [args, kwargs]."""
     if isinstance(arguments, dict):
@@ -328,7 +364,8 @@ def _map(tree: Any, function: Any) -> Any:
     if isinstance(tree, torch.Tensor):
         return function(tree)
     if isinstance(tree, list | tuple):
-        return type(tree)([_map(item, function) for item in tree]) if type(tree) in {list, tuple} else tree
+        mapped = [_map(item, function) for item in tree]
+        return mapped if isinstance(tree, list) else tuple(mapped)
     if isinstance(tree, dict):
         return {key: _map(item, function) for key, item in tree.items()}
     return tree
@@ -340,7 +377,7 @@ def _strange(tree: Any) -> bool:
         return False
     if isinstance(tree, torch.Tensor):
         return tree.layout != torch.strided or tree.is_quantized
-    if type(tree) in {list, tuple}:
+    if isinstance(tree, list | tuple):
         return any(_strange(item) for item in tree)
     if type(tree) is dict:
         return any(not isinstance(key, str) or _strange(item) for key, item in tree.items())

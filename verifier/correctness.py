@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,8 @@ def compare_outputs(outputs: Any, reference: ReferenceResult, policy: NumericPol
         (the first mismatch or None, the largest error as a share of what is allowed).
     """
     got, native = tensors_of(outputs), tensors_of(reference.native)
+    if len(got) == len(native) and (what := _structure(outputs, reference.native)):
+        return Mismatch(0, what), float("inf")
     if len(got) != len(native):
         return Mismatch(0, f"it returns {len(got)} tensors, the reference {len(native)}."), float("inf")
     exact = tensors_of(reference.exact) if reference.exact is not None else [None] * len(native)
@@ -83,6 +86,35 @@ def compare_outputs(outputs: Any, reference: ReferenceResult, policy: NumericPol
         if mismatch is not None:
             return mismatch, worst
     return None, worst
+
+
+def _structure(got: Any, expected: Any, where: str = "the output") -> str:
+    """How two output trees differ outside their tensors; empty if they don't. A list may stand for a tuple."""
+    import torch
+
+    if isinstance(expected, torch.Tensor):
+        return "" if isinstance(got, torch.Tensor) else f"{where} is {type(got).__name__}, the reference's a tensor."
+    if isinstance(expected, list | tuple):
+        if not isinstance(got, list | tuple) or len(got) != len(expected):
+            return f"{where} is no sequence of {len(expected)} as the reference's is."
+        pairs = [(f"item {i} of {where}", g, e) for i, (g, e) in enumerate(zip(got, expected, strict=True))]
+    elif isinstance(expected, dict):
+        if not isinstance(got, dict) or set(got) != set(expected):
+            return f"{where} is no dict with the reference's keys {sorted(expected)}."
+        pairs = [(f"{key!r} of {where}", got[key], e) for key, e in expected.items()]
+    elif isinstance(expected, float) and isinstance(got, float):
+        return (
+            ""
+            if math.isclose(got, expected, rel_tol=1e-5) or got == expected
+            else f"{where} is {got}, the reference's {expected}."
+        )
+    else:
+        return (
+            ""
+            if type(got) is type(expected) and got == expected
+            else f"{where} is {got!r}, the reference's {expected!r}."
+        )
+    return next((what for name, g, e in pairs if (what := _structure(g, e, name))), "")
 
 
 def _compare(
@@ -156,7 +188,10 @@ def _judge_piece(
         good |= (x == reference) | (torch.isnan(x) & torch.isnan(reference))
         good |= ~torch.isfinite(near) & ~torch.isfinite(x) & finite
         share = torch.where(good & finite, share, 0.0).nan_to_num_(0.0, 0.0, 0.0)
-    return good, float(share.max())
+    # what still holds the poison of fresh memory was never written, also where a NaN is right
+    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[mine.element_size()]
+    unwritten = torch.isnan(x) & (mine.contiguous().view(bits) == -1) & (honest.contiguous().view(bits) != -1)
+    return good & ~unwritten, float(share.max())
 
 
 def _allowed(

@@ -80,7 +80,8 @@ class _Call:
     reference: ReferenceResult
     result: CallResult
     inputs: list[Any]
-    weights_seed: int
+    weights: tuple[int, bool]
+    """The weights' seed, and whether they were moved."""
 
 
 class _Judge:
@@ -186,8 +187,10 @@ class _Judge:
             largest = self._compare(first, rows)
             half = (len(self.task.workloads) + 1) // 2
             for position, workload in enumerate(self.task.workloads):
-                if position == half and self.reference.fresh_weights:
-                    self._give_weights(candidate)
+                if position == half and self.weights_given:
+                    # all weights went over by name: from here on they are moved off their initial values, so that a
+                    # kernel that ignores a weight of one or a bias of zero is seen
+                    self._give_weights(candidate, moved=not self.weights[1])
                 for repeat in range(workload.seeds):
                     if position == 0 and repeat == 0:
                         continue
@@ -221,7 +224,7 @@ class _Judge:
         with self.stage("integrity") as stage:
             if self.without_own_work:
                 raise _Failed(Verdict.CHEATING, self.without_own_work, "its outputs are not its kernels' work")
-            if probe.weights_seed != self.weights_seed:
+            if probe.weights != (self.weights_seed, self.weights_moved):
                 probe = self._call(candidate, probe.workload, -1)
             try:
                 idle = candidate.call(probe.inputs, expected_bytes=self.output_bytes, suppressed=True)
@@ -255,9 +258,13 @@ class _Judge:
 
     # -- pieces -------------------------------------------------------------------------------------------------
 
-    def _give_weights(self, candidate: Candidate) -> None:
-        self.weights_seed = self._seed(f"weights/{len([k for k in self.seeds if k.startswith('weights/')])}")
-        init = self.reference.init(self.weights_seed)
+    def _give_weights(self, candidate: Candidate, *, moved: bool = False) -> None:
+        name = f"weights/{sum(k.startswith('weights/') for k in self.seeds)}"
+        if self.reference.hidden_tensors:
+            self.seeds[name] = 0
+        self.weights_seed = 0 if self.reference.hidden_tensors else self._seed(name)
+        self.weights_moved = moved
+        init = self.reference.init(self.weights_seed, moved=moved)
         if init.arguments is None:
             raise _Failed(
                 Verdict.UNSUPPORTED,
@@ -265,6 +272,10 @@ class _Judge:
                 "init inputs can't be handed over",
             )
         self.weights = candidate.build(init, seed=self.weights_seed)
+        self.weights_given = bool(init.state)
+
+    weights_moved = False
+    weights_given = False
 
     def _seed(self, name: str) -> int:
         self.seeds[name] = self.draw()
@@ -273,11 +284,11 @@ class _Judge:
     def _call(self, candidate: Candidate, workload: Workload, repeat: int, *, trace: bool = False) -> _Call:
         seed = self._seed(f"{workload.name}/{repeat if repeat >= 0 else 'integrity'}")
         inputs = self.reference.inputs(workload.distribution, seed)
-        expected = self.reference.run(inputs, weights_seed=self.weights_seed)
+        expected = self.reference.run(inputs, weights_seed=self.weights_seed, moved=self.weights_moved)
         if expected.exact is None:
             self.reference_in_own_dtype = expected.exact_error
         result = candidate.call(inputs, expected_bytes=self.output_bytes, compiling=trace, trace=trace)
-        return _Call(workload, expected, result, inputs, self.weights_seed)
+        return _Call(workload, expected, result, inputs, (self.weights_seed, self.weights_moved))
 
     def _refuse_violations(self, reports: Sequence[LaunchReport]) -> None:
         for report in reports:

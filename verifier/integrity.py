@@ -40,8 +40,8 @@ def without_launches(
         suppressed: the call in which launches did nothing.
     """
     real, idle = tensors_of(call.outputs), tensors_of(suppressed.outputs)
-    if all(t.numel() == 0 for t in real):
-        return ""
+    if not any(bool(t.isfinite().any()) for t in tensors_of(reference.native)):
+        return ""  # all NaN: a poisoned output tells nothing
     if _same(real, idle) or compare_outputs(suppressed.outputs, reference, policy)[0] is None:
         return (
             "The outputs stay right when none of its kernels does anything: the kernels are decoys, and torch code or "

@@ -6,8 +6,8 @@ rounded once when stored, so a fused kernel rounds less often than eager torch d
 
 from __future__ import annotations
 
+import ctypes
 import math
-import struct
 from collections.abc import Iterable
 
 from kernelwright.agents.builtin.errors import NotLowered
@@ -129,9 +129,9 @@ def literal(value: bool | int | float, dtype: str) -> str:
 
 
 def _shortest_float32(number: float) -> str:
-    target = struct.pack("<f", number)
+    target = ctypes.c_float(number).value  # unlike struct, it rounds what is just above the largest float to infinity
     for digits in range(1, 10):
         text = f"{number:.{digits}g}"
-        if struct.pack("<f", float(text)) == target:
+        if ctypes.c_float(float(text)).value == target:
             break
     return text if "." in text or "e" in text or "inf" in text else f"{text}.0"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from kernelwright.bench_tasks.kernelbench import read_task, task_from_source
@@ -77,6 +79,9 @@ def test_what_is_no_readable_file_is_explained(tmp_path):
         read_task(tmp_path / "absent.py")
     with pytest.raises(TaskError, match="directory"):
         read_task(tmp_path)
+    os.mkfifo(tmp_path / "pipe.py")
+    with pytest.raises(TaskError, match="regular file"):
+        read_task(tmp_path / "pipe.py")
     binary = tmp_path / "b.py"
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TaskError, match="UTF-8"):

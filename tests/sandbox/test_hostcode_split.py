@@ -9,8 +9,9 @@ import pytest
 
 from kernelwright.errors import BuildError, UnsupportedError
 from kernelwright.sandbox.hostcode.declarations import parse
+from kernelwright.sandbox.hostcode.device import device_texts
+from kernelwright.sandbox.hostcode.host import host_text
 from kernelwright.sandbox.hostcode.preprocess import Source, preprocess
-from kernelwright.sandbox.hostcode.split import device_texts, host_text
 
 COMPILER = shutil.which("g++") or "c++"
 

@@ -45,7 +45,7 @@ def test_the_signature_names_inputs_outputs_and_weights(linear):
     assert [(s.shape, s.dtype) for s in signature.inputs] == [((4, 8), "float32")]
     assert [(s.shape, s.dtype) for s in signature.outputs] == [((4, 3), "float32")]
     assert {s.name: s.shape for s in signature.parameters} == {"fc.weight": (3, 8), "fc.bias": (3,), "shift": (3,)}
-    assert linear.fresh_weights
+    assert not linear.hidden_tensors
 
 
 def test_outputs_agree_with_torch_run_here(linear):
@@ -134,10 +134,50 @@ def test_a_live_module_keeps_its_weights():
     live = task_from_module(module, torch.randn(3, 5))
     assert live.name == "sequential"
     with Reference(live) as reference:
-        assert not reference.fresh_weights
+        assert not reference.hidden_tensors
         (x,) = reference.inputs(Distribution.NORMAL, 1)
         got = reference.run([x], weights_seed=5).native
     torch.testing.assert_close(got, module(x).detach())
+
+
+def test_weights_can_be_moved_off_their_initial_values():
+    body = """
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.norm = nn.BatchNorm1d(8).eval()
+            def forward(self, x):
+                return self.norm(x)
+    """
+    with Reference(task(body)) as reference:
+        plain, moved = reference.init(3).state, reference.init(3, moved=True).state
+        (x,) = reference.inputs(Distribution.NORMAL, 1)
+        result = reference.run([x], weights_seed=3, moved=True)
+    assert bool((plain["norm.weight"] == 1).all())
+    for name in ("norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"):
+        assert float((moved[name] - plain[name]).abs().max()) > 0.05
+    assert float(moved["norm.running_var"].min()) > 0
+    wide = {k: v.double() for k, v in moved.items() if v.is_floating_point()}
+    scaled = (x.double() - wide["norm.running_mean"]) / torch.sqrt(wide["norm.running_var"] + 1e-5)
+    torch.testing.assert_close(result.exact, scaled * wide["norm.weight"] + wide["norm.bias"])
+
+
+def test_random_tensors_outside_the_state_are_known():
+    body = """
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.c = torch.randn(8)
+            def forward(self, x):
+                return x * self.c
+    """
+    with Reference(task(body)) as reference:
+        assert reference.hidden_tensors
+
+
+def test_a_named_tuple_of_tensors_is_an_output():
+    with Reference(task("class Model(nn.Module):\n    def forward(self, x):\n        return x.min(0)\n")) as reference:
+        assert [s.dtype for s in reference.signature.outputs] == ["float32", "int64"]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +197,12 @@ def test_a_live_module_keeps_its_weights():
         ("class Model(nn.Module):\n    def forward(self, x):\n        return x\n", "\ndef get_inputs():\n    return torch.rand(3)\n", "a Tensor", 7),
         ("class Model(nn.Module):\n    def forward(self, x):\n        return x\n", "\ndef get_inputs():\n    return [3]\n", "no tensor", 7),
         ("class Model(nn.Module):\n    def forward(self, x):\n        return x\n", "\ndef get_inputs():\n    return [object()]\n", "neither a tensor", 7),
+        (
+            "class Model(nn.Module):\n    def forward(self, x):\n        return x[:0]\n",
+            TAIL,
+            "nothing to compute",
+            4,
+        ),
         ("class Model:\n    def forward(self, x):\n        return x\n", TAIL, "torch.nn.Module", None),
         ("import sys\nsys.exit(3)\nclass Model: ...\n", TAIL, "SystemExit", 4),
         ("class Model(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n", TAIL, "missing 1 required", None),

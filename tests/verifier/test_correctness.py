@@ -216,3 +216,27 @@ def test_same_bits_tells_zeros_and_nans_apart():
     assert same_bits(torch.tensor([float("nan")]), torch.tensor([float("nan")]))
     assert not same_bits(torch.tensor([0.0]), torch.tensor([-0.0]))
     assert not same_bits(torch.zeros(2), torch.zeros(2, dtype=torch.int32))
+
+
+def test_poison_is_no_nan_of_the_kernel():
+    x = torch.tensor([[-1.0, 4.0]])
+    expected = reference(torch.sqrt, x)
+    unwritten = expected.native.clone()
+    unwritten.view(torch.int32)[0, 0] = -1  # what fresh memory holds: a NaN, but nobody computed it
+    assert verdict(expected.native.clone(), expected)
+    assert not verdict(unwritten, expected)
+
+
+def test_the_structure_and_the_plain_values_of_outputs_are_asked_for():
+    x = torch.randn(4)
+    native = {"loss": x, "n": 5.0, "parts": (x + 1, None)}
+    expected = ReferenceResult(native, native, native, False, ())
+    assert verdict({"loss": x, "n": 5.0, "parts": [x + 1, None]}, expected)
+    for other in (
+        {"loss": x, "n": -1.0, "parts": (x + 1, None)},
+        {"loss": x, "m": 5.0, "parts": (x + 1, None)},
+        {"loss": x, "n": 5.0, "parts": (None, x + 1)},
+        [x, x + 1],
+        (x, 5.0, (x + 1, None)),
+    ):
+        assert not verdict(other, expected)

@@ -230,3 +230,28 @@ def test_a_passed_kernel_can_be_called_in_place_of_the_original(reference):
     x = torch.randn(37, 50)
     torch.testing.assert_close(module(x), torch.tanh(x) * init.state["w"])
     module.close()
+
+
+def test_a_kernel_that_ignores_weights_of_one_is_wrong():
+    task = task_from_source(
+        """
+import torch
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.ones(50))
+    def forward(self, x):
+        return torch.tanh(x) * self.w
+def get_inputs():
+    return [torch.rand(37, 50)]
+""",
+        name="ones",
+    )
+    with Reference(task) as opened:
+        for edits, verdict in [
+            ([("self, n)", "self)"), ("torch.randn(n)", "torch.ones(50)")], Verdict.PASSED),
+            ([("self, n)", "self)"), ("torch.randn(n)", "torch.ones(50)"), ("* w[i % cols]", "")], Verdict.WRONG),
+        ]:
+            kernel = Kernel(changed(*edits), "t")
+            found = evaluate(task, kernel, device=DEVICE, reference=opened, gpu=H200, limits=LIMITS)
+            assert found.verdict is verdict, found.reason

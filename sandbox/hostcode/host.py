@@ -1,27 +1,23 @@
-"""One CUDA source into two texts: kernels for NVRTC, and host C++ in which every kernel is a stub.
+"""The host half of a CUDA source: C++ in which every kernel is a stub.
 
-In the host text the body of a kernel becomes a call of `kernelwright::enter` with its parameters, so that C++ itself
-does overload resolution, template deduction and conversions; `k<T><<<grid, block>>>(a)` becomes
-`(kernelwright::push(grid, block), k<T>(a))`. In the device text everything that no kernel needs is blank. Both keep
-the author's lines.
+The body of a kernel becomes a call of `kernelwright::enter` with its parameters, so that C++ itself does overload
+resolution, template deduction and conversions; `k<T><<<grid, block>>>(a)` becomes
+`(kernelwright::push(grid, block), k<T>(a))`. The author's lines stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kernelwright.errors import BuildError, UnsupportedError
 from kernelwright.sandbox.hostcode.declarations import Declaration, Unit
-from kernelwright.sandbox.hostcode.headers import device_includes, host_include
+from kernelwright.sandbox.hostcode.edits import Edits, overloads
+from kernelwright.sandbox.hostcode.headers import host_include
 from kernelwright.sandbox.hostcode.preprocess import HIDDEN_INCLUDE
 from kernelwright.sandbox.hostcode.tokens import CLOSING, OPENING, close_of
 
-__all__ = ["DeviceText", "HostText", "KernelRecord", "VariableRecord", "device_texts", "host_text"]
-
-_HOST_ONLY_WORDS = frozenset({"torch", "at", "Tensor", "TORCH_CHECK", "vector", "string", "ostream", "map", "cout"})
-_KNOWN_NAMESPACES = frozenset({"std", "cooperative_groups", "cg", "nvcuda", "wmma", "cub", "cuda"})
+__all__ = ["HostText", "KernelRecord", "VariableRecord", "host_text"]
 
 
 @dataclass(frozen=True)
@@ -53,72 +49,6 @@ class HostText:
     """How many parameters `main` takes, if there is one."""
 
 
-@dataclass(frozen=True)
-class DeviceText:
-    """Device code of kernels that share variables, and of nothing else."""
-
-    text: str
-    kernels: tuple[str, ...]
-    variables: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return asdict(self)
-
-
-class _Edits:
-    """Replacements of token ranges; the number of lines stays."""
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-        self._blank: set[int] = set()
-        self._put: dict[int, str] = {}
-        self._before: dict[int, str] = {}
-        self._after: dict[int, str] = {}
-
-    def blank(self, first: int, last: int) -> None:
-        """Takes the text between two positions out."""
-        self._blank.update(range(self._unit.order[first], self._unit.order[last] + 1))
-
-    def gone(self, position: int) -> bool:
-        """Whether that token was taken out."""
-        return self._unit.order[position] in self._blank
-
-    def replace(self, position: int, text: str) -> None:
-        """Another text for one token."""
-        self._put[self._unit.order[position]] = text
-
-    def before(self, position: int, text: str) -> None:
-        """Text in front of a token."""
-        index = self._unit.order[position]
-        self._before[index] = text + self._before.get(index, "")
-
-    def after(self, position: int, text: str) -> None:
-        """Text behind a token."""
-        index = self._unit.order[position]
-        self._after[index] = self._after.get(index, "") + text
-
-    def text(self) -> str:
-        """The edited source."""
-        out = []
-        for index, token in enumerate(self._unit.tokens):
-            out.append(self._before.get(index, ""))
-            if token.kind == "directive" and token.text.startswith("#line"):
-                out.append(token.text)
-            elif index in self._put:
-                made = self._put[index]
-                out.append(made + "\n" * max(0, token.newlines - made.count("\n")))
-            elif index in self._blank:
-                out.append("\n" * token.newlines)
-            else:
-                out.append(token.text)
-            out.append(self._after.get(index, ""))
-        return "".join(out)
-
-
-# -- host -----------------------------------------------------------------------------------------------------------
-
-
 def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> HostText:
     """The host half of a source.
 
@@ -131,13 +61,13 @@ def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> Host
         UnsupportedError: device lambdas, managed variables, a library that is not there (with the line).
         BuildError: a kernel that can't be read.
     """
-    edits = _Edits(unit)
+    edits = Edits(unit)
     kernels: list[KernelRecord] = []
     variables: list[VariableRecord] = []
     main_params: int | None = None
     everything = list(unit.all())
     kernel_names = [d.names[0] for d in everything if d.is_global and d.body and d.names]
-    renamed = _overloads(unit, everything)
+    renamed = overloads(unit, everything)
     device_only = [d for d in everything if d.kind == "function" and d.is_device and not d.is_host]
     members = {id(child) for d in everything if d.kind == "class" for child in d.children}
     mentioned = _words_outside(unit, [*device_only, *(d for d in everything if d.is_global and d.body)])
@@ -196,19 +126,6 @@ def _words_outside(unit: Unit, holes: Iterable[Declaration]) -> frozenset[str]:
     return frozenset(
         unit.token(p).text for p in range(len(unit.order)) if p not in hidden and unit.token(p).kind == "word"
     )
-
-
-def _overloads(unit: Unit, declarations: Iterable[Declaration]) -> dict[int, str]:
-    """Qualified names of our own for the second and later kernels of one name: a name expression can't tell them apart."""
-    seen: dict[str, int] = {}
-    names = {}
-    for made in declarations:
-        if made.is_global and made.body and made.params is not None and made.name_at == made.params[0] - 1:
-            base = _base_name(made)
-            if (count := seen.get(base, 0)) > 0:
-                names[id(made)] = f"{base}_overload{count}"
-            seen[base] = count + 1
-    return names
 
 
 def _qualified(unit: Unit, made: Declaration) -> str:
@@ -383,7 +300,7 @@ def _refuse_device_lambdas(unit: Unit, made: Declaration) -> None:
             )
 
 
-def _launches(unit: Unit, edits: _Edits) -> None:
+def _launches(unit: Unit, edits: Edits) -> None:
     """`k<T><<<grid, block>>>(a)` becomes `(kernelwright::push(grid, block), k<T>(a))`."""
     for position in range(len(unit.order)):
         token = unit.token(position)
@@ -462,7 +379,7 @@ def _open_of(unit: Unit, at: int) -> int:
     return 0
 
 
-def _to_cpu(unit: Unit, edits: _Edits) -> None:
+def _to_cpu(unit: Unit, edits: Edits) -> None:
     """CUDA devices become the CPU in what the author asks of torch."""
     renamed = {"is_cuda": "is_cpu", "kCUDA": "kCPU", "CUDA": "CPU"}
     for position in range(len(unit.order)):
@@ -479,158 +396,3 @@ def _to_cpu(unit: Unit, edits: _Edits) -> None:
                 edits.replace(position, "kernelwright_cuda")
         elif token.kind == "string" and token.text in ('"cuda"', '"cuda:0"'):
             edits.replace(position, '"cpu"')
-
-
-# -- device ---------------------------------------------------------------------------------------------------------
-
-
-def device_texts(unit: Unit) -> list[DeviceText]:
-    """The device half: one text for each set of kernels that share `__device__` or `__constant__` variables.
-
-    Raises:
-        UnsupportedError: a kernel that launches kernels.
-    """
-    pieces = [d for d in _pieces(unit.declarations) if _may_be_device(d)]
-    words = {id(d): _words(unit, d) for d in pieces}
-    by_name: dict[str, list[Declaration]] = {}
-    for made in pieces:
-        for each in made.names:
-            by_name.setdefault(each, []).append(made)
-    always = [d for d in pieces if d.names == ("operator",) and d.is_device]
-    kernels: dict[str, list[Declaration]] = {}
-    for made in pieces:
-        if made.is_global and made.body:
-            kernels.setdefault(_base_name(made), []).append(made)
-            for position in range(*made.body):
-                if unit.token(position).text == "<<<":
-                    raise UnsupportedError(
-                        "a kernel that launches kernels (dynamic parallelism) is not supported.",
-                        line=unit.token(position).line,
-                    )
-
-    renamed = _overloads(unit, pieces)
-    groups: list[tuple[set[str], set[int]]] = []
-    # an instance may name types and functions that the template itself does not mention
-    instances = [d for d in pieces if _may_be_argument(unit, d, words[id(d)])]
-    for kernel, definitions in kernels.items():
-        more = instances if any(d.template for d in definitions) else []
-        needed = _closure([*definitions, *always, *more], words, by_name)
-        shared = {i for i in needed if _is_mutable(next(d for d in pieces if id(d) == i))}
-        names = {kernel}
-        rest = []
-        for other_names, other_needed in groups:
-            if shared & other_needed:
-                names |= other_names
-                needed |= other_needed
-            else:
-                rest.append((other_names, other_needed))
-        groups = [*rest, (names, needed)]
-    texts = []
-    for names, needed in groups:
-        kept = [d for d in pieces if id(d) in needed and not (d.is_global and _base_name(d) not in names)]
-        variables = tuple(
-            "::".join([*(s for s in d.scope if s), each]) for d in kept if _is_mutable(d) for each in d.names
-        )
-        names = names | {renamed[id(d)] for d in kept if id(d) in renamed}
-        texts.append(DeviceText(_device_text(unit, kept, renamed), tuple(sorted(names)), variables))
-    return texts
-
-
-def _pieces(declarations: Sequence[Declaration]) -> list[Declaration]:
-    """The declarations of namespace scope, out of their namespaces."""
-    found: list[Declaration] = []
-    for made in declarations:
-        if made.kind in ("namespace", "linkage"):
-            found += _pieces(made.children)
-        else:
-            found.append(made)
-    return found
-
-
-def _may_be_device(made: Declaration) -> bool:
-    if made.kind == "function":
-        return made.is_global or made.is_device or bool(made.words & {"constexpr", "consteval"})
-    return made.kind in ("class", "enum", "variable", "alias", "using_namespace")
-
-
-def _may_be_argument(unit: Unit, made: Declaration, words: frozenset[str]) -> bool:
-    """Whether a kernel template may be given it as an argument, and device code can hold it."""
-    if made.kind == "function":
-        return made.is_device and not made.is_global
-    if made.kind not in ("class", "enum", "alias"):
-        return False
-    return "__device__" in words or not words & (_HOST_ONLY_WORDS | {"std", "c10"})
-
-
-def _is_mutable(made: Declaration) -> bool:
-    return (
-        made.kind == "variable" and bool(made.words & {"__device__", "__constant__"}) and "constexpr" not in made.words
-    )
-
-
-def _base_name(made: Declaration) -> str:
-    return "::".join([*(s for s in made.scope if s), made.names[0] if made.names else ""])
-
-
-def _words(unit: Unit, made: Declaration) -> frozenset[str]:
-    return frozenset(unit.token(p).text for p in range(made.first, made.last + 1) if unit.token(p).kind == "word")
-
-
-def _closure(
-    roots: Sequence[Declaration], words: dict[int, frozenset[str]], by_name: dict[str, list[Declaration]]
-) -> set[int]:
-    """All that some declarations need, by name."""
-    found = {id(d) for d in roots}
-    queue = list(roots)
-    while queue:
-        for word in words[id(queue.pop())]:
-            for made in by_name.get(word, ()):
-                if id(made) not in found and not made.is_global and made.kind != "using_namespace":
-                    found.add(id(made))
-                    queue.append(made)
-    return found
-
-
-def _device_text(unit: Unit, kept: Sequence[Declaration], renamed: dict[int, str]) -> str:
-    edits = _Edits(unit)
-    for made in kept:
-        if id(made) in renamed and made.name_at is not None:
-            edits.replace(made.name_at, renamed[id(made)].split("::")[-1])
-    wanted = {id(d) for d in kept}
-    words = frozenset(word for d in kept for word in _words(unit, d))
-    spaces = {s for d in kept for s in d.scope} | _KNOWN_NAMESPACES | {d.names[0] for d in kept if d.names}
-
-    def visit(declarations: Sequence[Declaration]) -> bool:
-        any_kept = False
-        for made in declarations:
-            if made.kind in ("namespace", "linkage"):
-                inside = visit(made.children)
-                assert made.body is not None
-                if not inside:
-                    edits.blank(made.first, made.body[0])
-                    edits.blank(made.last, made.last)
-                any_kept |= inside
-            elif made.kind == "directive":
-                text = unit.token(made.first).text
-                if text.startswith(HIDDEN_INCLUDE):
-                    edits.replace(made.first, device_includes(text[len(HIDDEN_INCLUDE) :].strip(), words))
-            elif made.kind == "using_namespace" and made.names and made.names[0] in spaces:
-                continue
-            elif id(made) in wanted:
-                any_kept = True
-                _drop_host_members(unit, edits, made)
-            else:
-                edits.blank(made.first, made.last)
-        return any_kept
-
-    visit(unit.declarations)
-    return edits.text()
-
-
-def _drop_host_members(unit: Unit, edits: _Edits, made: Declaration) -> None:
-    """Member functions of a class that only the host can have."""
-    for child in made.children:
-        if child.kind == "class":
-            _drop_host_members(unit, edits, child)
-        elif child.kind == "function" and not child.is_device and _words(unit, child) & _HOST_ONLY_WORDS:
-            edits.blank(child.first, child.last)

@@ -1,0 +1,182 @@
+"""Bare CUDA programs with their own main on the emulator."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from kernelwright.errors import BuildError, NotFoundError, UnsupportedError, WorkerTimeout
+from kernelwright.sandbox.hostcode.program import ProgramResult, run_program
+
+WHOLE = r"""
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+#include <cuda_runtime.h>
+#define CHECK(e) do { cudaError_t r = (e); if (r != cudaSuccess) { fprintf(stderr, "%s at line %d\n", cudaGetErrorString(r), __LINE__); exit(2); } } while (0)
+
+__constant__ float scale[2];
+__device__ int hits;
+
+__global__ void saxpy(int n, float a, const float* x, float* y) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) {
+    y[i] = a * x[i] * scale[0] + y[i];
+    atomicAdd(&hits, 1);
+  }
+}
+
+int main(int argc, char** argv) {
+  const int n = argc > 1 ? atoi(argv[1]) : 100;
+  std::vector<float> host(n, 1.0f);
+  float *x, *y, *managed, *pinned;
+  CHECK(cudaMalloc(&x, n * sizeof(float)));
+  CHECK(cudaMalloc((void**)&y, n * sizeof(float)));
+  CHECK(cudaMallocManaged(&managed, 16));
+  CHECK(cudaMallocHost(&pinned, 16));
+  CHECK(cudaMemcpy(x, host.data(), n * sizeof(float), cudaMemcpyHostToDevice));
+  CHECK(cudaMemset(y, 0, n * sizeof(float)));
+  const float s[2] = {3, 4};
+  CHECK(cudaMemcpyToSymbol(scale, s, sizeof s));
+  cudaStream_t stream;
+  cudaEvent_t start, stop;
+  CHECK(cudaStreamCreate(&stream));
+  CHECK(cudaEventCreate(&start));
+  CHECK(cudaEventCreate(&stop));
+  CHECK(cudaEventRecord(start, stream));
+  saxpy<<<(n + 255) / 256, 256, 0, stream>>>(n, 2.0f, x, y);
+  CHECK(cudaGetLastError());
+  CHECK(cudaEventRecord(stop, stream));
+  CHECK(cudaEventSynchronize(stop));
+  float milliseconds = -1;
+  CHECK(cudaEventElapsedTime(&milliseconds, start, stop));
+  CHECK(cudaMemcpyAsync(host.data(), y, n * sizeof(float), cudaMemcpyDeviceToHost, stream));
+  CHECK(cudaStreamSynchronize(stream));
+  int counted;
+  CHECK(cudaMemcpyFromSymbol(&counted, hits, sizeof(int)));
+  cudaDeviceProp device;
+  CHECK(cudaGetDeviceProperties(&device, 0));
+  int blocks;
+  CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, saxpy, 256, 0));
+  printf("y=%g hits=%d sm=%d.%d x%d occupancy=%d elapsed=%d\n", host[n - 1], counted, device.major, device.minor,
+         device.multiProcessorCount, blocks, milliseconds >= 0);
+  int width = n;
+  float factor = 1.0f;
+  void* args[] = {&width, &factor, &x, &y};
+  CHECK(cudaLaunchKernel((const void*)saxpy, dim3(1), dim3(32), args, 0, stream));
+  CHECK(cudaFree(y));
+  CHECK(cudaFree(managed));
+  CHECK(cudaFreeHost(pinned));
+  return 5;
+}
+"""
+
+
+def test_a_whole_program(tmp_path: Path) -> None:
+    path = tmp_path / "saxpy.cu"
+    path.write_text(WHOLE)
+    found = run_program(path, ["300"])
+    assert found.stdout == "y=6 hits=300 sm=9.0 x132 occupancy=8 elapsed=1\n"
+    assert found.stderr == ""
+    assert found.exit_code == 5
+    assert [(r.grid, r.block) for r in found.reports] == [((2, 1, 1), (256, 1, 1)), ((1, 1, 1), (32, 1, 1))]
+    assert found.violations == ()
+    assert found.leaks == (1200,)  # x, in bytes
+
+
+def run(body: str, before: str = "", **keywords: object) -> ProgramResult:
+    text = f"#include <cstdio>\n#include <cstdlib>\n#include <cuda_runtime.h>\n{before}\nint main() {{\n{body}\n}}\n"
+    return run_program(text, **keywords)  # type: ignore[arg-type]
+
+
+def test_error_codes_are_cudas() -> None:
+    found = run(
+        r"""
+  float* p;
+  auto say = [](cudaError_t e) { printf("%s\n", cudaGetErrorName(e)); };
+  say(cudaMalloc(&p, 1ull << 50));
+  say(cudaGetLastError());
+  say(cudaGetLastError());
+  cudaMalloc(&p, 64);
+  char h[128];
+  say(cudaMemcpy(p, h, 128, cudaMemcpyHostToDevice));
+  say(cudaMemcpy(h, h, 64, cudaMemcpyDeviceToHost));
+  say(cudaFree(p + 1));
+  say(cudaSetDevice(3));
+  k<<<1, 2000>>>(p);
+  say(cudaPeekAtLastError());
+  cudaGetLastError();
+  k<<<1, 16, 60000>>>(p);
+  say(cudaGetLastError());
+  say(cudaFuncSetAttribute(k, cudaFuncAttributeMaxDynamicSharedMemorySize, 60000));
+  k<<<1, 16, 60000>>>(p);
+  say(cudaGetLastError());
+  bad<<<1, 32>>>(p);
+  say(cudaDeviceSynchronize() == cudaSuccess ? cudaGetLastError() : cudaErrorIllegalAddress);
+  exit(cudaFree(p));
+""",
+        before="__global__ void k(float* p) { p[threadIdx.x] = 1; }\n__global__ void bad(float* p) { p[threadIdx.x] = 1; }",
+    )
+    assert found.stdout.split() == [
+        "cudaErrorMemoryAllocation", "cudaErrorMemoryAllocation", "cudaSuccess", "cudaErrorInvalidValue",
+        "cudaErrorInvalidValue", "cudaErrorInvalidValue", "cudaErrorInvalidDevice", "cudaErrorInvalidConfiguration",
+        "cudaErrorInvalidValue", "cudaSuccess", "cudaSuccess", "cudaErrorIllegalAddress",
+    ]  # fmt: skip
+    assert found.exit_code == 0
+    assert found.leaks == ()
+    (violation,) = found.violations
+    assert (violation.kind, violation.line, violation.count) == ("out_of_bounds", 5, 16)
+
+
+def test_device_printf_is_the_programs_output() -> None:
+    found = run(
+        'puts("before"); k<<<1, 1>>>(7); puts("after");', '__global__ void k(int n) { printf("n is %d\\n", n); }'
+    )
+    assert found.stdout == "before\nn is 7\nafter\n"
+
+
+def test_templates_headers_and_options(tmp_path: Path) -> None:
+    (tmp_path / "ops.cuh").write_text(
+        "#pragma once\ntemplate <int N> __global__ void add(int* p) { p[threadIdx.x] += N * STEP; }\n"
+    )
+    path = tmp_path / "main.cu"
+    path.write_text(
+        '#include "ops.cuh"\n#include <cstdio>\nint main() {\n  int* p;\n  cudaMallocManaged(&p, 8);\n  p[0] = 1; p[1] = 2;\n'
+        '  add<3><<<1, 2>>>(p);\n  add<4><<<1, 1>>>(p);\n  printf("%d %d\\n", p[0], p[1]);\n  cudaFree(p);\n}\n'
+    )
+    found = run_program(path, options=["-DSTEP=10", "-std=c++20", "-O3", "-lm"], arch="sm_80")
+    assert found.stdout == "71 32\n"
+    assert found.exit_code == 0
+
+
+def test_a_crash_is_told_by_its_signal() -> None:
+    found = run("fflush(stdout); abort();")
+    assert found.exit_code == -signal.SIGABRT
+    assert found.leaks is None
+
+
+def test_errors_in_the_source_are_at_its_lines() -> None:
+    with pytest.raises(BuildError) as host:
+        run("return undefined_thing;")
+    assert host.value.line == 6
+    with pytest.raises(BuildError) as device:
+        run("k<<<1, 1>>>(nullptr);", "__global__ void k(int* p) { *p = undefined_thing; }")
+    assert device.value.line == 4
+    with pytest.raises(BuildError, match="no function main"):
+        run_program("__global__ void k() {}\n")
+    with pytest.raises(UnsupportedError, match="cuFFT"):
+        run_program("#include <cufft.h>\nint main() {}\n")
+    with pytest.raises(UnsupportedError, match="cudaGraphCreate"):
+        run("cudaGraph_t g; return cudaGraphCreate(&g, 0);")
+
+
+def test_a_program_that_does_not_end_is_ended() -> None:
+    with pytest.raises(WorkerTimeout):
+        run("for (volatile int i = 0;; ++i) {}", timeout=6.0)
+
+
+def test_no_such_file() -> None:
+    with pytest.raises(NotFoundError):
+        run_program(Path("does-not-exist.cu"))

@@ -66,6 +66,8 @@ class OptimizeResult:
     def module(self) -> torch.nn.Module:
         """The kernel as a module with the original's weights: takes and returns tensors as the original does.
 
+        For inference: no gradients, and the weights are those at the time of `optimize`.
+
         It runs in a process of its own on the emulator, with the same checks as in the evaluation: right, not fast.
         On a CUDA machine `save` it and import the file instead. The process ends with the module.
 

@@ -132,7 +132,9 @@ def _database(settings: Settings) -> Check:
 
     adds = "keeps every run, attempt and evaluation"
     try:
-        place = make_url(settings.database_url).render_as_string(hide_password=True)
+        place = settings.database_url  # a plain path, or a URL, which may hold a password
+        if "://" in place:
+            place = make_url(place).render_as_string(hide_password=True)
         with Store(settings.database_url):
             pass
     except (KernelwrightError, ArgumentError) as error:

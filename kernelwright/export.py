@@ -124,6 +124,10 @@ def _verification(task: Task, kernel: Kernel, evaluation: Evaluation) -> list[st
             f"# Time        {duration(timing.seconds)} {time_kind(timing)}; {one_line(timing.baseline)} PyTorch "
             f"{duration(timing.baseline_seconds)} {time_kind(timing)}: {ratio(timing.speedup)}"
         )
+        if timing.speedup < 1:
+            lines.append(
+                f"#             Slower than {one_line(timing.baseline)} PyTorch: keep the original on this GPU."
+            )
         lines.append(
             f"# Roofline    {share(timing.roofline_share)} of the bound ({one_line(timing.bound_by) or 'roofline'})"
         )

@@ -228,7 +228,7 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
 
     with _open_reference(run.task, target, observer) as reference:
         graph = _capture(reference, observer)
-        coder = BuiltinCoder(graph, run.task.name, target.gpu.arch)
+        coder = BuiltinCoder(graph, run.task.name, target.gpu.arch, plain_first=run.rounds > 1)
         if coder.stays_in_torch:
             observer(Note("stays in torch: " + ", ".join(coder.stays_in_torch)))
         judge = RooflineJudge(target.gpu, coder.space)

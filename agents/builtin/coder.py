@@ -21,6 +21,7 @@ class BuiltinCoder:
     Args:
         graph: the module, captured by `kernelwright.sandbox.capture`.
         task_name: for the docstring of the source.
+        plain_first: begin with the plainest kernels; not worth it when there is one round only.
         gpu_arch: the architecture the kernels are for; the templates run on every one from sm_75 on.
 
     Raises:
@@ -29,9 +30,10 @@ class BuiltinCoder:
 
     name = "builtin"
 
-    def __init__(self, graph: Graph, task_name: str, gpu_arch: str = "sm_90") -> None:
+    def __init__(self, graph: Graph, task_name: str, gpu_arch: str = "sm_90", *, plain_first: bool = True) -> None:
         self.task_name = task_name
         self.gpu_arch = gpu_arch
+        self.plain_first = plain_first
         self._lowered = lower(graph)
         self._space = ParameterSpace(self._lowered.kernels)
 
@@ -65,7 +67,8 @@ class BuiltinCoder:
         tried = {attempt.kernel.id for attempt in history}
         best = self._best(history)
         parents = (best.kernel.id,) if best is not None else tuple(a.kernel.id for a in history[-1:])
-        for choice, why in ((self._space.conservative, "plain kernels first"), (self.defaults, "the usual choice")):
+        opening = [(self._space.conservative, "plain kernels first"), (self.defaults, "the usual choice")]
+        for choice, why in opening if self.plain_first else opening[1:]:
             first = self._proposal(dict(choice), parents, None, why)
             if first.kernel.id not in tried:
                 return first

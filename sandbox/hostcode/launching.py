@@ -14,8 +14,8 @@ from typing import Any
 from kernelwright.errors import BuildError, LaunchError, UnsupportedError
 from kernelwright.sandbox.emulated.recorder import Session
 from kernelwright.sandbox.hostcode.device import DeviceText
-from kernelwright.sandbox.hostcode.devices import DeviceStruct, device_struct
 from kernelwright.sandbox.hostcode.host import KernelRecord
+from kernelwright.sandbox.hostcode.properties import DeviceStruct, device_struct
 from kernelwright.sandbox.launch import LaunchReport
 
 __all__ = ["DeviceUnit", "Launcher", "PreludeLines"]

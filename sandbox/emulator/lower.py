@@ -384,6 +384,8 @@ _NO_DESTINATION = frozenset(
         "discard",
         "applypriority",
         "griddepcontrol",
+        "setmaxnreg",
+        "stmatrix",
     ]
 )
 
@@ -392,6 +394,8 @@ def destination_count(instr: Instr) -> int:
     """How many leading operands are written."""
     if instr.op in ("bar", "barrier"):
         return 1 if "red" in instr.mods else 0
+    if instr.op == "wmma" and "store" in instr.mods:
+        return 0
     return 0 if instr.op in _NO_DESTINATION or instr.op == "printf" else 1
 
 

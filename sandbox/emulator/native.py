@@ -8,7 +8,7 @@ from kernelwright.errors import EmulatorError
 
 __all__ = ["ABI", "COUNTERS", "KINDS", "MAX_VIOLATIONS", "NativeViolation", "Request", "check_abi"]
 
-ABI = 2
+ABI = 3
 MAX_VIOLATIONS = 64
 
 COUNTERS = (

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kernelwright.errors import UnsupportedError
 from kernelwright.sandbox.emulator.alu import refuse
 from kernelwright.sandbox.emulator.flow import Block, is_barrier, is_collective
+from kernelwright.sandbox.emulator.lower import destination_count
 from kernelwright.sandbox.emulator.operands import is_helper
 from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Imm, Instr, Mem, Reg, Vec
 from kernelwright.sandbox.emulator.sites import Registers, Sites
@@ -19,6 +20,12 @@ _ATOMIC_TYPES = {
     "u32": 0, "b32": 0, "s32": 1, "u64": 2, "b64": 2, "s64": 3, "f32": 4, "f64": 5,
     "f16": 6, "bf16": 7, "f16x2": 8, "bf16x2": 9, "b16": 10, "u16": 10,
 }  # fmt: skip
+
+_MBARRIER_OPS = (
+    "init", "inval", "arrive", "arrive_drop", "expect_tx", "complete_tx", "test_wait", "try_wait", "copies", "copies_noinc",
+    "pending_count",
+)  # fmt: skip
+"""In the order of `Op` in runtime/mbarrier.cpp."""
 
 
 def _space(instr: Instr) -> str:
@@ -69,6 +76,7 @@ class CallEmitter:
             "match": self._emit_collective,
             "redux": self._emit_collective,
             "elect": self._emit_collective,
+            "mbarrier": self._mbarrier,
             "mma": self._tensor,
             "wmma": self._tensor,
             "ldmatrix": self._tensor,
@@ -153,6 +161,14 @@ class CallEmitter:
             site.imm[0] = count.value
             self._out.append(f"kw_copy_wait(w, {mask}, {site.number});")
             return
+        if "mbarrier" in instr.mods:
+            target = instr.operands[0]
+            assert isinstance(target, Mem)
+            site = self._sites.add(instr, target)
+            site.extra[0] = _MBARRIER_OPS.index("copies_noinc" if "noinc" in instr.mods else "copies")
+            site.extra[2:5] = [0, 0, 0]
+            self._out.append(f"kw_mbarrier(w, {mask}, {site.number});")
+            return
         to, of, size, *rest = instr.operands
         assert isinstance(to, Mem)
         assert isinstance(of, Mem)
@@ -234,6 +250,33 @@ class CallEmitter:
             refuse(instr, "without .sync is not supported by the emulator")
         # Its site was made at the block's beginning.
         self._out.append(f"kw_{instr.op}(w, M, {len(self._sites.listed) - 1});")
+
+    def _mbarrier(self, instr: Instr) -> None:
+        """See runtime/mbarrier.cpp for what goes where."""
+        op = instr.mods[0]
+        operands = list(instr.operands)
+        result = operands.pop(0) if destination_count(instr) else None
+        if op == "pending_count":
+            site = self._sites.add(instr)
+            self._sites.operand(site, 2, operands[0])
+        else:
+            address = operands.pop(0)
+            assert isinstance(address, Mem)
+            site = self._sites.add(instr, address)
+            self.cell_bytes = self.cell_bytes or 4
+        if op not in _MBARRIER_OPS or any(m.startswith("multicast") for m in instr.mods):
+            refuse(instr)
+        site.extra[0] = _MBARRIER_OPS.index(op)
+        site.extra[2:5] = [0, int(op.startswith("arrive") and "expect_tx" in instr.mods), int("parity" in instr.mods)]
+        if op in ("test_wait", "try_wait"):
+            site.extra[1] = self._sites.predicate(result)[0]
+            self._sites.operand(site, 1 if "parity" in instr.mods else 2, operands[0])
+        else:
+            self._sites.operand(site, 0, result)
+            if op != "pending_count" and operands:
+                site.extra[2] = 1
+                self._sites.operand(site, 1, operands[0])
+        self._out.append(f"kw_mbarrier(w, {self._sites.mask(instr)}, {site.number});")
 
     def _tensor(self, instr: Instr) -> None:
         self._tables += 1

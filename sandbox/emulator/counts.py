@@ -34,7 +34,7 @@ def issue_class(instr: Instr) -> str | None:
         return "atomic"
     if op in ("shfl", "vote", "match", "redux", "elect", "activemask"):
         return "shuffle"
-    if op in ("bar", "barrier", "barred", "membar", "fence", "griddepcontrol"):
+    if op in ("bar", "barrier", "barred", "membar", "fence", "griddepcontrol", "mbarrier"):
         return "shuffle" if "warp" in instr.mods else "barrier"
     if op in _CONTROL:
         return "control"

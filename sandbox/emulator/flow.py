@@ -69,10 +69,11 @@ def build_blocks(body: Sequence[Instr | LabelDef]) -> list[Block]:
             current.labels.append(item.name)
             continue
         # Guarded instructions that must be alone have become branches before.
-        if is_barrier(item) or is_collective(item) or item.op == "barresult":
-            # One tensor instruction after the other: the warp is whole since the first.
-            if item.op not in TENSOR_OPS or not blocks[-1].instrs or blocks[-1].instrs[0].op not in TENSOR_OPS:
-                fresh()
+        begins = is_barrier(item) or is_collective(item) or item.op == "barresult"
+        # One tensor instruction after the other: the warp is whole since the first.
+        whole = item.op in TENSOR_OPS and blocks[-1].instrs and blocks[-1].instrs[0].op in TENSOR_OPS
+        if begins and not whole:
+            fresh()
         blocks[-1].instrs.append(item)
         if item.op in _TERMINATORS or is_barrier(item):
             blocks.append(Block(len(blocks)))

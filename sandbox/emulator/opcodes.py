@@ -142,5 +142,4 @@ _EMITTERS: dict[str, Callable[[AluEmitter, Instr], None]] = {
     "applypriority": nothing,
     "pmevent": nothing,
     "griddepcontrol": nothing,
-    "setmaxnreg": nothing,
 }

@@ -43,6 +43,8 @@ class Splitter:
             return self._split_atomic(instr)
         if op == "cp":
             return self._split_copy(instr)
+        if op == "mbarrier":
+            return self._split_mbarrier(instr)
         if op in TENSOR_OPS:
             return self._split_tensor(instr)
         return [instr]
@@ -139,6 +141,14 @@ class Splitter:
             out.extend(self._split_atomic(one))
         return out
 
+    def _split_mbarrier(self, instr: Instr) -> list[Instr]:
+        """Tokens and counts that are constants stay so; the address goes into a register."""
+        if any(m.startswith("shared::cluster") or m == "cluster" for m in instr.mods) or instr.mods[0] == "tx-count":
+            refuse(instr)
+        before: list[Instr] = []
+        operands = [self._address_register(instr, o, before) if isinstance(o, Mem) else o for o in instr.operands]
+        return [*before, instr.with_operands(*operands)]
+
     def _split_tensor(self, instr: Instr) -> list[Instr]:
         check_form(instr)
         before: list[Instr] = []
@@ -156,11 +166,15 @@ class Splitter:
         return [*before, instr.with_operands(*operands)]
 
     def _split_copy(self, instr: Instr) -> list[Instr]:
-        if instr.mods[:1] != ("async",) or any(m in instr.mods for m in ("bulk", "mbarrier")):
+        before: list[Instr] = []
+        if instr.mods[:3] == ("async", "mbarrier", "arrive"):
+            target = self._address_register(instr, instr.operands[0], before)
+            return [*before, instr.with_operands(target)]
+        if instr.mods[:1] != ("async",) or "bulk" in instr.mods:
             refuse(instr)
         if "commit_group" in instr.mods or "wait_group" in instr.mods or "wait_all" in instr.mods:
             return [instr]
-        before: list[Instr] = []
+        before = []
         to, of, *rest = instr.operands
         operands: list[Operand | None] = [
             self._address_register(instr, to, before),

@@ -110,6 +110,12 @@ class Explainer:
                 f"Replace the early return by a condition around the work, so that every thread reaches {line}.",
             )
         if kind == "endless_loop":
+            if native.size == 2:
+                return (
+                    "a loop did not end; blocks wait for others, and the grid has more blocks than a GPU holds at once",
+                    "Launch no more blocks than are resident together (cudaOccupancyMaxActiveBlocksPerMultiprocessor), "
+                    "or let no block wait for a later one.",
+                )
             if native.size:
                 return "the launch did not end within its time limit", "Give it less work, or a longer limit."
             return (

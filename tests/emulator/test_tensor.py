@@ -24,7 +24,7 @@ def pack(elements: np.ndarray, words: np.dtype | type = np.uint32) -> np.ndarray
 
 def fragments(a: np.ndarray, b: np.ndarray, e: int) -> tuple[np.ndarray, np.ndarray]:
     """A [m][k] and B [k][n], each as [lane][register][element], for 16- or 8-row A and n = 8 (PTX ISA, mma figures)."""
-    (m, k), rows = a.shape, a.shape[0] // 8
+    k, rows = a.shape[1], a.shape[0] // 8
     fa = [
         [
             [a[lane // 4 + 8 * (r % rows), (r // rows) * 4 * e + lane % 4 * e + x] for x in range(e)]

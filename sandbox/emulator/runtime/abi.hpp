@@ -77,6 +77,7 @@ struct alignas(64) KwWarp {
   uint32_t barrier_lanes;  // lanes whose predicate was true (barrier.red)
   uint32_t barrier_result;
   int32_t waiting;
+  int32_t awaits_copies;  // an mbarrier waits for copies of this warp
   uint64_t stamp;
   alignas(64) uint32_t tid[3][KW_LANES];
   KwGroup group[KW_LANES];
@@ -92,6 +93,7 @@ struct KwLaunch {
   uint32_t total_shared;
   const uint8_t* params;
   const uint64_t* globals;  // addresses of the module's variables
+  uint64_t workspace;  // of a cooperative grid: a counter at its second word
   uint64_t* block_counts;  // per basic block: times entered by a warp, lanes
 };
 
@@ -112,6 +114,7 @@ void kw_vote(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_match(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_redux(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_elect(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_mbarrier(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_mma(KwWarp* w, uint32_t mask, const int32_t* what);
 void kw_wmma_move(KwWarp* w, uint32_t mask, uint32_t site, const int32_t* what);
 void kw_matrix_move(KwWarp* w, uint32_t mask, uint32_t site, const int32_t* what);

@@ -132,19 +132,20 @@ void multiply(T* acc, const T* a, const T* b, int m, int n, int k) {
       for (int x = 0; x < N; x++) acc[i * kMaxN + j + x] = row[x];
     }
 }
-template <>
-void multiply<float, 8>(float* acc, const float* a, const float* b, int m, int n, int k) {
+// Eight rows by eight columns at a time stay in registers. This file is compiled with contraction: a fused product and
+// sum differ from separate ones only where binary32 can't hold the product, which no 16-bit or narrower operand makes.
+void multiply_floats(float* acc, const float* a, const float* b, int m, int n, int k) {
+  typedef float Eight __attribute__((vector_size(32), aligned(4)));
   for (int j = 0; j < n; j += 8)
     for (int i = 0; i < m; i += 8) {
-      float row[8][8];
-      for (int y = 0; y < 8; y++) memcpy(row[y], acc + (i + y) * kMaxN + j, sizeof row[y]);
+      Eight row[8];
+      for (int y = 0; y < 8; y++) row[y] = *(const Eight*)(acc + (i + y) * kMaxN + j);
       for (int p = 0; p < k; p++) {
-        const float* __restrict left = a + p * kMaxM + i;
-        const float* __restrict right = b + p * kMaxN + j;
-        for (int y = 0; y < 8; y++)
-          for (int x = 0; x < 8; x++) row[y][x] = __builtin_fmaf(left[y], right[x], row[y][x]);
+        const float* left = a + p * kMaxM + i;
+        const Eight right = *(const Eight*)(b + p * kMaxN + j);
+        for (int y = 0; y < 8; y++) row[y] = left[y] * right + row[y];
       }
-      for (int y = 0; y < 8; y++) memcpy(acc + (i + y) * kMaxN + j, row[y], sizeof row[y]);
+      for (int y = 0; y < 8; y++) *(Eight*)(acc + (i + y) * kMaxN + j) = row[y];
     }
 }
 
@@ -163,7 +164,7 @@ void mma_floats(KwWarp* w, const Shape& s, const int32_t* d, const int32_t* a, c
         memcpy(v, words(w, c[2 * p + i]), sizeof v);
       for (int l = 0; l < KW_LANES; l++) acc[place(s, p, i, l)] = v[l];
     }
-  multiply<float, 8>(acc, left, right, s.m, s.n, s.k);
+  multiply_floats(acc, left, right, s.m, s.n, s.k);
   for (int p = 0; p < pairs; p++)
     for (int h = 0; h < KW_LANES; h += W) {
       u v[2];
@@ -409,6 +410,21 @@ void kw_matrix_move(KwWarp* w, uint32_t mask, uint32_t site, const int32_t* what
   const uint32_t rows = count == 4 ? KW_FULL : (1u << 8 * count) - 1;
   uint64_t a[KW_LANES];
   for (int l = 0; l < KW_LANES; l++) a[l] = address_of(w, place, l);
+  uint32_t in_shared = 0;
+  for (int l = 0; l < KW_LANES; l++) in_shared |= (uint32_t)((a[l] & KW_WINDOW_MASK) == KW_SHARED_WINDOW) << l;
+  if (!store && (in_shared & rows) == rows) {
+    for (int l = 0; l < KW_LANES; l++) a[l] &= ~KW_WINDOW_MASK;
+    const uint32_t ok = reach_shared(w, rows, site, a, 16, false, nullptr, 4);
+    for (int t = 0; t < count; t++) {
+      uint16_t tile[8][8] = {};  // as it lies, it is what the lanes get
+      for (int r = 0; r < 8; r++)
+        if (ok >> (8 * t + r) & 1) memcpy(tile[r], w->worker->shared + a[8 * t + r], 16);
+      uint16_t* to = (uint16_t*)(w->R + slots[t] * KW_LANES);
+      for (int r = 0; r < 8; r++)
+        for (int i = 0; i < 8; i++) to[8 * r + i] = transposed ? tile[i][r] : tile[r][i];
+    }
+    return;
+  }
   alignas(64) uint32_t data[4][KW_LANES];  // [word of the row][lane that gave the row's address]
   const uint64_t* values[4];
   for (int i = 0; i < 4; i++) values[i] = (const uint64_t*)data[i];

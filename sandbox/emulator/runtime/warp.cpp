@@ -128,7 +128,7 @@ int32_t kw_loop(KwWarp* w, int32_t pc) {
   w->pc = take(w, oldest);
   w->slice_end = w->issued + kSlice;
   if (w->issued > c.request->max_warp_instructions || now() > c.common->deadline) {
-    if (!c.common->stop.exchange(true)) c.violation(KW_ENDLESS_LOOP, -1 - pc, w, first_lane(w->mask), 0, 0, w->issued);
+    if (!c.common->stop.exchange(true)) c.violation(KW_ENDLESS_LOOP, -1 - pc, w, first_lane(w->mask), 0, c.common->crowded ? 2 : 0, w->issued);
     c.request->stopped = 1;
     return KW_STOP;
   }

@@ -139,17 +139,14 @@ struct Resident {
   Shadow shadow;
   std::vector<std::vector<AsyncCopy>> copies;
 
-  Resident(const Request& r, uint64_t warps) : arena(r, warps), done(warps), copies(warps) {
-    if (r.cell_shift >= 0) shadow.set_up((int)r.cell_shift, r.static_shared + r.dynamic_shared);
-  }
-  // Puts the block into the worker's hands, or takes it out of them.
+  Resident(const Request& r, uint64_t warps) : arena(r, warps), done(warps) {}
+  // The running block's state is the worker's own. One that gives way leaves with it, and what it held goes to the worker.
   void exchange(KwWorker& c) {
     std::swap(shadow, c.shadow);
     std::swap(copies, c.copies);
     std::swap(arrived, c.arrived);
   }
   void enter(KwWorker& c) {
-    exchange(c);
     c.shared = arena.shared;
     c.warps = arena.warps.data();
     c.block = number;
@@ -244,20 +241,24 @@ void work(KwWorker& c) {
       block->left = warps;
       std::fill(block->done.begin(), block->done.end(), 0);
       block->enter(c);
+      if (r.cell_shift >= 0 && !c.shadow.on) c.shadow.set_up((int)r.cell_shift, c.shared_bytes);
+      if (c.copies.empty()) c.copies.resize(warps);
       set_up_block(c, block->arena, n);
     } else if (!waiting.empty()) {
       block = std::move(waiting.front());
       waiting.pop_front();
+      block->exchange(c);
       block->enter(c);
     } else {
       break;
     }
     const bool ended = run_block(c, *block);
-    block->exchange(c);
-    if (ended)
+    if (ended) {
       spare = std::move(block);
-    else
+    } else {
+      block->exchange(c);
       waiting.push_back(std::move(block));
+    }
   }
   for (auto& k : c.cache) flush_stored(k);
   _mm_setcsr(mode);

@@ -34,6 +34,8 @@ _SPECIAL_32: Mapping[str, str] = {
     "%lanemask_le": "(shl_b32(bc(2), lanes_from(h)) - 1u)",
     "%lanemask_gt": "~(shl_b32(bc(2), lanes_from(h)) - 1u)",
     "%lanemask_ge": "~(shl_b32(bc(1), lanes_from(h)) - 1u)",
+    "%envreg1": "bc((uint32_t)(L->workspace >> 32))",
+    "%envreg2": "bc((uint32_t)L->workspace)",
     "%clock": "bc((uint32_t)w->issued)",
     "%clock_hi": "bc((uint32_t)(w->issued >> 32))",
     "%globaltimer_lo": "bc((uint32_t)w->issued)",

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from kernelwright.errors import UnsupportedError
 from kernelwright.sandbox.emulator.alu import refuse
 from kernelwright.sandbox.emulator.flow import Block, is_barrier, is_collective
+from kernelwright.sandbox.emulator.lower import destination_count
+from kernelwright.sandbox.emulator.operands import is_helper
 from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Imm, Instr, Mem, Reg, Vec
 from kernelwright.sandbox.emulator.sites import Registers, Sites
+from kernelwright.sandbox.emulator.tensor import TENSOR_OPS, matrix_table, mma_table, stride_of, wmma_table
 
 __all__ = ["CallEmitter"]
 
@@ -17,6 +20,12 @@ _ATOMIC_TYPES = {
     "u32": 0, "b32": 0, "s32": 1, "u64": 2, "b64": 2, "s64": 3, "f32": 4, "f64": 5,
     "f16": 6, "bf16": 7, "f16x2": 8, "bf16x2": 9, "b16": 10, "u16": 10,
 }  # fmt: skip
+
+_MBARRIER_OPS = (
+    "init", "inval", "arrive", "arrive_drop", "expect_tx", "complete_tx", "test_wait", "try_wait", "copies", "copies_noinc",
+    "pending_count",
+)  # fmt: skip
+"""In the order of `Op` in runtime/mbarrier.cpp."""
 
 
 def _space(instr: Instr) -> str:
@@ -44,6 +53,7 @@ class CallEmitter:
         self._out = out
         self.cell_bytes = 0
         """The narrowest access that may go to shared memory."""
+        self._tables = 0
         self.ordered = False
         """Whether blocks must run one after the other for the result to be the same every time."""
 
@@ -65,6 +75,13 @@ class CallEmitter:
             "vote": self._emit_collective,
             "match": self._emit_collective,
             "redux": self._emit_collective,
+            "elect": self._emit_collective,
+            "mbarrier": self._mbarrier,
+            "mma": self._tensor,
+            "wmma": self._tensor,
+            "ldmatrix": self._tensor,
+            "stmatrix": self._tensor,
+            "movmatrix": self._tensor,
             "barresult": self._barrier_result,
             "trap": self._trap,
             "brkpt": self._trap,
@@ -90,8 +107,8 @@ class CallEmitter:
         size = TYPE_BYTES[instr.mods[-1]]
         count = len(value.items)
         self._note_shared(instr, size)
-        if size * count > 16:
-            refuse(instr, "moves more than 16 bytes a lane, which is not supported by the emulator")
+        if size * count > 32 or (size < 4 and count > 4):
+            refuse(instr, "moves more than 32 bytes a lane, which is not supported by the emulator")
         site = self._sites.add(instr, address)
         for i, item in enumerate(value.items):
             assert isinstance(item, Reg)
@@ -144,6 +161,14 @@ class CallEmitter:
             site.imm[0] = count.value
             self._out.append(f"kw_copy_wait(w, {mask}, {site.number});")
             return
+        if "mbarrier" in instr.mods:
+            target = instr.operands[0]
+            assert isinstance(target, Mem)
+            site = self._sites.add(instr, target)
+            site.extra[0] = _MBARRIER_OPS.index("copies_noinc" if "noinc" in instr.mods else "copies")
+            site.extra[2:5] = [0, 0, 0]
+            self._out.append(f"kw_mbarrier(w, {mask}, {site.number});")
+            return
         to, of, size, *rest = instr.operands
         assert isinstance(to, Mem)
         assert isinstance(of, Mem)
@@ -165,9 +190,11 @@ class CallEmitter:
 
     def collect(self, block: Block) -> None:
         """At the beginning of a block: waits for the lanes that a warp-wide operation or a barrier needs."""
-        first = block.instrs[0]
+        first = next((i for i in block.instrs if not is_helper(i)), block.instrs[0])
         if is_barrier(first):
             self._out.append(f"COLLECT({block.number}, {self._barrier_site(first)}, 0);")
+        elif first.op in TENSOR_OPS:
+            self._out.append(f"COLLECT({block.number}, {self._sites.add(first).number}, 2);")
         elif is_collective(first):
             self._out.append(f"COLLECT({block.number}, {self._collective_site(first)}, 1);")
 
@@ -183,6 +210,12 @@ class CallEmitter:
                 self._sites.operand(site, i, operand)
             site.extra[0] = ("up", "down", "bfly", "idx").index(instr.mods[1])
             site.extra[1] = self._sites.predicate(second)[0]
+        elif instr.op == "elect":
+            target, members = operands
+            first, second = target.items if isinstance(target, Vec) else (target, None)
+            self._sites.operand(site, 0, first)
+            site.extra[0] = self._sites.predicate(second)[0]
+            self._sites.operand(site, 4, members)
         elif instr.op == "vote":
             target, a, members = operands
             site.extra[0], site.extra[1] = self._sites.predicate(a)
@@ -205,8 +238,7 @@ class CallEmitter:
             site.extra[2] = self._sites.predicate(second)[0]
         else:
             target, a, members = operands
-            if instr.mods[-1] == "f32":
-                refuse(instr)
+            site.extra[2] = int(instr.mods[-1] == "f32") + 2 * ("abs" in instr.mods) + 4 * ("NaN" in instr.mods)
             for i, operand in ((0, target), (1, a), (4, members)):
                 self._sites.operand(site, i, operand)
             site.extra[0] = ("add", "min", "max", "and", "or", "xor").index(instr.mods[1])
@@ -218,6 +250,56 @@ class CallEmitter:
             refuse(instr, "without .sync is not supported by the emulator")
         # Its site was made at the block's beginning.
         self._out.append(f"kw_{instr.op}(w, M, {len(self._sites.listed) - 1});")
+
+    def _mbarrier(self, instr: Instr) -> None:
+        """See runtime/mbarrier.cpp for what goes where."""
+        op = instr.mods[0]
+        operands = list(instr.operands)
+        result = operands.pop(0) if destination_count(instr) else None
+        if op == "pending_count":
+            site = self._sites.add(instr)
+            self._sites.operand(site, 2, operands[0])
+        else:
+            address = operands.pop(0)
+            assert isinstance(address, Mem)
+            site = self._sites.add(instr, address)
+            self.cell_bytes = self.cell_bytes or 4
+        if op not in _MBARRIER_OPS or any(m.startswith("multicast") for m in instr.mods):
+            refuse(instr)
+        site.extra[0] = _MBARRIER_OPS.index(op)
+        site.extra[2:5] = [0, int(op.startswith("arrive") and "expect_tx" in instr.mods), int("parity" in instr.mods)]
+        if op in ("test_wait", "try_wait"):
+            site.extra[1] = self._sites.predicate(result)[0]
+            self._sites.operand(site, 1 if "parity" in instr.mods else 2, operands[0])
+        else:
+            self._sites.operand(site, 0, result)
+            if op != "pending_count" and operands:
+                site.extra[2] = 1
+                self._sites.operand(site, 1, operands[0])
+        self._out.append(f"kw_mbarrier(w, {self._sites.mask(instr)}, {site.number});")
+
+    def _tensor(self, instr: Instr) -> None:
+        self._tables += 1
+        name = f"tensor{self._tables}"
+        slot = self._registers.slot
+        if instr.op == "mma" or (instr.op == "wmma" and "mma" in instr.mods):
+            table, call = mma_table(instr, slot), f"kw_mma(w, M, {name})"
+        elif instr.op == "movmatrix":
+            table, call = matrix_table(instr, slot), f"kw_movmatrix(w, M, {name})"
+        else:
+            address = next(o for o in instr.operands if isinstance(o, Mem))
+            site = self._sites.add(instr, address)
+            site.extra[0] = int(_space(instr) == "shared")
+            if instr.op == "wmma":
+                self._sites.operand(site, 4, stride_of(instr))
+                table, call = wmma_table(instr, slot), f"kw_wmma_move(w, M, {site.number}, {name})"
+                size = TYPE_BYTES.get(instr.mods[-1], 1)
+            else:
+                table, call = matrix_table(instr, slot), f"kw_matrix_move(w, M, {site.number}, {name})"
+                size = 4
+            if _space(instr) != "global":
+                self.cell_bytes = min(self.cell_bytes or 4, size)
+        self._out.append(f"{{ static const int32_t {name}[] = {{{', '.join(map(str, table))}}}; {call}; }}")
 
     def _barrier_site(self, instr: Instr) -> int:
         site = self._sites.add(instr)

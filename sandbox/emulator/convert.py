@@ -8,6 +8,7 @@ from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Instr, Operand, Reg
 __all__ = ["convert"]
 
 _FLOATS = frozenset(("f16", "bf16", "f32", "f64"))
+_EIGHTS = {"e4m3x2": "e4m3", "e5m2x2": "e5m2"}
 _ROUND = {"rn": "RN", "rz": "RZ", "rm": "RM", "rp": "RP", "rni": "RN", "rzi": "RZ", "rmi": "RM", "rpi": "RP"}
 
 
@@ -15,13 +16,15 @@ def convert(e: AluEmitter, instr: Instr) -> None:
     """Appends the statements of one conversion.
 
     Raises:
-        UnsupportedError: a form that is not known (fp8 and narrower, stochastic rounding).
+        UnsupportedError: a form that is not known (6 and 4 bits, stochastic rounding).
     """
     target, *sources = instr.operands
     to, of = instr.mods[-2], instr.mods[-1]
     flags = frozenset(instr.mods[:-2])
     rounding = next((_ROUND[m] for m in instr.mods if m in _ROUND), "RN")
-    if to in ("f16x2", "bf16x2") and of == "f32":
+    if to in _EIGHTS or of in _EIGHTS:
+        _eight_bits(e, instr, to, of, flags)
+    elif to in ("f16x2", "bf16x2") and of == "f32":
         high, low = (_narrow(to[:-2], rounding, e.b32(s), flags) for s in sources)
         e.set32(target, f"pair(low16({low}), low16({high}))")
     elif to == "tf32" and of == "f32":
@@ -38,6 +41,30 @@ def convert(e: AluEmitter, instr: Instr) -> None:
         _int_to_int(e, instr, to, of, flags)
     else:
         refuse(instr)
+
+
+def _eight_bits(e: AluEmitter, instr: Instr, to: str, of: str, flags: frozenset[str]) -> None:
+    """Pairs of 8-bit floats, from two f32 or from packed halves, and back to f16x2."""
+    target, *sources = instr.operands
+    relu = "relu" in flags
+    if of in _EIGHTS:
+        if to != "f16x2":
+            refuse(instr)
+        x = e.temporary("u", e.b32(sources[0]))
+        parts = [f"f16_from_{_EIGHTS[of]}({x} {shift})" for shift in ("& 0xffu", ">> 8 & 0xffu")]
+        if relu:
+            parts = [f"relu_f16({part})" for part in parts]
+        e.set32(target, f"pair({parts[0]}, {parts[1]})")
+        return
+    if of == "f32":
+        high, low = (e.temporary("u", e.b32(s)) for s in sources)
+    elif of in ("f16x2", "bf16x2"):
+        x = e.temporary("u", e.b32(sources[0]))
+        low, high = (f"f32_from_{of[:-2]}({half}({x}))" for half in ("lower", "upper"))
+    else:
+        refuse(instr)
+    name = f"{_EIGHTS[to]}_from_f32<{'true' if relu else 'false'}>"
+    e.set32(target, f"({name}({low}) | {name}({high}) << 8)")
 
 
 def _narrow(to: str, rounding: str, value: str, flags: frozenset[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Instr
+from kernelwright.sandbox.emulator.tensor import TENSOR_OPS, multiply_adds
 
 __all__ = ["flops", "issue_class"]
 
@@ -10,6 +11,7 @@ _SFU = frozenset(("ex2", "lg2", "sin", "cos", "tanh", "rsqrt"))
 _CONTROL = frozenset(("bra", "brx", "ret", "exit", "call", "trap", "printf", "assert", "brkpt", "nanosleep"))
 _ARITHMETIC = frozenset(("add", "sub", "mul", "fma", "mad", "div", "min", "max", "rcp", "sqrt", "neg", "abs"))
 _HALF_TYPES = frozenset(("f16", "bf16", "f16x2", "bf16x2"))
+_LANES = 32
 _FREE = frozenset(("barresult",))
 """Second halves of instructions that were counted already."""
 
@@ -30,14 +32,14 @@ def issue_class(instr: Instr) -> str | None:
         return "int" if "param" in instr.mods else "load_store"
     if op in ("atom", "red"):
         return "atomic"
-    if op in ("shfl", "vote", "match", "redux", "activemask"):
+    if op in ("shfl", "vote", "match", "redux", "elect", "activemask"):
         return "shuffle"
-    if op in ("bar", "barrier", "barred", "membar", "fence", "griddepcontrol"):
+    if op in ("bar", "barrier", "barred", "membar", "fence", "griddepcontrol", "mbarrier"):
         return "shuffle" if "warp" in instr.mods else "barrier"
     if op in _CONTROL:
         return "control"
-    if op in ("mma", "wmma", "ldmatrix", "stmatrix", "movmatrix"):
-        return "tensor" if op in ("mma", "wmma") else "load_store"
+    if op in TENSOR_OPS:
+        return "tensor" if multiply_adds(instr) else "shuffle" if op == "movmatrix" else "load_store"
     if op == "cvt":
         return "convert"
     if op in _SFU or (op in ("rcp", "sqrt", "div") and type_ == "f32"):
@@ -55,11 +57,13 @@ def issue_class(instr: Instr) -> str | None:
 
 
 def flops(instr: Instr) -> tuple[str, int] | None:
-    """The kind (`fp32`, `fp16`, `fp64`) and number of floating-point operations of one lane; None for none.
+    """The kind (`fp32`, `fp16`, `fp64`, `tensor`) and number of floating-point operations of one lane; None for none.
 
     Additions, multiplications, divisions, roots and transcendental functions count 1, a fused multiply-add 2; minima,
     comparisons, sign changes and conversions count 0, as in Nsight Compute.
     """
+    if instr.op in TENSOR_OPS:
+        return ("tensor", 2 * multiply_adds(instr) // _LANES) if multiply_adds(instr) else None
     type_ = _type(instr)
     kind = {"f32": "fp32", "f64": "fp64"}.get(type_, "fp16" if type_ in _HALF_TYPES else None)
     if kind is None or instr.op in ("neg", "abs", "min", "max"):

@@ -13,7 +13,7 @@ from kernelwright.sandbox.emulator.lower import Lowered, destinations, sources
 from kernelwright.sandbox.emulator.opcodes import emit_alu, is_alu
 from kernelwright.sandbox.emulator.operands import Splitter, is_helper
 from kernelwright.sandbox.emulator.provenance import find_origins
-from kernelwright.sandbox.emulator.ptx import Instr, LabelDef, Where
+from kernelwright.sandbox.emulator.ptx import Instr, LabelDef, Special, Where
 from kernelwright.sandbox.emulator.sites import Registers, SiteInfo, Sites
 
 __all__ = ["BlockInfo", "Translated", "translate"]
@@ -42,6 +42,8 @@ class Translated:
     """The narrowest access to shared memory, in bytes: the grain in which races are looked for; 0 without any."""
     ordered: bool
     """Whether blocks must run one after the other for the result to be the same every time."""
+    cooperative: bool = False
+    """Whether all blocks must be resident together (the kernel asks for the grid's workspace)."""
 
 
 def translate(lowered: Lowered) -> Translated:
@@ -80,6 +82,7 @@ class _Translator:
             predicates=self._registers.predicates,
             cell_bytes=self._calls.cell_bytes,
             ordered=self._calls.ordered,
+            cooperative=any(_asks_for_workspace(i) for b in self._blocks for i in b.instrs),
         )
 
     def _block(self, block: Block) -> None:
@@ -197,6 +200,10 @@ class _Translator:
             "uint32_t M = w->mask; int32_t pc = w->pc;\n"
             f"AGAIN: switch (pc) {{\n{code}\ndefault: __builtin_unreachable();\n}}\n}}\n"
         )
+
+
+def _asks_for_workspace(instr: Instr) -> bool:
+    return any(isinstance(o, Special) and o.name.startswith("%envreg") for o in instr.operands)
 
 
 def _prepared(item: Instr | LabelDef) -> Instr | LabelDef:

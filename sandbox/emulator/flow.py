@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from kernelwright.errors import EmulatorError
 from kernelwright.sandbox.emulator.lower import destinations, sources
 from kernelwright.sandbox.emulator.ptx import Instr, LabelDef, Reg, Sym, Where
+from kernelwright.sandbox.emulator.tensor import TENSOR_OPS
 
 __all__ = ["Block", "build_blocks", "is_barrier", "is_collective", "mark_live"]
 
 _TERMINATORS = frozenset(("bra", "brx", "ret", "exit"))
-_COLLECTIVE = frozenset(("shfl", "vote", "match", "redux"))
+_COLLECTIVE = frozenset(("shfl", "vote", "match", "redux", "elect"))
 
 
 @dataclass
@@ -41,7 +42,9 @@ def is_barrier(instr: Instr) -> bool:
 
 
 def is_collective(instr: Instr) -> bool:
-    """A warp-wide operation that names its members."""
+    """A warp-wide operation that names its members, or needs the whole warp."""
+    if instr.op in TENSOR_OPS:
+        return True
     return (instr.op in _COLLECTIVE and "sync" in instr.mods) or (instr.op == "bar" and "warp" in instr.mods)
 
 
@@ -66,7 +69,10 @@ def build_blocks(body: Sequence[Instr | LabelDef]) -> list[Block]:
             current.labels.append(item.name)
             continue
         # Guarded instructions that must be alone have become branches before.
-        if is_barrier(item) or is_collective(item) or item.op == "barresult":
+        begins = is_barrier(item) or is_collective(item) or item.op == "barresult"
+        # One tensor instruction after the other: the warp is whole since the first.
+        whole = item.op in TENSOR_OPS and blocks[-1].instrs and blocks[-1].instrs[0].op in TENSOR_OPS
+        if begins and not whole:
             fresh()
         blocks[-1].instrs.append(item)
         if item.op in _TERMINATORS or is_barrier(item):

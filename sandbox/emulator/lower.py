@@ -384,6 +384,7 @@ _NO_DESTINATION = frozenset(
         "discard",
         "applypriority",
         "griddepcontrol",
+        "stmatrix",
     ]
 )
 
@@ -392,6 +393,10 @@ def destination_count(instr: Instr) -> int:
     """How many leading operands are written."""
     if instr.op in ("bar", "barrier"):
         return 1 if "red" in instr.mods else 0
+    if instr.op == "mbarrier":
+        return int(instr.mods[0] in ("arrive", "arrive_drop", "test_wait", "try_wait", "pending_count"))
+    if instr.op == "wmma" and "store" in instr.mods:
+        return 0
     return 0 if instr.op in _NO_DESTINATION or instr.op == "printf" else 1
 
 

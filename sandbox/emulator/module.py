@@ -19,6 +19,7 @@ from kernelwright.sandbox.emulator.lower import Lowered
 from kernelwright.sandbox.emulator.memory import Memory
 from kernelwright.sandbox.emulator.ptx import Variable
 from kernelwright.sandbox.emulator.report import Explainer, origin_pointers, shared_ranges
+from kernelwright.sandbox.emulator.residency import REGISTER_UNIT, REGISTERS, SHARED_LIMITS, resident_blocks
 from kernelwright.sandbox.emulator.toolchain import Toolchain, toolchain
 from kernelwright.sandbox.emulator.translation import Refusal, Translation, translate_ptx
 from kernelwright.sandbox.launch import Counters, KernelResources, LaunchReport
@@ -27,17 +28,9 @@ __all__ = ["LaunchLimits", "Module", "compile"]
 
 log = logging.getLogger(__name__)
 
-SHARED_LIMITS = {
-    75: 64, 80: 163, 86: 99, 87: 163, 88: 99, 89: 99, 90: 227, 100: 227, 101: 227, 103: 227, 110: 227, 120: 99, 121: 99,
-}  # fmt: skip
-"""Largest shared memory of a block by compute capability, in KiB (CUDA C++ Programming Guide, table of technical
-specifications per compute capability, "maximum amount of shared memory per thread block")."""
-
 _MAX_THREADS = 1024
 _MAX_BLOCK = (1024, 1024, 64)
 _MAX_GRID = (2**31 - 1, 65535, 65535)
-_REGISTERS = 65536  # 32-bit registers of a block, every supported compute capability
-_REGISTER_UNIT = 256  # registers are allotted to a warp in units of this many
 _PRINTED_BYTES = 1 << 20  # the size of CUDA's own printf buffer by default
 
 
@@ -100,6 +93,7 @@ class Module:
                 self._kernels[name] = _Kernel(kernel.lowered, kernel.translated, names)
         if self._refused and not self._kernels:
             raise next(iter(self._refused.values())).error()
+        self._workspace = (ctypes.c_uint64 * 4)()  # what a cooperative launch gives its grid
         self._globals = _allocate_globals(self._variables)
 
     @property
@@ -175,12 +169,22 @@ class Module:
         grid3, block3 = _triple(grid, "grid"), _triple(block, "block")
         _check_sizes(mangled, grid3, block3, shared, lowered, resources, self.build.arch)
         packed = pack_arguments(mangled, lowered.params, lowered.param_bytes, args, kernel.names)
+        resident = resident_blocks(self.build.arch, block3, shared, resources)
+        if kernel.translated.cooperative and grid3[0] * grid3[1] * grid3[2] > resident:
+            raise LaunchError(
+                f"kernel {mangled}: its blocks wait for the whole grid, and a GPU holds {resident} of them at once; "
+                f"the grid has {grid3[0] * grid3[1] * grid3[2]}",
+                mend="Launch fewer blocks and let each do more (a grid-stride loop).",
+            )
         self._load(kernel)
         begin = time.perf_counter()
         with memory.lock:
             temporary = self._register(memory, packed)
+            if kernel.translated.cooperative:
+                memory.register(ctypes.addressof(self._workspace), ctypes.sizeof(self._workspace), "grid workspace")
+                temporary.append(ctypes.addressof(self._workspace))
             try:
-                counters, found, printed = self._run(kernel, grid3, block3, packed, shared, memory, limits)
+                counters, found, printed = self._run(kernel, grid3, block3, packed, shared, memory, limits, resident)
                 explainer = Explainer(
                     self._source, lowered, kernel.translated, grid3, block3, memory, packed.data, kernel.names, shared
                 )
@@ -224,6 +228,7 @@ class Module:
         shared: int,
         memory: Memory,
         limits: LaunchLimits,
+        resident: int,
     ) -> tuple[Counters, list[native.NativeViolation], str]:
         lowered, translated = kernel.lowered, kernel.translated
         params = ctypes.create_string_buffer(packed.data, max(1, len(packed.data)))
@@ -234,6 +239,9 @@ class Module:
         for i, site in enumerate(translated.sites):
             pointers = [p for p in origin_pointers(site.origins, packed.data) if memory.find(p) is not None]
             bases[i] = pointers[0] if len(pointers) == 1 else 0
+        workspace = ctypes.addressof(self._workspace) if translated.cooperative else 0
+        if workspace:
+            ctypes.memset(workspace, 0, ctypes.sizeof(self._workspace))
         counts = (ctypes.c_uint64 * (2 * len(translated.blocks)))()
         found = (native.NativeViolation * native.MAX_VIOLATIONS)()
         printed = ctypes.create_string_buffer(_PRINTED_BYTES if self._prints else 1)
@@ -253,6 +261,8 @@ class Module:
             shared_variables=len(ranges) // 2,
             static_shared=lowered.static_shared,
             dynamic_shared=shared,
+            workspace=workspace,
+            resident_blocks=resident,
             frame_bytes=lowered.frame_bytes,
             threads=1 if translated.ordered else limits.threads or len(os.sched_getaffinity(0)),
             max_warp_instructions=limits.max_warp_instructions,
@@ -347,11 +357,11 @@ def _check_sizes(
         )
     if resources:
         warps = -(-threads // 32)
-        a_warp = -(-resources.registers * 32 // _REGISTER_UNIT) * _REGISTER_UNIT
-        if warps * a_warp > _REGISTERS:
+        a_warp = -(-resources.registers * 32 // REGISTER_UNIT) * REGISTER_UNIT
+        if warps * a_warp > REGISTERS:
             raise LaunchError(
                 f"kernel {kernel}: {resources.registers} registers a thread for {threads} threads are more than the "
-                f"{_REGISTERS} of a block",
+                f"{REGISTERS} of a block",
                 mend=f"Use fewer threads, or `__launch_bounds__({threads})`.",
             )
 

@@ -8,7 +8,7 @@ from kernelwright.errors import EmulatorError
 
 __all__ = ["ABI", "COUNTERS", "KINDS", "MAX_VIOLATIONS", "NativeViolation", "Request", "check_abi"]
 
-ABI = 2
+ABI = 3
 MAX_VIOLATIONS = 64
 
 COUNTERS = (
@@ -69,6 +69,8 @@ class Request(ctypes.Structure):
         ("max_warp_instructions", ctypes.c_uint64),
         ("seconds", ctypes.c_double),
         ("max_violations", ctypes.c_uint64),
+        ("workspace", ctypes.c_uint64),
+        ("resident_blocks", ctypes.c_int64),
         ("cell_shift", ctypes.c_int64),
         ("counters", ctypes.c_uint64 * len(COUNTERS)),
         ("block_counts", ctypes.c_void_p),

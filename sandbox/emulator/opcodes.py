@@ -30,6 +30,7 @@ from kernelwright.sandbox.emulator.ops_bits import (
     permute,
     shift,
     signed_flag,
+    simd,
     simple32,
 )
 from kernelwright.sandbox.emulator.ops_move import active_mask, convert_address, move, nothing
@@ -132,6 +133,7 @@ _EMITTERS: dict[str, Callable[[AluEmitter, Instr], None]] = {
             f"dp2a<{signed_flag(i.mods[1])}, {signed_flag(i.mods[2])}, {'true' if i.mods[0] == 'hi' else 'false'}>"
         )
     ),
+    **{f"v{name}{count}": simd for name in ("add", "sub", "avrg", "absdiff", "min", "max") for count in (2, 4)},
     "activemask": active_mask,
     "nanosleep": nothing,
     "prefetch": nothing,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from kernelwright.sandbox.emulator.alu import refuse
+from kernelwright.sandbox.emulator.lower import destination_count
 from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Imm, Instr, Mem, Operand, Reg, Sym, Vec
+from kernelwright.sandbox.emulator.tensor import TENSOR_OPS, check_form, listed_registers
 
 __all__ = ["Splitter", "is_helper"]
 
@@ -41,6 +43,10 @@ class Splitter:
             return self._split_atomic(instr)
         if op == "cp":
             return self._split_copy(instr)
+        if op == "mbarrier":
+            return self._split_mbarrier(instr)
+        if op in TENSOR_OPS:
+            return self._split_tensor(instr)
         return [instr]
 
     def _address_register(self, instr: Instr, address: Operand | None, before: list[Instr]) -> Mem:
@@ -107,8 +113,9 @@ class Splitter:
         before: list[Instr] = []
         operands = list(instr.operands)
         at = 0 if instr.op == "red" else 1
-        if any(isinstance(o, Vec) for o in operands):
-            refuse(instr, "on vectors is not supported by the emulator")
+        vectors = [o for o in operands if isinstance(o, Vec)]
+        if vectors:
+            return self._split_vector_atomic(instr, at, len(vectors[0].items))
         operands[at] = self._address_register(instr, operands[at], before)
         size = TYPE_BYTES.get(instr.mods[-1])
         if size is None or size > 8:
@@ -117,12 +124,57 @@ class Splitter:
             operands[i] = self._in_register(operands[i], 64 if size == 8 else 32, instr, before)
         return [*before, instr.with_operands(*operands)]
 
+    def _split_vector_atomic(self, instr: Instr, at: int, count: int) -> list[Instr]:
+        """One atomic an element: the ISA promises no more than that each element is atomic."""
+        address = instr.operands[at]
+        size = TYPE_BYTES.get(instr.mods[-1])
+        if not isinstance(address, Mem) or size is None:
+            refuse(instr)
+        mods = tuple(m for m in instr.mods if m not in ("v2", "v4", "v8"))
+        out: list[Instr] = []
+        for i in range(count):
+            operands = [
+                o.items[i] if isinstance(o, Vec) else Mem(address.base, address.offset + i * size) if n == at else o
+                for n, o in enumerate(instr.operands)
+            ]
+            one = Instr(instr.op, mods, tuple(operands), instr.where, instr.guard, instr.guard_negated)
+            out.extend(self._split_atomic(one))
+        return out
+
+    def _split_mbarrier(self, instr: Instr) -> list[Instr]:
+        """Tokens and counts that are constants stay so; the address goes into a register."""
+        if any(m.startswith("shared::cluster") or m == "cluster" for m in instr.mods) or instr.mods[0] == "tx-count":
+            refuse(instr)
+        before: list[Instr] = []
+        operands = [self._address_register(instr, o, before) if isinstance(o, Mem) else o for o in instr.operands]
+        return [*before, instr.with_operands(*operands)]
+
+    def _split_tensor(self, instr: Instr) -> list[Instr]:
+        check_form(instr)
+        before: list[Instr] = []
+        operands: list[Operand | None] = []
+        bits = 64 if "f64" in instr.mods else 32
+        for i, operand in enumerate(instr.operands):
+            if isinstance(operand, Mem):
+                operands.append(self._address_register(instr, operand, before))
+            elif i < destination_count(instr) or (instr.op == "wmma" and i == 2 and "mma" not in instr.mods):
+                operands.append(operand)
+            else:
+                operands.append(
+                    Vec(tuple(self._in_register(o, bits, instr, before) for o in listed_registers(operand)))
+                )
+        return [*before, instr.with_operands(*operands)]
+
     def _split_copy(self, instr: Instr) -> list[Instr]:
-        if instr.mods[:1] != ("async",) or any(m in instr.mods for m in ("bulk", "mbarrier")):
+        before: list[Instr] = []
+        if instr.mods[:3] == ("async", "mbarrier", "arrive"):
+            target = self._address_register(instr, instr.operands[0], before)
+            return [*before, instr.with_operands(target)]
+        if instr.mods[:1] != ("async",) or "bulk" in instr.mods:
             refuse(instr)
         if "commit_group" in instr.mods or "wait_group" in instr.mods or "wait_all" in instr.mods:
             return [instr]
-        before: list[Instr] = []
+        before = []
         to, of, *rest = instr.operands
         operands: list[Operand | None] = [
             self._address_register(instr, to, before),

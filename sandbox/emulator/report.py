@@ -110,6 +110,12 @@ class Explainer:
                 f"Replace the early return by a condition around the work, so that every thread reaches {line}.",
             )
         if kind == "endless_loop":
+            if native.size == 2:
+                return (
+                    "a loop did not end; blocks wait for others, and the grid has more blocks than a GPU holds at once",
+                    "Launch no more blocks than are resident together (cudaOccupancyMaxActiveBlocksPerMultiprocessor), "
+                    "or let no block wait for a later one.",
+                )
             if native.size:
                 return "the launch did not end within its time limit", "Give it less work, or a longer limit."
             return (
@@ -157,6 +163,11 @@ class Explainer:
     def _lanes(self, native: NativeViolation, site: SiteInfo | None) -> tuple[str, str]:
         lanes = ", ".join(str(i) for i in range(32) if native.address >> i & 1)
         operation = (site.opcode if site else "a warp operation").split(".")[0]
+        if native.size == 3:
+            return (
+                f"{operation} needs all 32 lanes of the warp; lanes {lanes} do not take part",
+                "Let whole warps reach it: move it out of the branch, and launch a multiple of 32 threads.",
+            )
         hint = "Let every lane of the mask reach it: move it out of the branch, or take the mask from __ballot_sync before it."
         if native.size == 1:
             return f"lanes {lanes} take part in {operation}, but its member mask does not name them", hint
@@ -190,7 +201,8 @@ class Explainer:
 
     def _access(self, kind: str, native: NativeViolation, site: SiteInfo | None, line: str) -> tuple[str, str]:
         opcode = site.opcode if site else ""
-        verb = "read" if opcode.startswith(("ld", "cp")) else "write" if opcode.startswith("st") else "atomic update"
+        reads, writes = ("ld", "cp", "wmma.load"), ("st", "wmma.store")
+        verb = "read" if opcode.startswith(reads) else "write" if opcode.startswith(writes) else "atomic update"
         size = native.size
         space = _SPACES[native.extra] if 0 <= native.extra < 3 else "global"
         if kind == "null_pointer":

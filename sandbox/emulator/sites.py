@@ -30,7 +30,7 @@ class Site:
     address: int = 0
     address_bits: int = 64
     offset: int = 0
-    slot: list[int] = field(default_factory=lambda: [-1] * 6)
+    slot: list[int] = field(default_factory=lambda: [-1] * 8)
     imm: list[int] = field(default_factory=lambda: [0] * 6)
     extra: list[int] = field(default_factory=lambda: [-1] * 6)
     provenance: int = -1

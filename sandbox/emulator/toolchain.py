@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ __all__ = ["Toolchain", "toolchain"]
 log = logging.getLogger(__name__)
 
 _SOURCES = Path(__file__).parent / "runtime"
-_RUNTIME_UNITS = ("table", "check", "access", "warp", "atomic", "shadow", "launch", "rounding")
+_RUNTIME_UNITS = ("table", "check", "access", "warp", "atomic", "shadow", "launch", "tensor", "mbarrier", "rounding")
 
 # Floating point must be what the PTX says: no contraction of a*b+c, no reordering. -fno-trapping-math and
 # -fno-math-errno only forgo side effects that nobody reads.
@@ -33,6 +34,7 @@ _COMMON = (
 _KERNEL_FLAGS = (*_COMMON, "-O1", "-fno-rtti", "-fno-asynchronous-unwind-tables")
 """-O1: kernels are vector code already; -O2 takes 1.6 times as long to compile and gains nothing measurable."""
 _RUNTIME_FLAGS = ("-std=c++20", "-fPIC", "-ffp-contract=off", "-O3", "-w")
+_UNIT_FLAGS: Mapping[str, tuple[str, ...]] = {"rounding": ("-frounding-math",), "tensor": ("-ffp-contract=fast",)}
 
 MARCH_VARIABLE = "KERNELWRIGHT_MARCH"
 """Names the processor to compile for instead of the one at hand (`haswell`, `x86-64`): for a cache shared by unlike
@@ -149,7 +151,7 @@ def _build_runtime(compiler: tuple[str, ...], cache: Path, folder: Path) -> Path
             [
                 *compiler,
                 *_RUNTIME_FLAGS,
-                *(["-frounding-math"] if u == "rounding" else []),
+                *_UNIT_FLAGS.get(u, ()),
                 "-c",
                 f"{u}.cpp",
                 "-o",

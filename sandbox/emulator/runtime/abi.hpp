@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define KW_ABI 2
+#define KW_ABI 3
 #define KW_LANES 32
 #define KW_FULL 0xffffffffu
 
@@ -30,12 +30,12 @@ enum KwViolationKind {
 enum KwSpace { KW_GLOBAL = 0, KW_SHARED = 1, KW_LOCAL = 2 };
 
 // One static place in the program that calls the runtime. Operand i is register slot[i] (in units of 32 words), or the
-// constant imm[i] where slot[i] is -1. Loads and stores: data in 0..3. The rest: see warp.cpp and atomic.cpp.
+// constant imm[i] where slot[i] is -1. Loads and stores: data in 0..7. The rest: see warp.cpp and atomic.cpp.
 struct KwSite {
   int32_t address;       // slot of the address register
   int32_t address_bits;  // 32 or 64
   int64_t offset;
-  int32_t slot[6];
+  int32_t slot[8];
   int64_t imm[6];
   int32_t extra[6];
   int32_t provenance;  // shared memory: index of the variable that the address comes from; -1: unknown
@@ -77,6 +77,7 @@ struct alignas(64) KwWarp {
   uint32_t barrier_lanes;  // lanes whose predicate was true (barrier.red)
   uint32_t barrier_result;
   int32_t waiting;
+  int32_t awaits_copies;  // an mbarrier waits for copies of this warp
   uint64_t stamp;
   alignas(64) uint32_t tid[3][KW_LANES];
   KwGroup group[KW_LANES];
@@ -92,6 +93,7 @@ struct KwLaunch {
   uint32_t total_shared;
   const uint8_t* params;
   const uint64_t* globals;  // addresses of the module's variables
+  uint64_t workspace;  // of a cooperative grid: a counter at its second word
   uint64_t* block_counts;  // per basic block: times entered by a warp, lanes
 };
 
@@ -111,6 +113,12 @@ void kw_shfl(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_vote(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_match(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_redux(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_elect(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_mbarrier(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_mma(KwWarp* w, uint32_t mask, const int32_t* what);
+void kw_wmma_move(KwWarp* w, uint32_t mask, uint32_t site, const int32_t* what);
+void kw_matrix_move(KwWarp* w, uint32_t mask, uint32_t site, const int32_t* what);
+void kw_movmatrix(KwWarp* w, uint32_t mask, const int32_t* what);
 void kw_fence(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_trap(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_assert(KwWarp* w, uint32_t mask, uint32_t site);
@@ -141,4 +149,6 @@ KW_DECLARE(4, 2)
 KW_DECLARE(4, 4)
 KW_DECLARE(8, 1)
 KW_DECLARE(8, 2)
+KW_DECLARE(4, 8)
+KW_DECLARE(8, 4)
 }

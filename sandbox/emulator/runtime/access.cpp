@@ -159,6 +159,7 @@ void load_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   const KwSite& s = c.request->sites[site];
   Cache& k = c.cache[site];
   const uint32_t ok = prepare_global<N, false>(w, c, k, mask, site, a);
+  if (s.is_volatile & 1) poll(w);
   c.counters[GL_REQ]++;
   w->global_requests++;
   c.counters[GL_BYTES] += N * __builtin_popcount(mask);
@@ -366,3 +367,5 @@ KW_ACCESS(4, 2)
 KW_ACCESS(4, 4)
 KW_ACCESS(8, 1)
 KW_ACCESS(8, 2)
+KW_ACCESS(4, 8)
+KW_ACCESS(8, 4)

@@ -134,6 +134,7 @@ void on_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   Cache& k = c.cache[site];
   const int size = bytes_of(s.extra[1]);
   c.counters[GA_REQ]++;
+  if (s.slot[0] >= 0) poll(w);
   w->global_requests++;
   uint32_t ok = 0;
   bool inside = true;
@@ -261,12 +262,26 @@ void kw_copy_async(KwWarp* w, uint32_t mask, uint32_t site) {
   auto& queue = c.copies[w->index];
   for (uint32_t m = fits; m; m &= m - 1) {
     const int l = __builtin_ctz(m);
-    AsyncCopy copy{c.shared + to[l], {}, (uint32_t)l, (uint32_t)size, site, -1};
+    AsyncCopy copy{c.shared + to[l], {}, (uint32_t)l, (uint32_t)size, site, -1, 0};
     c.shadow.pending++;
     if (ok >> l & 1) memcpy(copy.data, (const void*)from[l], wanted[l]);
     queue.push_back(copy);
   }
 }
+
+namespace {
+void arrive(KwWarp* w, const AsyncCopy& copy) {
+  KwWorker& c = *w->worker;
+  c.shadow.pending--;
+  if (!copy.to) {
+    if (c.shadow.on) c.shadow.synchronise(w->index);
+    mbarrier_arrive(c, copy.barrier, 1);
+    return;
+  }
+  if (c.shadow.active()) shadow_arrival(w, copy.site, copy.lane, copy.to - c.shared, copy.bytes);
+  memcpy(copy.to, copy.data, copy.bytes);
+}
+}  // namespace
 
 void kw_copy_commit(KwWarp* w, uint32_t mask, uint32_t) {
   // Groups are numbered from the latest: committing makes every older group one older.
@@ -275,16 +290,38 @@ void kw_copy_commit(KwWarp* w, uint32_t mask, uint32_t) {
   // Copies that were waiting for a commit are now group 0.
 }
 
+}
+
+// Copies in front of an arrival at an mbarrier come in with it, lane by lane.
+void kw::copies_for_barriers(KwWorker& c) {
+  for (size_t i = 0; i < c.copies.size(); i++) {
+    KwWarp* w = c.warps + i;
+    if (!w->awaits_copies) continue;
+    w->awaits_copies = 0;
+    auto& queue = c.copies[i];
+    size_t last[KW_LANES] = {};  // one past the lane's last arrival
+    for (size_t n = 0; n < queue.size(); n++)
+      if (!queue[n].to) last[queue[n].lane] = n + 1;
+    size_t kept = 0;
+    for (size_t n = 0; n < queue.size(); n++) {
+      if (n < last[queue[n].lane])
+        arrive(w, queue[n]);
+      else
+        queue[kept++] = queue[n];
+    }
+    queue.resize(kept);
+  }
+}
+
+extern "C" {
+
 // imm[0]: how many of the latest groups may stay pending; -1: none, committed or not (cp.async.wait_all).
 void kw_copy_wait(KwWarp* w, uint32_t mask, uint32_t site) {
   const int64_t pending = w->worker->request->sites[site].imm[0];
   auto& queue = w->worker->copies[w->index];
   auto done = [&](const AsyncCopy& copy) {
     if (!(mask >> copy.lane & 1) || (pending >= 0 && copy.group < pending)) return false;
-    if (w->worker->shadow.active())
-      shadow_arrival(w, copy.site, copy.lane, copy.to - w->worker->shared, copy.bytes);
-    w->worker->shadow.pending--;
-    memcpy(copy.to, copy.data, copy.bytes);
+    arrive(w, copy);
     return true;
   };
   queue.erase(std::remove_if(queue.begin(), queue.end(), done), queue.end());

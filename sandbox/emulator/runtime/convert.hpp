@@ -262,3 +262,74 @@ INLINE u bf16_from_f64(U a, U b) {
   for (int i = 0; i < H; i++) r[H + i] = double_to_bf16<R>(f64_of(b[i]));
   return r;
 }
+
+// -- 8-bit floats (ISA 5.2.3): e4m3 has no infinity and one NaN a sign; .satfinite clamps to the largest number --------
+template <bool Relu>
+INLINE u e4m3_from_f32(u a) {
+  return map1(
+      [](uint32_t x) -> uint32_t {
+        const uint32_t sign = x >> 31 << 7, code = double_to_small<RN>((double)f32_of(x & 0x7fffffffu), 3, -6, 7, 0x7f);
+        if ((x & 0x7fffffffu) > 0x7f800000u) return 0x7f;
+        if (Relu && sign) return 0;
+        return sign | (code >= 0x7f ? 0x7e : code);
+      },
+      a);
+}
+template <bool Relu>
+INLINE u e5m2_from_f32(u a) {
+  return map1(
+      [](uint32_t x) -> uint32_t {
+        const uint32_t sign = x >> 31 << 7, code = double_to_small<RN>((double)f32_of(x & 0x7fffffffu), 2, -14, 15, 0x7c);
+        if ((x & 0x7fffffffu) > 0x7f800000u) return 0x7f;
+        if (Relu && sign) return 0;
+        return sign | (code >= 0x7c ? 0x7b : code);
+      },
+      a);
+}
+INLINE u f16_from_e5m2(u a) {
+  // The same exponents: the upper byte of a binary16.
+  return map1([](uint32_t x) -> uint32_t { return (x & 0x7f) > 0x7c ? 0x7fff : x << 8; }, a);
+}
+INLINE u f16_from_e4m3(u a) {
+  return map1(
+      [](uint32_t x) -> uint32_t {
+        const uint32_t sign = (x & 0x80) << 8, e = x >> 3 & 15, m = x & 7;
+        if ((x & 0x7f) == 0x7f) return 0x7fff;
+        if (e) return sign | (e + 8) << 10 | m << 7;
+        if (!m) return sign;
+        const int top = 31 - __builtin_clz(m);  // m * 2^-9 = 1.x * 2^(top - 9)
+        return sign | (uint32_t)(top + 6) << 10 | ((m << (10 - top)) & 0x3ff);
+      },
+      a);
+}
+
+// -- two or four small integers in a word (ISA 9.7.18) ------------------------------------------------------------------
+enum { SIMD_ADD, SIMD_SUB, SIMD_AVERAGE, SIMD_DISTANCE, SIMD_MIN, SIMD_MAX };
+// OP on fields of `Bits` bits; A, B, D: whether a, b and the result are signed. Sum: the results are added to c instead
+// of being put into its place.
+template <int OP, int Bits, bool A, bool B, bool D, bool Saturate, bool Sum>
+INLINE u simd_words(u a, u b, u c) {
+  return map3(
+      [](uint32_t x, uint32_t y, uint32_t z) -> uint32_t {
+        const auto field = [](uint32_t v, int at, bool is_signed) -> int64_t {
+          const uint32_t raw = v >> at & ((1u << Bits) - 1);
+          return is_signed ? (int64_t)(int32_t)(raw << (32 - Bits)) >> (32 - Bits) : (int64_t)raw;
+        };
+        uint32_t result = Sum ? z : 0;
+        for (int at = 0; at < 32; at += Bits) {
+          const int64_t p = field(x, at, A), q = field(y, at, B);
+          int64_t r = OP == SIMD_ADD ? p + q : OP == SIMD_SUB ? p - q : OP == SIMD_AVERAGE ? (p + q + (p + q >= 0)) >> 1
+                      : OP == SIMD_DISTANCE ? (p > q ? p - q : q - p) : OP == SIMD_MIN ? (p < q ? p : q) : (p > q ? p : q);
+          if (Saturate) {
+            const int64_t low = D ? -(1ll << (Bits - 1)) : 0, high = D ? (1ll << (Bits - 1)) - 1 : (1ll << Bits) - 1;
+            r = r < low ? low : r > high ? high : r;
+          }
+          if (Sum)
+            result += (uint32_t)r;
+          else
+            result |= ((uint32_t)r & ((1u << Bits) - 1)) << at;
+        }
+        return result;
+      },
+      a, b, c);
+}

@@ -4,6 +4,8 @@
 #include <xmmintrin.h>
 
 #include <algorithm>
+#include <deque>
+#include <memory>
 #include <thread>
 
 #include "runtime.hpp"
@@ -59,7 +61,7 @@ void set_up_block(KwWorker& c, Arena& arena, uint64_t number) {
     w.other = INT32_MAX;
     w.issued = w.global_requests = w.barriers = 0;
     w.slice_end = kSlice;
-    w.groups = w.forced = w.waiting = 0;
+    w.groups = w.forced = w.waiting = w.awaits_copies = 0;
     w.awaited = w.skipped = 0;
     w.stamp = 0;
     if (!c.copies[i].empty()) c.copies[i].clear();
@@ -128,16 +130,51 @@ bool release(KwWorker& c, Arena& arena, const std::vector<uint8_t>& done) {
   return any;
 }
 
-void run_block(KwWorker& c, Arena& arena, std::vector<uint8_t>& done) {
+// A block that has begun and not ended, with what a worker needs to go on with it.
+struct Resident {
+  Arena arena;
+  std::vector<uint8_t> done;
+  uint64_t left = 0, number = 0;
+  uint32_t arrived[16] = {};
+  Shadow shadow;
+  std::vector<std::vector<AsyncCopy>> copies;
+
+  Resident(const Request& r, uint64_t warps) : arena(r, warps), done(warps) {}
+  // The running block's state is the worker's own. One that gives way leaves with it, and what it held goes to the worker.
+  void exchange(KwWorker& c) {
+    std::swap(shadow, c.shadow);
+    std::swap(copies, c.copies);
+    std::swap(arrived, c.arrived);
+  }
+  void enter(KwWorker& c) {
+    c.shared = arena.shared;
+    c.warps = arena.warps.data();
+    c.block = number;
+    const Request& r = *c.request;
+    c.launch.ctaid[0] = number % r.grid[0];
+    c.launch.ctaid[1] = number / r.grid[0] % r.grid[1];
+    c.launch.ctaid[2] = number / r.grid[0] / r.grid[1];
+  }
+};
+
+// Rounds in which every warp of a block did nothing but look at global memory in loops, after which other blocks run.
+constexpr int kIdleRounds = 2;
+
+// Runs a block on. Returns false if it gives way: its warps wait for something that another block does.
+bool run_block(KwWorker& c, Resident& block) {
   Request& r = *c.request;
-  std::fill(done.begin(), done.end(), 0);
-  uint64_t left = arena.warps.size();
+  Arena& arena = block.arena;
+  std::vector<uint8_t>& done = block.done;
+  uint64_t& left = block.left;
+  int idle = 0;
   while (left) {
-    bool ran = false;
+    bool ran = false, moved = false;
+    const uint64_t polls = c.polls;
     for (auto& w : arena.warps) {
       if (done[w.index] || w.waiting) continue;
       ran = true;
       const int32_t status = r.kernel(&w, &c.launch);
+      moved |= status != KW_YIELD;
       if (status == KW_DONE) {
         done[w.index] = 1;
         left--;
@@ -147,7 +184,10 @@ void run_block(KwWorker& c, Arena& arena, std::vector<uint8_t>& done) {
       }
     }
     if (!left) break;
-    if (!release(c, arena, done) && !ran) {
+    const bool released = release(c, arena, done);
+    idle = moved || released || c.polls == polls ? 0 : idle + 1;
+    if (idle >= kIdleRounds) return false;
+    if (!released && !ran) {
       // Every warp waits at a barrier that the others will not reach.
       for (auto& w : arena.warps)
         if (!done[w.index]) {
@@ -164,6 +204,7 @@ void run_block(KwWorker& c, Arena& arena, std::vector<uint8_t>& done) {
   }
   c.counters[WARPS] += arena.warps.size();
   c.counters[BLOCKS]++;
+  return true;
 }
 
 void work(KwWorker& c) {
@@ -173,24 +214,51 @@ void work(KwWorker& c) {
   Request& r = *c.request;
   const uint64_t threads = (uint64_t)r.block[0] * r.block[1] * r.block[2];
   const uint64_t warps = (threads + KW_LANES - 1) / KW_LANES;
-  Arena arena(r, warps);
-  c.copies.resize(warps);
-  c.shared = arena.shared;
   c.shared_bytes = (uint32_t)(r.static_shared + r.dynamic_shared);
-  if (r.cell_shift >= 0) c.shadow.set_up((int)r.cell_shift, c.shared_bytes);
-  set_up_warps(c, arena);
-  std::vector<uint8_t> done(warps);
   const uint64_t blocks = (uint64_t)r.grid[0] * r.grid[1] * r.grid[2];
+  std::deque<std::unique_ptr<Resident>> waiting;  // blocks that gave way, the longest-waiting first
+  std::unique_ptr<Resident> block, spare;
+  bool more = true;
   while (!c.common->stop) {
-    const uint64_t n = c.common->next_block.fetch_add(1);
-    if (n >= blocks) break;
-    if ((n & 255) == 0 && now() > c.common->deadline) {
-      if (!c.common->stop.exchange(true)) c.violation(KW_ENDLESS_LOOP, -1, nullptr, 0, 0, 1, n);
-      r.stopped = 1;
+    block.reset();
+    const bool room = more && waiting.size() < c.common->resident_limit;
+    if (more && !room) c.common->crowded = true;
+    const uint64_t n = room ? c.common->next_block.fetch_add(1) : blocks;
+    more &= !room || n < blocks;
+    if (n < blocks) {
+      if ((n & 255) == 0 && now() > c.common->deadline) {
+        if (!c.common->stop.exchange(true)) c.violation(KW_ENDLESS_LOOP, -1, nullptr, 0, 0, 1, n);
+        r.stopped = 1;
+        break;
+      }
+      if (spare) {
+        block = std::move(spare);
+      } else {
+        block = std::make_unique<Resident>(r, warps);
+        set_up_warps(c, block->arena);
+      }
+      block->number = n;
+      block->left = warps;
+      std::fill(block->done.begin(), block->done.end(), 0);
+      block->enter(c);
+      if (r.cell_shift >= 0 && !c.shadow.on) c.shadow.set_up((int)r.cell_shift, c.shared_bytes);
+      if (c.copies.empty()) c.copies.resize(warps);
+      set_up_block(c, block->arena, n);
+    } else if (!waiting.empty()) {
+      block = std::move(waiting.front());
+      waiting.pop_front();
+      block->exchange(c);
+      block->enter(c);
+    } else {
       break;
     }
-    set_up_block(c, arena, n);
-    run_block(c, arena, done);
+    const bool ended = run_block(c, *block);
+    if (ended) {
+      spare = std::move(block);
+    } else {
+      block->exchange(c);
+      waiting.push_back(std::move(block));
+    }
   }
   for (auto& k : c.cache) flush_stored(k);
   _mm_setcsr(mode);
@@ -236,6 +304,15 @@ void kw_launch(void* table, kw::Request* request) {
   }
   Shared common;
   common.request = request;
+  {
+    const uint64_t warps = ((uint64_t)r.block[0] * r.block[1] * r.block[2] + KW_LANES - 1) / KW_LANES;
+    const uint64_t shared_bytes = r.static_shared + r.dynamic_shared;
+    // Registers, frames, shared memory and its shadow of five words a cell (shadow.hpp).
+    const uint64_t each = warps * (sizeof(KwWarp) + KW_LANES * (4 * r.register_words + r.frame_bytes)) +
+                          shared_bytes * (1 + (r.cell_shift >= 0 ? 5 * 4 >> r.cell_shift : 0)) + 1;
+    const uint64_t fit = std::min<uint64_t>(kResidentBytes / each, r.resident_blocks) / std::max<int64_t>(1, r.threads);
+    common.resident_limit = std::max<uint64_t>(fit, 1);
+  }
   common.table = t;
   common.deadline = now() + r.seconds;
   const uint64_t blocks = (uint64_t)r.grid[0] * r.grid[1] * r.grid[2];
@@ -255,6 +332,8 @@ void kw_launch(void* table, kw::Request* request) {
     c.launch.total_shared = (uint32_t)(r.static_shared + r.dynamic_shared);
     c.launch.params = r.params;
     c.launch.globals = r.globals;
+    c.launch.workspace = r.workspace;
+    c.polls = 0;
     c.launch.block_counts = counts[i].data();
     c.cache.resize(r.site_count);
   }

@@ -15,6 +15,8 @@ namespace kw {
 constexpr uint64_t kSectorBytes = 32;  // unit of a global memory transaction
 constexpr uint64_t kNullPage = 1 << 16;  // accesses below this address count as null pointers, in bytes
 constexpr int kMaxViolations = 64;  // distinct (kind, place) pairs kept by a worker
+constexpr uint64_t kResidentBytes = 1ull << 29;  // memory of blocks that have begun and not ended
+constexpr uint32_t kPoll = 200;  // what a look at global memory in a loop counts towards a slice, in instructions
 constexpr uint32_t kSlice = 20000;  // instructions after which a looping warp gives way to others
 
 // One live allocation of global memory.
@@ -80,6 +82,7 @@ struct AsyncCopy {
   uint8_t data[16];
   uint32_t lane, bytes, site;
   int32_t group;  // -1: not committed yet
+  uint64_t barrier;  // without `to`: an arrival at this mbarrier, made once the lane's copies before it have arrived
 };
 
 enum Counter {
@@ -107,6 +110,8 @@ struct Request {
   uint64_t max_warp_instructions;
   double seconds;
   uint64_t max_violations;
+  uint64_t workspace;  // of a cooperative grid, 0: none
+  int64_t resident_blocks;  // how many blocks a GPU holds at once
   int64_t cell_shift;  // log2 of the bytes of a cell of the shared-memory shadow; -1: no shadow
   // Results.
   uint64_t counters[COUNTERS];
@@ -124,6 +129,8 @@ struct Shared {  // what the workers of a launch share
   std::atomic<uint64_t> next_block{0};
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> violations{0};
+  uint64_t resident_limit = 1;  // blocks of a worker that may wait for others
+  std::atomic<bool> crowded{false};  // a worker reached it
   double deadline;
   std::mutex printing;
 };
@@ -134,6 +141,8 @@ struct KwWorker {
   kw::Shared* common;
   kw::Request* request;
   KwLaunch launch;
+  KwWarp* warps;  // of the block
+  uint64_t polls;  // looks at global memory that may be part of a wait
   uint64_t block;  // linear index
   uint8_t* shared;
   uint32_t shared_bytes;
@@ -157,6 +166,13 @@ void learn(Cache& k, uint32_t mask, const uint64_t* address, uint64_t base, int 
 void learn_sectors(Cache& k, uint64_t base, int size);
 uint32_t wavefronts(const uint64_t* address, uint32_t mask, int size);
 void flush_stored(Cache& k);
+void mbarrier_arrive(KwWorker& c, uint64_t at, int64_t count);
+void copies_for_barriers(KwWorker& c);  // performs the copies that an mbarrier waits for
 double now();
+// A volatile load or an atomic: if it is part of a loop that waits, others get their turn sooner.
+inline void poll(KwWarp* w) {
+  w->worker->polls++;
+  w->slice_end = w->slice_end > w->issued + kPoll ? w->slice_end - kPoll : w->issued;
+}
 inline int first_lane(uint32_t mask) { return __builtin_ctz(mask); }
 }  // namespace kw

@@ -92,7 +92,7 @@ bool on_its_way(KwWorker& c, uint64_t address, int size) {
   const uint8_t* at = c.shared + address;
   for (const auto& queue : c.copies)
     for (const auto& copy : queue)
-      if (copy.to < at + size && at < copy.to + copy.bytes) return true;
+      if (copy.to && copy.to < at + size && at < copy.to + copy.bytes) return true;
   return false;
 }
 

@@ -77,6 +77,14 @@ void check_members(KwWarp* w, const KwSite& s, uint32_t mask, uint32_t site, boo
   if (needs_all && gone) w->worker->violation(KW_MISSING_LANES, (int)site, w, first_lane(mask), gone, 2, -1);
 }
 
+// min or max of binary32: a NaN gives way to a number unless `nan` says that it wins; -0 is below +0.
+uint32_t extreme_f32(uint32_t a, uint32_t b, bool largest, bool nan) {
+  const auto is_nan = [](uint32_t x) { return (x & 0x7fffffffu) > 0x7f800000u; };
+  if (is_nan(a) || is_nan(b)) return nan || (is_nan(a) && is_nan(b)) ? 0x7fffffffu : is_nan(a) ? b : a;
+  const auto key = [](uint32_t x) { return x >> 31 ? ~(int32_t)(x & 0x7fffffffu) : (int32_t)x; };
+  return (key(a) > key(b)) == largest ? a : b;
+}
+
 }  // namespace
 
 extern "C" {
@@ -120,7 +128,7 @@ int32_t kw_loop(KwWarp* w, int32_t pc) {
   w->pc = take(w, oldest);
   w->slice_end = w->issued + kSlice;
   if (w->issued > c.request->max_warp_instructions || now() > c.common->deadline) {
-    if (!c.common->stop.exchange(true)) c.violation(KW_ENDLESS_LOOP, -1 - pc, w, first_lane(w->mask), 0, 0, w->issued);
+    if (!c.common->stop.exchange(true)) c.violation(KW_ENDLESS_LOOP, -1 - pc, w, first_lane(w->mask), 0, c.common->crowded ? 2 : 0, w->issued);
     c.request->stopped = 1;
     return KW_STOP;
   }
@@ -144,14 +152,17 @@ int32_t kw_branch_table(KwWarp* w, uint32_t site, const int32_t* targets, int32_
   return pick(w);
 }
 
-// Before a warp-wide operation: waits for the lanes that it names. kind 0: barrier, 1: named by operand 4.
+// Before a warp-wide operation: waits for the lanes that it names. kind 0: barrier, 1: named by operand 4, 2: all.
 int32_t kw_collect(KwWarp* w, int32_t pc, uint32_t site, int32_t kind) {
   const KwSite& s = site_of(w, site);
-  const uint32_t wanted = (kind == 0 ? w->live : members(w, s, 4, w->mask)) & w->live;
+  const uint32_t wanted = (kind != 1 ? w->live : members(w, s, 4, w->mask)) & w->live;
   const uint32_t missing = wanted & ~w->mask;
   const bool forced = w->forced;
   w->forced = 0;
-  if (!missing) return pc;
+  if (!missing) {
+    if (kind == 2) w->worker->violation(KW_MISSING_LANES, site, w, first_lane(w->mask), ~w->mask, 3, -1);
+    return pc;
+  }
   if (!forced) {
     if (kind == 0) w->awaited |= missing;
     push(w, pc, w->mask, 1);
@@ -160,8 +171,8 @@ int32_t kw_collect(KwWarp* w, int32_t pc, uint32_t site, int32_t kind) {
     w->forced = 0;  // nothing else can run: these lanes go on alone
   }
   const int32_t elsewhere = w->groups ? w->group[0].pc : -1;
-  w->worker->violation(kind == 0 ? KW_DIVERGENT_BARRIER : KW_MISSING_LANES, site, w, first_lane(w->mask), missing, 0,
-                       elsewhere);
+  w->worker->violation(kind == 0 ? KW_DIVERGENT_BARRIER : KW_MISSING_LANES, site, w, first_lane(w->mask), missing,
+                       kind == 2 ? 3 : 0, elsewhere);
   return pc;
 }
 
@@ -292,7 +303,25 @@ void kw_match(KwWarp* w, uint32_t mask, uint32_t site) {
   if (s.extra[2] >= 0) w->P[s.extra[2]] = (w->P[s.extra[2]] & ~mask) | equal;
 }
 
-// extra: operation (0 add, 1 min, 2 max, 3 and, 4 or, 5 xor), signed.
+// elect.sync: the lowest member leads. Result 0: its lane; extra[0]: predicate that is true for it.
+void kw_elect(KwWarp* w, uint32_t mask, uint32_t site) {
+  const KwSite& s = site_of(w, site);
+  check_members(w, s, mask, site, true);
+  for (uint32_t left = mask; left;) {
+    const uint32_t who = operand(w, s, 4, first_lane(left));
+    const uint32_t group = left & (who | 1u << first_lane(left));
+    left &= ~group;
+    const int leader = first_lane(group);
+    if (s.slot[0] >= 0)
+      for (uint32_t m = group; m; m &= m - 1) w->R[s.slot[0] * KW_LANES + __builtin_ctz(m)] = leader;
+    if (s.extra[0] >= 0) {
+      uint32_t& p = w->P[s.extra[0]];
+      p = (p & ~group) | 1u << leader;
+    }
+  }
+}
+
+// extra: operation (0 add, 1 min, 2 max, 3 and, 4 or, 5 xor), signed, float (1 f32, 2 .abs, 4 .NaN).
 void kw_redux(KwWarp* w, uint32_t mask, uint32_t site) {
   const KwSite& s = site_of(w, site);
   check_members(w, s, mask, site, true);
@@ -300,9 +329,14 @@ void kw_redux(KwWarp* w, uint32_t mask, uint32_t site) {
     const uint32_t who = operand(w, s, 4, first_lane(left));
     const uint32_t group = left & (who | 1u << first_lane(left));
     left &= ~group;
-    uint32_t r = operand(w, s, 1, first_lane(group));
+    const uint32_t keep = s.extra[2] & 2 ? 0x7fffffffu : ~0u;  // .abs
+    uint32_t r = operand(w, s, 1, first_lane(group)) & keep;
     for (uint32_t m = group & (group - 1); m; m &= m - 1) {
-      const uint32_t v = operand(w, s, 1, __builtin_ctz(m));
+      const uint32_t v = operand(w, s, 1, __builtin_ctz(m)) & keep;
+      if (s.extra[2] & 1) {
+        r = extreme_f32(r, v, s.extra[0] == 2, s.extra[2] & 4);
+        continue;
+      }
       switch (s.extra[0]) {
         case 0: r += v; break;
         case 1: r = s.extra[1] ? (uint32_t)std::min((int32_t)r, (int32_t)v) : std::min(r, v); break;

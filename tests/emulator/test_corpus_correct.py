@@ -46,29 +46,13 @@ SAMPLE = (
 )
 """Names of the cases of a default run, each for its first architecture."""
 
-MBARRIER = "mbarrier.init"
-TENSOR = "wmma, mma, ldmatrix, stmatrix and movmatrix"
 NOT_YET: dict[str, str] = {
     "recursion": "recursive device functions",
     "mutual_recursion": "recursive device functions",
     "function_pointers": "calls through a pointer",
     "virtual_functions": "calls through a pointer",
-    "float4_add": "atom.global.add.v4.f32",
     "compare_and_swap_of_128_bits": "atom.global.cas.b128",
-    "elect": "elect.sync",
-    "invoke_one": "elect.sync",
-    "grid_sync": "%envreg2, the workspace of the whole grid",
     "tiles_of_two_warps": "%reserved_smem_offset_1",
-    "home_made_grid_barrier": "blocks that wait for each other end as an endless loop: they are not resident together",
-    "mbarrier_phases": MBARRIER,
-    "barrier_arrive_then_wait": MBARRIER,
-    "memcpy_async_with_a_barrier": "cp.async.mbarrier.arrive",
-    "copies_that_arrive_at_an_mbarrier": "cp.async.mbarrier.arrive",
-    "absolute_differences_of_bytes": "vabsdiff4.u32.u32.u32",
-    "fp8_conversions[sm_90]": "cvt.rn.f16x2.e4m3x2",
-    "fp8_conversions[sm_100]": "cvt.rn.f16x2.e4m3x2",
-    "fp8_packed": "cvt.rn.f16x2.e4m3x2",
-    **{case.name: TENSOR for subject in ("wmma", "mma") for case in SUBJECTS[subject]},
 }
 """Cases that the emulator refuses or gets wrong today, with the instruction or the fault. Each is a strict xfail, so that it
 fails visibly here once it works."""

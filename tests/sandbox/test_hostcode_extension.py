@@ -22,9 +22,7 @@ REPRESENTATIVE = {
 }  # fmt: skip
 # what the emulator does not have yet; strict, so that the day it does is noticed
 NOT_YET = {
-    "grid_sync_cooperative": "grid.sync: the emulator refuses the special register %envreg2",
     "multi_tensor_by_value": "a by-value struct indexed at run time: the emulator refuses ld.param with a register",
-    "wmma_half": "tensor cores: the emulator refuses wmma",
 }
 
 Ask = Callable[[Path], dict[str, Any]]

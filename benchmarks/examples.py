@@ -90,7 +90,7 @@ def main() -> int:
             rows.append(row)
             found = row["found"]
             assert isinstance(found, dict)
-            best = (found.get("best") or {}).get("timing") or {}
+            best = ((found.get("best") or {}).get("evaluation") or {}).get("timing") or {}
             attempts = found.get("attempts") or []
             seconds, eager, bound = (best.get(k) for k in ("seconds", "baseline_seconds", "bound_seconds"))
             cells = ["-"] * 4 if not seconds else [

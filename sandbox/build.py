@@ -10,10 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
-import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,17 +19,15 @@ from types import MappingProxyType
 from typing import Any
 
 from kernelwright.errors import BuildError
+from kernelwright.sandbox.cache import cache_folder, store_atomically, trim_cache
 from kernelwright.sandbox.launch import KernelResources
 
-__all__ = ["SOURCE_NAME", "Build", "build_cuda", "cache_folder", "normalise_options", "store_atomically", "trim_cache"]
+__all__ = ["SOURCE_NAME", "Build", "build_cuda", "normalise_options"]
 
 log = logging.getLogger(__name__)
 
 SOURCE_NAME = "kernel.cu"
 """The name under which the user's text is known to the compiler, in its log and in the PTX line table."""
-
-CACHE_BYTES = 256 * 2**20
-"""Upper size of one cache folder in bytes; the entries used longest ago go first."""
 
 _FORMAT = 1
 """Raise when the meaning of a cached build changes."""
@@ -197,57 +192,6 @@ def _value_of(option: str, pending: list[str]) -> str:
     if not pending:
         raise BuildError(f"the compile option {option!r} needs a value")
     return pending.pop(0)
-
-
-def cache_folder(kind: str) -> Path:
-    """`$KERNELWRIGHT_CACHE/<kind>`, else `kernelwright/<kind>` in the platform's cache folder. Not created here."""
-    if named := os.environ.get("KERNELWRIGHT_CACHE"):
-        return Path(named) / kind
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "kernelwright" / kind
-
-
-def store_atomically(path: Path, data: bytes) -> None:
-    """Writes beside `path` and renames, so that a reader sees the whole file or none.
-
-    A folder that can't be written is no error: the cache is then simply not kept.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(temporary, path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        log.warning("the cache entry %s could not be written: %s", path, error)
-
-
-def trim_cache(folder: Path, limit: int = CACHE_BYTES) -> None:
-    """Removes the files used longest ago until `folder` holds at most `limit` bytes."""
-    entries = []
-    try:
-        for entry in os.scandir(folder):
-            if entry.is_file():
-                status = entry.stat()
-                entries.append((max(status.st_atime, status.st_mtime), status.st_size, entry.path))
-    except OSError:
-        return
-    total = sum(size for _, size, _ in entries)
-    for _, size, path in sorted(entries):
-        if total <= limit:
-            return
-        try:
-            os.unlink(path)
-        except OSError:
-            continue
-        total -= size
 
 
 def _key(source: str, options: Sequence[str], arch: str, names: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import linecache
-import os
 import sys
 import types
 from pathlib import Path
@@ -20,6 +19,7 @@ from kernelwright.sandbox.channel import Message
 from kernelwright.sandbox.emulated import allocator, recorder, torch_cuda
 from kernelwright.sandbox.optrace import trace_ops
 from kernelwright.sandbox.serve import serve
+from kernelwright.sandbox.trees import byte_range, construct, seed_torch, tensors_of
 
 _FILE = "<kernel>"
 
@@ -37,7 +37,7 @@ class Candidate:
         """Sets the emulated device up, before any code of the kernel is loaded."""
         torch_cuda.install()
         self.session = recorder.open_session(message.body["arch"], float(message.body["call_seconds"]))
-        allocator.install(self.session.memory, Path(os.environ["KERNELWRIGHT_CACHE"]))
+        allocator.install(self.session.memory)
         sys.path.insert(0, str(Path(recorder.__file__).with_name("shim")))
         _refuse_extensions()
         return {}, None
@@ -66,15 +66,8 @@ class Candidate:
         assert self.module is not None
         assert self.session is not None
         arguments, state = message.values["arguments"], message.values["state"]
-        # as the reference does, and not torch.manual_seed, which imports torch._dynamo: 2 s at the start
-        torch.default_generator.manual_seed(message.body["seed"])
-        factory = self.module.ModelNew
-        if isinstance(arguments, dict):
-            model = factory(**arguments)
-        elif len(arguments) == 2 and isinstance(arguments[0], list | tuple) and isinstance(arguments[1], dict):
-            model = factory(*arguments[0], **arguments[1])
-        else:
-            model = factory(*arguments)
+        seed_torch(message.body["seed"])
+        model = construct(self.module.ModelNew, arguments)
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"ModelNew(...) is a {type(model).__name__}, not a torch.nn.Module")
         own = {k: v for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)}
@@ -99,12 +92,13 @@ class Candidate:
         """One forward call on the inputs of this message."""
         assert self.session is not None
         session, inputs = self.session, message.values
-        given = _tensors(inputs)
+        given = tensors_of(inputs)
         if isinstance(inputs, list):
             for position, tensor in enumerate(inputs):
                 if isinstance(tensor, torch.Tensor) and tensor.numel():
                     name = self.names[position] if position < len(self.names) else f"input {position}"
-                    session.memory.register(tensor.data_ptr(), _bytes(tensor), name)
+                    begin, end = byte_range(tensor)
+                    session.memory.register(begin, end - begin, name)
         session.take_reports()
         session.memory.mark()
         session.suppressed = bool(message.body.get("suppressed"))
@@ -118,7 +112,7 @@ class Candidate:
             for tensor in given:
                 if tensor.numel():
                     session.memory.unregister(tensor.data_ptr())
-        returned = _tensors(outputs)
+        returned = tensors_of(outputs)
         fields = {
             "reports": [report.to_json() for report in session.take_reports()],
             "ops": [record.to_json() for record in ops],
@@ -136,24 +130,9 @@ class Candidate:
         return fields, outputs
 
 
-def _tensors(tree: Any) -> list[torch.Tensor]:
-    if isinstance(tree, torch.Tensor):
-        return [tree]
-    if isinstance(tree, list | tuple):
-        return [t for item in tree for t in _tensors(item)]
-    if isinstance(tree, dict):
-        return [t for item in tree.values() for t in _tensors(item)]
-    return []
-
-
-def _bytes(tensor: torch.Tensor) -> int:
-    extent = 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    return extent * tensor.element_size()
-
-
 def _overlap(one: torch.Tensor, two: torch.Tensor) -> bool:
-    first, second = one.data_ptr(), two.data_ptr()
-    return first < second + _bytes(two) and second < first + _bytes(one)
+    (first, first_end), (second, second_end) = byte_range(one), byte_range(two)
+    return first < second_end and second < first_end
 
 
 def _refuse_extensions() -> None:

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 from kernelwright.sandbox.launch import OpRecord
+from kernelwright.sandbox.trees import tensors_of
 
 __all__ = ["trace_ops"]
 
@@ -68,10 +68,6 @@ _UNTAGGED_POINTWISE = frozenset(
      "_prelu_kernel", "rrelu_with_noise", "glu", "normal_functional", "addcmul", "addcdiv", "lerp", "where"}
 )  # fmt: skip
 _SDPA = "_scaled_dot_product"
-
-
-def _tensors(tree: object) -> list[torch.Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 def _size(tensor: torch.Tensor) -> int:
@@ -155,13 +151,13 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> lis
     for position, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             value = args[position] if position < len(args) else kwargs.get(argument.name)
-            found += _tensors(value)
+            found += tensors_of(value)
     return found
 
 
 def _record(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: object) -> OpRecord:
     name = _base_name(func)
-    inputs, outputs = _tensors((args, dict(kwargs))), _tensors(out)
+    inputs, outputs = tensors_of((args, dict(kwargs))), tensors_of(out)
     written = _written(func, args, kwargs)
     kind = _kind(name, func)
     target = outputs or written
@@ -236,7 +232,7 @@ class _FusedOnGpu(TorchFunctionMode):
             return func(*args, **kwargs)
         before = len(self.recorder.records)
         out = func(*args, **kwargs)
-        inputs = _tensors((args, kwargs))
+        inputs = tensors_of((args, kwargs))
         rows = out.numel() // max(1, math.prod(args[1] if len(args) > 1 else kwargs["normalized_shape"]))
         del self.recorder.records[before:]
         self.recorder.records.append(

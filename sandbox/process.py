@@ -22,10 +22,11 @@ from typing import Any, Self
 
 import kernelwright
 from kernelwright.errors import ProtocolError, WorkerCrashed, WorkerTimeout
+from kernelwright.sandbox.cache import cache_root
 from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Message
 from kernelwright.sandbox.isolation import wrap
 
-__all__ = ["Limits", "Worker", "default_cache_dir"]
+__all__ = ["Limits", "Worker"]
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV")
 _SCRATCH = "kernelwright-"
@@ -46,13 +47,6 @@ class Limits:
     """Address space, in bytes; torch maps several GiB that it never touches."""
     file_bytes: int = 2 << 30
     """Largest file, in bytes (memory files with tensors count)."""
-
-
-def default_cache_dir() -> Path:
-    """Where builds are kept: $KERNELWRIGHT_CACHE, or `kernelwright` in the user's cache directory."""
-    if given := os.environ.get("KERNELWRIGHT_CACHE"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kernelwright"
 
 
 @cache
@@ -87,7 +81,7 @@ class Worker:
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
         self._stderr = self._scratch / "stderr"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        cache = default_cache_dir()
+        cache = cache_root()
         cache.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", module, str(theirs.fileno())]
         env = {key: os.environ[key] for key in _KEPT if key in os.environ}

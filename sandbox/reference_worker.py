@@ -19,6 +19,7 @@ from kernelwright.errors import LoweringError, TaskError
 from kernelwright.sandbox.channel import Message
 from kernelwright.sandbox.emulated import torch_cuda
 from kernelwright.sandbox.serve import describe_error, serve
+from kernelwright.sandbox.trees import construct, map_tensors, same_bits, seed_torch, tensors_of
 
 _DRAWS = 3
 """Draws of that perturbation. An element whose honest error is small by luck in one draw would make the tolerance too
@@ -61,21 +62,21 @@ class Reference:
         self.module = module
         model = self.model(0)
         inputs = self._inputs(seed=0)
-        tensors = _tensors(inputs)
+        tensors = tensors_of(inputs)
         if not tensors:
             raise TaskError(
                 "get_inputs() returns no tensor.",
                 mend="Return a list of the tensors that forward takes.",
                 line=self._line_of("get_inputs"),
             )
-        kept = _map(inputs, torch.clone)  # a module may change its inputs in place
+        kept = map_tensors(inputs, torch.clone)  # a module may change its inputs in place
         outputs = self._guard("forward", lambda: self._forward(model, inputs))
         self._check_outputs(outputs)
         again = self._guard("forward", lambda: self._forward(model, kept))
         self._check_deterministic(outputs, again)
         return {
             "inputs": [_spec(f"input {i}", t) for i, t in enumerate(tensors)],
-            "outputs": [_spec(f"output {i}", t) for i, t in enumerate(_tensors(outputs))],
+            "outputs": [_spec(f"output {i}", t) for i, t in enumerate(tensors_of(outputs))],
             "parameters": [_spec(k, v) for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)],
             "hidden_tensors": self._hidden_tensors_follow_seed(),
         }, None
@@ -106,7 +107,7 @@ class Reference:
 
     def _check_outputs(self, outputs: Any) -> None:
         line = self._line_of("forward")
-        found = _tensors(outputs)
+        found = tensors_of(outputs)
         if _strange(outputs) or not found:
             raise TaskError(
                 f"forward returns {_describe(outputs)}; a task returns tensors.",
@@ -121,7 +122,7 @@ class Reference:
             )
 
     def _check_deterministic(self, first: Any, second: Any) -> None:
-        for one, two in zip(_tensors(first), _tensors(second), strict=True):
+        for one, two in zip(tensors_of(first), tensors_of(second), strict=True):
             same = one.shape == two.shape and (
                 torch.allclose(
                     one, two, rtol=1e-4, atol=1e-6, equal_nan=True
@@ -167,7 +168,7 @@ class Reference:
                 _seed(seed)
                 arguments = task.get_init_inputs() if hasattr(task, "get_init_inputs") else []
                 _seed(seed)
-                return _construct(task.Model, arguments)
+                return construct(task.Model, arguments)
 
             model = self._guard("Model(*get_init_inputs())", build)
             if not isinstance(model, torch.nn.Module):
@@ -221,7 +222,7 @@ class Reference:
         seed, distribution = message.body["seed"], message.body["distribution"]
         values = self._inputs(seed)
         generator = torch.Generator().manual_seed(seed)
-        return {}, _map(values, lambda t: _draw(t, distribution, generator))
+        return {}, map_tensors(values, lambda t: _draw(t, distribution, generator))
 
     def init(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Constructor arguments and weights under one seed."""
@@ -244,9 +245,9 @@ class Reference:
         """
         body = message.body
         model, inputs = self.model(body["seed"], body["moved"]), message.values
-        keep = _map(inputs, torch.clone)
+        keep = map_tensors(inputs, torch.clone)
         native = self._forward(model, inputs)
-        mutated = any(not _same_bits(a, b) for a, b in zip(_tensors(inputs), _tensors(keep), strict=True))
+        mutated = any(not same_bits(a, b) for a, b in zip(tensors_of(inputs), tensors_of(keep), strict=True))
         exact, exact_error = self._float64(model, keep, None)
         moved = None
         if exact is not None:
@@ -278,7 +279,7 @@ class Reference:
                     if tensor.dtype.is_floating_point:
                         tensor.data = move(tensor.data)
             torch.set_default_dtype(torch.float64)  # constants that forward makes are float64 too
-            return self._forward(wide_model, _map(inputs, move)), ""
+            return self._forward(wide_model, map_tensors(inputs, move)), ""
         except Exception as error:  # noqa: BLE001 - a module that insists on float32 is judged against its own dtype
             return None, f"{type(error).__name__}: {error}"[:500]
         finally:
@@ -313,8 +314,7 @@ class Reference:
 
 def _seed(seed: int) -> None:
     """Seeds every source of chance that a task file may use."""
-    # not torch.manual_seed, which imports torch._dynamo: 2 s at the start of every worker
-    torch.default_generator.manual_seed(seed)
+    seed_torch(seed)
     random.seed(seed)
     numpy.random.seed(seed % 2**32)
 
@@ -341,39 +341,6 @@ def _move_weights(model: torch.nn.Module, seed: int) -> None:
                 positive = bool((tensor >= 0).all()) and bool((tensor > 0).any())
                 moved = tensor.double() * scale.double() + shift.double()
                 tensor.copy_((moved.abs() if positive else moved).to(tensor.dtype))
-
-
-def _construct(factory: Any, arguments: Any) -> Any:
-    """KernelBench's habit: a list of positional arguments; some files give a dict, or [args, kwargs]."""
-    if isinstance(arguments, dict):
-        return factory(**arguments)
-    if (
-        isinstance(arguments, list | tuple) and len(arguments) == 2
-        and isinstance(arguments[0], list | tuple) and isinstance(arguments[1], dict)
-    ):  # fmt: skip
-        return factory(*arguments[0], **arguments[1])
-    return factory(*arguments)
-
-
-def _tensors(tree: Any) -> list[torch.Tensor]:
-    if isinstance(tree, torch.Tensor):
-        return [tree]
-    if isinstance(tree, list | tuple):
-        return [t for item in tree for t in _tensors(item)]
-    if isinstance(tree, dict):
-        return [t for item in tree.values() for t in _tensors(item)]
-    return []
-
-
-def _map(tree: Any, function: Any) -> Any:
-    if isinstance(tree, torch.Tensor):
-        return function(tree)
-    if isinstance(tree, list | tuple):
-        mapped = [_map(item, function) for item in tree]
-        return mapped if isinstance(tree, list) else tuple(mapped)
-    if isinstance(tree, dict):
-        return {key: _map(item, function) for key, item in tree.items()}
-    return tree
 
 
 def _farthest(exact: Any, draws: list[Any]) -> Any:
@@ -442,16 +409,12 @@ def _draw(tensor: torch.Tensor, distribution: str, generator: torch.Generator) -
     return out.copy_(drawn)
 
 
-def _same_bits(one: torch.Tensor, two: torch.Tensor) -> bool:
-    return torch.equal(one.contiguous().reshape(-1).view(torch.uint8), two.contiguous().reshape(-1).view(torch.uint8))
-
-
 def _aliases(outputs: Any, inputs: Any) -> list[list[int]]:
     """Pairs (output, input) of tensors that share storage."""
     return [
         [i, j]
-        for i, out in enumerate(_tensors(outputs))
-        for j, given in enumerate(_tensors(inputs))
+        for i, out in enumerate(tensors_of(outputs))
+        for j, given in enumerate(tensors_of(inputs))
         if out.numel() and out.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
     ]
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from kernelwright.bench_tasks.task import NumericPolicy
 from kernelwright.sandbox.reference import ReferenceResult
+from kernelwright.sandbox.trees import tensors_of
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Mismatch", "compare_outputs", "same_bits", "tensors_of"]
+__all__ = ["Mismatch", "compare_outputs"]
 
 _PIECE = 1 << 18  # elements compared at a time
 _ROW = 64  # elements: trailing dimensions are joined into one row until it holds this many, so that its maximum means something
@@ -36,28 +37,6 @@ class Mismatch:
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return asdict(self)
-
-
-def tensors_of(tree: Any) -> list[torch.Tensor]:
-    """The tensors of an output tree, in order."""
-    import torch
-
-    if isinstance(tree, torch.Tensor):
-        return [tree]
-    if isinstance(tree, list | tuple):
-        return [t for item in tree for t in tensors_of(item)]
-    if isinstance(tree, dict):
-        return [t for item in tree.values() for t in tensors_of(item)]
-    return []
-
-
-def same_bits(one: torch.Tensor, two: torch.Tensor) -> bool:
-    """Whether two tensors hold the same bits."""
-    import torch
-
-    if one.shape != two.shape or one.dtype != two.dtype:
-        return False
-    return torch.equal(one.contiguous().reshape(-1).view(torch.uint8), two.contiguous().reshape(-1).view(torch.uint8))
 
 
 def compare_outputs(outputs: Any, reference: ReferenceResult, policy: NumericPolicy) -> tuple[Mismatch | None, float]:

@@ -24,8 +24,9 @@ from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import LaunchReport, OpRecord, Violation
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
+from kernelwright.sandbox.trees import same_bits, tensors_of
 from kernelwright.verifier import integrity, static
-from kernelwright.verifier.correctness import compare_outputs, same_bits, tensors_of
+from kernelwright.verifier.correctness import compare_outputs
 from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Stage, StageStatus, Timing, Verdict
 from kernelwright.verifier.model import assemble
 from kernelwright.verifier.model.gpus import Gpu

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from kernelwright.bench_tasks.task import NumericPolicy
 from kernelwright.sandbox.candidate import CallResult
 from kernelwright.sandbox.reference import ReferenceResult
-from kernelwright.verifier.correctness import compare_outputs, same_bits, tensors_of
+from kernelwright.sandbox.trees import same_bits, tensors_of
+from kernelwright.verifier.correctness import compare_outputs
 
 __all__ = ["without_launches", "without_own_work"]
 

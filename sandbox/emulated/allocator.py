@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,38 +12,36 @@ import torch
 
 from kernelwright.errors import EmulatorError
 from kernelwright.sandbox import emulator
+from kernelwright.sandbox.cache import cache_root
+from kernelwright.sandbox.cxx import need_cxx
 
 __all__ = ["install"]
 
 _SOURCE = Path(__file__).with_name("allocator.cpp")
 
 
-def install(memory: emulator.Memory, cache: Path) -> None:
+def install(memory: emulator.Memory) -> None:
     """From now on every CPU tensor of this process is poisoned when made and known to `memory`.
 
-    Args:
-        cache: where the compiled library is kept (building it takes about a second).
+    The compiled library is kept in the build cache (building it takes about a second).
 
     Raises:
         EmulatorError: no C++ compiler, or it fails.
     """
     handle, registering, unregistering = memory.c_api()
-    library = ctypes.CDLL(str(_build(cache)))
+    library = ctypes.CDLL(str(_build(cache_root())))
     library.kernelwright_install.argtypes = [ctypes.c_void_p] * 3
     library.kernelwright_install.restype = None
     library.kernelwright_install(handle, registering, unregistering)
 
 
 def _build(cache: Path) -> Path:
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
-    if compiler is None:
-        raise EmulatorError(
-            "the emulator needs a C++ compiler and found none.", mend="Install g++ (Debian: apt install g++)."
-        )
+    compiler = need_cxx()
     root = Path(torch.__file__).parent
     key = hashlib.sha256(f"{torch.__version__} {root} {compiler} ".encode() + _SOURCE.read_bytes()).hexdigest()[:16]
     built = cache / f"allocator-{key}.so"
     if not built.exists():
+        cache.mkdir(parents=True, exist_ok=True)
         half = built.with_suffix(f".{os.getpid()}.tmp")
         command = [
             compiler, "-O1", "-std=c++17", "-shared", "-fPIC", str(_SOURCE), "-o", str(half),

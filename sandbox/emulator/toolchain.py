@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.errors import EmulatorError
-from kernelwright.sandbox.build import cache_folder, store_atomically, trim_cache
+from kernelwright.sandbox.cache import cache_folder, store_atomically, trim_cache
+from kernelwright.sandbox.cxx import need_cxx
 
 __all__ = ["Toolchain", "toolchain"]
 
@@ -95,13 +96,7 @@ def toolchain(cache_dir: Path | None = None) -> Toolchain:
 def _toolchain(cache: Path, march: str) -> Toolchain:
     if platform.machine() not in ("x86_64", "AMD64"):
         raise EmulatorError(f"the emulator runs on 64-bit x86 processors; this one is {platform.machine()}")
-    found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
-    if not found:
-        raise EmulatorError(
-            "the emulator needs a C++ compiler and found none",
-            mend="Install g++ 11 or later (Debian and Ubuntu: `apt install g++`) or name one in CXX.",
-        )
-    compiler = (found, f"-march={march}")
+    compiler = (need_cxx(), f"-march={march}")
     identity = hashlib.sha256("\x00".join(_identity_parts(compiler)).encode()).hexdigest()[:24]
     folder = cache / f"runtime-{identity}"
     library = folder / "libkwruntime.so"
@@ -148,15 +143,7 @@ def _build_runtime(compiler: tuple[str, ...], cache: Path, folder: Path) -> Path
             if path.suffix in (".cpp", ".hpp"):
                 shutil.copyfile(path, work / path.name)
         commands = [
-            [
-                *compiler,
-                *_RUNTIME_FLAGS,
-                *_UNIT_FLAGS.get(u, ()),
-                "-c",
-                f"{u}.cpp",
-                "-o",
-                f"{u}.o",
-            ]
+            [*compiler, *_RUNTIME_FLAGS, *_UNIT_FLAGS.get(u, ()), "-c", f"{u}.cpp", "-o", f"{u}.o"]
             for u in _RUNTIME_UNITS
         ]
         commands.append([*compiler, *_KERNEL_FLAGS, "-x", "c++-header", "kernel.hpp", "-o", "kernel.hpp.gch"])

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kernelwright.errors import UnsupportedError
-from kernelwright.sandbox.build import SOURCE_NAME, cache_folder, store_atomically, trim_cache
+from kernelwright.sandbox.build import SOURCE_NAME
+from kernelwright.sandbox.cache import cache_folder, store_atomically, trim_cache
 from kernelwright.sandbox.emulator.emit import Translated, translate
 from kernelwright.sandbox.emulator.lower import Lowered, lower
 from kernelwright.sandbox.emulator.parser import parse

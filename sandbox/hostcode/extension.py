@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelwright.errors import BuildError, UnsupportedError
-from kernelwright.sandbox.build import cache_folder, store_atomically
+from kernelwright.sandbox.cache import cache_folder, store_atomically
 from kernelwright.sandbox.emulated.recorder import Session
 from kernelwright.sandbox.hostcode.declarations import parse
 from kernelwright.sandbox.hostcode.launching import DeviceUnit, Launcher

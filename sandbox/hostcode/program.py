@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import kernelwright
 from kernelwright.errors import BuildError, EmulatorError, LaunchError, NotFoundError, UnsupportedError, WorkerTimeout
-from kernelwright.sandbox.build import cache_folder
+from kernelwright.sandbox.cache import cache_root
 from kernelwright.sandbox.isolation import wrap
 from kernelwright.sandbox.launch import LaunchReport, Violation
 
@@ -102,7 +102,7 @@ def run_program(
         "include_dirs": [str(Path(p).resolve()) for p in include_dirs], "seconds": launch_seconds,
         "memory_bytes": memory_bytes,
     }  # fmt: skip
-    cache = cache_folder("hostcode").parent
+    cache = cache_root()
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="kernelwright-") as scratch:
         run = _Run(job, Path(scratch), cache, (stdin, stdout, stderr), isolation)

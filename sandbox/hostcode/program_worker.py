@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kernelwright.errors import BuildError, KernelwrightError, UnsupportedError
-from kernelwright.sandbox.build import cache_folder, store_atomically
+from kernelwright.sandbox.cache import cache_folder, store_atomically
 from kernelwright.sandbox.emulated.recorder import open_session
 from kernelwright.sandbox.hostcode.launching import Launcher
 from kernelwright.sandbox.hostcode.loading import explain_missing

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.errors import BuildError, EmulatorError
-from kernelwright.sandbox.build import cache_folder
+from kernelwright.sandbox.cache import cache_folder
+from kernelwright.sandbox.cxx import need_cxx
 
 __all__ = ["FLAVOURS", "HERE", "HostTool", "host_tool", "trim_folders"]
 
@@ -203,11 +204,7 @@ def host_tool() -> HostTool:
     Raises:
         EmulatorError: there is none.
     """
-    found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
-    if not found:
-        raise EmulatorError(
-            "host C++ needs a C++ compiler, and none was found.", mend="Install g++ (Debian: apt install g++)."
-        )
+    found = need_cxx()
     try:
         version = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kernelwright.errors import BuildError
-from kernelwright.sandbox.build import build_cuda, cache_folder, normalise_options, trim_cache
+from kernelwright.sandbox.build import build_cuda, normalise_options
+from kernelwright.sandbox.cache import cache_folder, trim_cache
 
 ADD = """extern "C" __global__ void add(const float* a, float* b, int n) {
   __shared__ float s[64];

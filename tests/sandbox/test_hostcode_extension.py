@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kernelwright.sandbox.build import cache_folder
+from kernelwright.sandbox.cache import cache_root
 
 HERE = Path(__file__).parent
 CORPUS = sorted((HERE / "extensions").glob("*.py"))
@@ -31,7 +31,7 @@ Ask = Callable[[Path], dict[str, Any]]
 @pytest.fixture(scope="module")
 def ask() -> Iterator[Ask]:
     """Runs a module in one process for all tests of this file."""
-    environment = os.environ | {"KERNELWRIGHT_CACHE": str(cache_folder("any").parent)}
+    environment = os.environ | {"KERNELWRIGHT_CACHE": str(cache_root())}
     process = subprocess.Popen(
         [sys.executable, str(HERE.parent / "extension_runner.py")],
         stdin=subprocess.PIPE,

@@ -9,7 +9,8 @@ import torch
 
 from kernelwright.bench_tasks.task import NumericPolicy
 from kernelwright.sandbox.reference import ReferenceResult
-from kernelwright.verifier.correctness import compare_outputs, same_bits
+from kernelwright.sandbox.trees import same_bits
+from kernelwright.verifier.correctness import compare_outputs
 
 POLICY = NumericPolicy()
 

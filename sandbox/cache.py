@@ -1,0 +1,72 @@
+"""Where builds are kept between runs, and how: whole files, written atomically, the ones used longest ago removed first."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+__all__ = ["CACHE_BYTES", "cache_folder", "cache_root", "store_atomically", "trim_cache"]
+
+log = logging.getLogger(__name__)
+
+CACHE_BYTES = 256 * 2**20
+"""Upper size of one cache folder in bytes; the entries used longest ago go first."""
+
+
+def cache_root() -> Path:
+    """`$KERNELWRIGHT_CACHE`, else `kernelwright` in the platform's cache folder. Not created here."""
+    if named := os.environ.get("KERNELWRIGHT_CACHE"):
+        return Path(named)
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "kernelwright"
+
+
+def cache_folder(kind: str) -> Path:
+    """The folder of one kind of build in `cache_root()`. Not created here."""
+    return cache_root() / kind
+
+
+def store_atomically(path: Path, data: bytes) -> None:
+    """Writes beside `path` and renames, so that a reader sees the whole file or none.
+
+    A folder that can't be written is no error: the cache is then simply not kept.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(temporary, path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        log.warning("the cache entry %s could not be written: %s", path, error)
+
+
+def trim_cache(folder: Path, limit: int = CACHE_BYTES) -> None:
+    """Removes the files used longest ago until `folder` holds at most `limit` bytes."""
+    entries = []
+    try:
+        for entry in os.scandir(folder):
+            if entry.is_file():
+                status = entry.stat()
+                entries.append((max(status.st_atime, status.st_mtime), status.st_size, entry.path))
+    except OSError:
+        return
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries):
+        if total <= limit:
+            return
+        try:
+            os.unlink(path)
+        except OSError:
+            continue
+        total -= size

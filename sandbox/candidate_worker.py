@@ -17,6 +17,7 @@ import torch
 from kernelwright.errors import KernelError, UnsupportedError
 from kernelwright.sandbox.channel import Message
 from kernelwright.sandbox.emulated import allocator, recorder, torch_cuda
+from kernelwright.sandbox.hostcode import extension
 from kernelwright.sandbox.optrace import trace_ops
 from kernelwright.sandbox.serve import serve
 from kernelwright.sandbox.trees import byte_range, construct, seed_torch, tensors_of
@@ -39,7 +40,7 @@ class Candidate:
         self.session = recorder.open_session(message.body["arch"], float(message.body["call_seconds"]))
         allocator.install(self.session.memory)
         sys.path.insert(0, str(Path(recorder.__file__).with_name("shim")))
-        _refuse_extensions()
+        extension.install(self.session)
         return {}, None
 
     def load(self, message: Message) -> tuple[dict[str, Any], Any]:
@@ -133,19 +134,6 @@ class Candidate:
 def _overlap(one: torch.Tensor, two: torch.Tensor) -> bool:
     (first, first_end), (second, second_end) = byte_range(one), byte_range(two)
     return first < second_end and second < first_end
-
-
-def _refuse_extensions() -> None:
-    import torch.utils.cpp_extension as extension
-
-    def refuse(*_args: Any, **_keywords: Any) -> Any:
-        raise UnsupportedError(
-            "the kernel is a torch C++ extension (load_inline or load), which the emulator of this release can't run.",
-            mend="Write it with cupy.RawModule or cupy.RawKernel.",
-        )
-
-    hidden: Any = extension
-    hidden.load_inline = hidden.load = refuse
 
 
 def main() -> None:

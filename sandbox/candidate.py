@@ -10,7 +10,7 @@ from kernelwright.errors import EmulatorError, ProtocolError, WorkerCrashed, Wor
 from kernelwright.sandbox.channel import read_back
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.sandbox.launch import LaunchReport, OpRecord
+from kernelwright.sandbox.launch import LaunchOptions, LaunchReport, OpRecord
 from kernelwright.sandbox.process import Limits, Worker
 from kernelwright.sandbox.reference import InitState
 
@@ -65,15 +65,21 @@ class CallResult:
 class Candidate:
     """A Kernel, loaded in a process of its own.
 
+    Args:
+        options: how its launches are run and what is recorded of them.
+
     Raises:
         CandidateFailure: from every method.
     """
 
-    def __init__(self, kernel: Kernel, device: Device, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, kernel: Kernel, device: Device, *, limits: Limits | None = None, options: LaunchOptions | None = None
+    ) -> None:
         self.kernel = kernel
         self.limits = limits or Limits()
         self._worker = Worker(_WORKER, name="the candidate", limits=self.limits, isolation=device.isolation)
         self._device = device
+        self._options = options or LaunchOptions()
 
     @property
     def pid(self) -> int:
@@ -88,7 +94,11 @@ class Candidate:
         """
         try:
             self._request(
-                "open", self.limits.load_seconds, arch=self._device.arch, call_seconds=self.limits.call_seconds
+                "open",
+                self.limits.load_seconds,
+                arch=self._device.arch,
+                call_seconds=self.limits.call_seconds,
+                options=self._options.to_json(),
             )
         except CandidateFailure as failure:
             last = failure.detail.strip().splitlines()[-1:] or [""]

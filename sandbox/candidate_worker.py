@@ -18,6 +18,7 @@ from kernelwright.errors import KernelError, UnsupportedError
 from kernelwright.sandbox.channel import Message
 from kernelwright.sandbox.emulated import allocator, recorder, torch_cuda
 from kernelwright.sandbox.hostcode import extension
+from kernelwright.sandbox.launch import LaunchOptions
 from kernelwright.sandbox.optrace import trace_ops
 from kernelwright.sandbox.serve import serve
 from kernelwright.sandbox.trees import byte_range, construct, seed_torch, tensors_of
@@ -37,7 +38,10 @@ class Candidate:
     def open(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Sets the emulated device up, before any code of the kernel is loaded."""
         torch_cuda.install()
-        self.session = recorder.open_session(message.body["arch"], float(message.body["call_seconds"]))
+        body = message.body
+        self.session = recorder.open_session(
+            body["arch"], float(body["call_seconds"]), LaunchOptions(**body["options"])
+        )
         allocator.install(self.session.memory)
         sys.path.insert(0, str(Path(recorder.__file__).with_name("shim")))
         extension.install(self.session)

@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-__all__ = ["INSTRUCTION_CLASSES", "Counters", "KernelResources", "LaunchReport", "OpRecord", "Violation"]
+__all__ = [
+    "INSTRUCTION_CLASSES",
+    "SCHEDULES",
+    "Counters",
+    "KernelResources",
+    "LaunchOptions",
+    "LaunchReport",
+    "LineCounters",
+    "OpRecord",
+    "Violation",
+]
 
 INSTRUCTION_CLASSES = (
     "fp32",  # add, mul, fma, min/max, compare of binary32
@@ -105,6 +115,64 @@ class Counters:
 
 
 @dataclass(frozen=True)
+class LineCounters:
+    """`Counters` of the instructions of one source line, over all blocks that were run."""
+
+    line: int
+    """1-based, in the CUDA source; 0 gathers instructions of which the compiler names no line."""
+    text: str = ""
+    """The text of that line."""
+    warp_instructions: int = 0
+    thread_instructions: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+    """`warp_instructions` by class (`INSTRUCTION_CLASSES`)."""
+    flops: Mapping[str, int] = field(default_factory=dict)
+    global_load_requests: int = 0
+    global_load_sectors: int = 0
+    global_load_bytes: int = 0
+    global_store_requests: int = 0
+    global_store_sectors: int = 0
+    global_store_bytes: int = 0
+    global_atomic_requests: int = 0
+    global_atomic_sectors: int = 0
+    shared_load_requests: int = 0
+    shared_load_wavefronts: int = 0
+    shared_load_bytes: int = 0
+    shared_store_requests: int = 0
+    shared_store_wavefronts: int = 0
+    shared_store_bytes: int = 0
+    shared_atomic_requests: int = 0
+    local_load_bytes: int = 0
+    local_store_bytes: int = 0
+    branches: int = 0
+    divergent_branches: int = 0
+    barriers: int = 0
+
+
+SCHEDULES = ("forward", "reversed", "random")
+"""Orders in which the blocks of a grid and the warps of a block get their turns."""
+
+
+@dataclass(frozen=True)
+class LaunchOptions:
+    """How launches are run and what is recorded of them, beside the counters that every report has."""
+
+    schedule: str = "forward"
+    """One of `SCHEDULES`."""
+    schedule_seed: int = 0
+    """Of the random schedule."""
+    profile_lines: bool = False
+    """Whether reports have `lines`."""
+    sample_blocks: int | None = None
+    """Run only so many blocks of each grid, chosen at random with the first and the last; None runs all."""
+    sample_seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `LaunchOptions(**it)` reads it back."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Violation:
     """Something a kernel did that CUDA does not allow, at the source line where it happened.
 
@@ -140,6 +208,13 @@ class LaunchReport:
     violations: tuple[Violation, ...] = ()
     emulated_seconds: float = 0.0
     """Wall time the emulator took, in seconds: says nothing about a GPU."""
+    lines: tuple[LineCounters, ...] = ()
+    """By line, if the launch was run with `profile_lines`. Their sums are the launch's counters."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether only some blocks of the grid were run."""
+        return self.counters.blocks < self.grid[0] * self.grid[1] * self.grid[2]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
@@ -170,6 +245,7 @@ class LaunchReport:
                 for v in raw.get("violations", ())
             ),
             emulated_seconds=float(raw.get("emulated_seconds", 0.0)),
+            lines=tuple(LineCounters(**line) for line in raw.get("lines", ())),
         )
 
 

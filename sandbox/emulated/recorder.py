@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kernelwright.sandbox import emulator
-from kernelwright.sandbox.launch import LaunchReport
+from kernelwright.sandbox.launch import LaunchOptions, LaunchReport
 
 __all__ = ["Session", "current", "open_session"]
 
@@ -21,12 +21,13 @@ class Session:
     Args:
         arch: the architecture to compile for, `sm_90`.
         seconds: wall limit of one launch, in seconds.
+        options: how launches are run and what is recorded.
     """
 
-    def __init__(self, arch: str, seconds: float) -> None:
+    def __init__(self, arch: str, seconds: float, options: LaunchOptions | None = None) -> None:
         self.arch = arch
         self.memory = emulator.Memory()
-        self.limits = emulator.LaunchLimits(seconds=seconds)
+        self.limits = emulator.LaunchLimits(seconds=seconds, options=options or LaunchOptions())
         self.reports: list[LaunchReport] = []
         self.suppressed = False
         """While set, launches do nothing: the judge asks what the outputs are without them."""
@@ -71,10 +72,10 @@ class Session:
 _session: Session | None = None
 
 
-def open_session(arch: str, seconds: float) -> Session:
+def open_session(arch: str, seconds: float, options: LaunchOptions | None = None) -> Session:
     """Makes this process's session; a worker does so once, before it loads a kernel."""
     global _session
-    _session = Session(arch, seconds)
+    _session = Session(arch, seconds, options)
     return _session
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernelwright.errors import LaunchError, UnsupportedError
@@ -22,7 +22,7 @@ from kernelwright.sandbox.emulator.report import Explainer, origin_pointers, sha
 from kernelwright.sandbox.emulator.residency import REGISTER_UNIT, REGISTERS, SHARED_LIMITS, resident_blocks
 from kernelwright.sandbox.emulator.toolchain import Toolchain, toolchain
 from kernelwright.sandbox.emulator.translation import Refusal, Translation, translate_ptx
-from kernelwright.sandbox.launch import Counters, KernelResources, LaunchReport
+from kernelwright.sandbox.launch import Counters, KernelResources, LaunchOptions, LaunchReport
 
 __all__ = ["LaunchLimits", "Module", "compile"]
 
@@ -50,6 +50,7 @@ class LaunchLimits:
     """Whether to look for races between warps and uninitialised reads in shared memory (costs up to a third more time)."""
     on_print: Callable[[str], None] | None = None
     """Takes what device `printf` wrote, once per launch; None sends it to the log."""
+    options: LaunchOptions = field(default_factory=LaunchOptions)
 
 
 _DEFAULT_LIMITS = LaunchLimits()

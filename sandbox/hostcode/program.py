@@ -20,7 +20,7 @@ import kernelwright
 from kernelwright.errors import BuildError, EmulatorError, LaunchError, NotFoundError, UnsupportedError, WorkerTimeout
 from kernelwright.sandbox.cache import cache_root
 from kernelwright.sandbox.isolation import wrap
-from kernelwright.sandbox.launch import LaunchReport, Violation
+from kernelwright.sandbox.launch import LaunchOptions, LaunchReport, Violation
 
 __all__ = ["ProgramResult", "run_program"]
 
@@ -68,6 +68,7 @@ def run_program(
     timeout: float | None = 600.0,
     memory_bytes: int = 16 << 30,
     isolation: str = "process",
+    launch_options: LaunchOptions | None = None,
 ) -> ProgramResult:
     """Builds a CUDA program and runs it in a process of its own.
 
@@ -80,6 +81,7 @@ def run_program(
         timeout: wall limit of the whole run, in seconds.
         memory_bytes: limit of its address space; 0 for none.
         isolation: `bubblewrap` or `process`, see `sandbox.isolation`.
+        launch_options: how launches are run and what is recorded of them.
 
     Raises:
         NotFoundError: no such file.
@@ -100,7 +102,7 @@ def run_program(
     job = {
         "source": source, "name": name, "folder": folder, "argv": list(argv), "arch": arch, "options": list(options),
         "include_dirs": [str(Path(p).resolve()) for p in include_dirs], "seconds": launch_seconds,
-        "memory_bytes": memory_bytes,
+        "memory_bytes": memory_bytes, "launch_options": (launch_options or LaunchOptions()).to_json(),
     }  # fmt: skip
     cache = cache_root()
     cache.mkdir(parents=True, exist_ok=True)

@@ -34,6 +34,7 @@ from kernelwright.sandbox.hostcode.translate import (
     unit_key,
     unit_to_json,
 )
+from kernelwright.sandbox.launch import LaunchOptions
 from kernelwright.sandbox.serve import describe_error
 
 FAILED = 70  # EX_SOFTWARE of sysexits.h: the program could not go on, for a reason that was sent
@@ -63,7 +64,8 @@ class Program:
 
     def run(self) -> NoReturn:
         """Builds the program and calls its `main`; never returns."""
-        session = open_session(self._job["arch"], float(self._job["seconds"]))
+        options = LaunchOptions(**self._job["launch_options"])
+        session = open_session(self._job["arch"], float(self._job["seconds"]), options)
         tool = host_tool()
         launcher = Launcher(
             session,

@@ -92,17 +92,26 @@ def wrap(command: Sequence[str], *, isolation: str, scratch: Path, writable: Seq
 
 
 def _python() -> list[str]:
-    """Binds for an interpreter or a checkout that lies under a directory that we hide."""
+    """Binds for an interpreter or a checkout that lies under a directory that we hide.
+
+    Others are there already, and bubblewrap refuses to bind over a path that is a link (a virtual environment may be).
+    """
     roots = {Path(sys.prefix), Path(sys.base_prefix), Path(kernelwright.__file__).parents[1]}
-    return [part for root in sorted(roots) for part in ("--ro-bind", str(root), str(root))]
+    hidden = [Path("/tmp"), Path("/dev/shm"), *_private_folders()]
+    return [
+        part
+        for root in sorted(roots)
+        if any(root.is_relative_to(folder) for folder in hidden)
+        for part in ("--ro-bind", str(root), str(root))
+    ]
 
 
 def _hidden() -> list[str]:
     """Empty directories over the places where people keep keys."""
-    homes = {Path(os.path.expanduser("~"))}
-    parts: list[str] = []
-    for home in homes:
-        for name in (".ssh", ".aws", ".config", ".docker", ".gnupg", ".kube"):
-            if (home / name).is_dir():
-                parts += ["--tmpfs", str(home / name)]
-    return parts
+    return [part for folder in _private_folders() for part in ("--tmpfs", str(folder))]
+
+
+def _private_folders() -> list[Path]:
+    home = Path(os.path.expanduser("~"))
+    names = (".ssh", ".aws", ".config", ".docker", ".gnupg", ".kube")
+    return [home / name for name in names if (home / name).is_dir()]

@@ -120,24 +120,19 @@ def _int_to_float(e: AluEmitter, instr: Instr, to: str, of: str, flags: frozense
     if TYPE_BYTES[of] == 8:
         a, b = e.b64(source)
         flag = "true" if signed else "false"
-        if to == "f64":
-            e.set64(target, (f"f64_from_b64<{rounding}, {flag}>({a})", f"f64_from_b64<{rounding}, {flag}>({b})"))
-            return
-        if to == "f32":
-            value = f"f32_from_b64<{rounding}, {flag}>({a}, {b})"
-        else:
-            # Beyond 2^53 both 16-bit formats have long rounded or overflowed the same way.
-            value = f"{to}_from_f64<{rounding}>(f64_from_b64<RZ, {flag}>({a}), f64_from_b64<RZ, {flag}>({b}))"
+        # Beyond 2^53 both 16-bit formats have long rounded or overflowed the same way.
+        first = rounding if to == "f64" else "RZ"
+        doubles = f"f64_from_b64<{first}, {flag}>({a})", f"f64_from_b64<{first}, {flag}>({b})"
+        single = f"f32_from_b64<{rounding}, {flag}>({a}, {b})"
     else:
         x = e.temporary("u", _extended(e, of, source))
         kind = "s32" if signed else "u32"
-        if to == "f64":
-            e.set64(target, (f"f64_from_{kind}_0({x})", f"f64_from_{kind}_1({x})"))
-            return
-        if to == "f32":
-            value = f"f32_from_{kind}<{rounding}>({x})"
-        else:
-            value = f"{to}_from_f64<{rounding}>(f64_from_{kind}_0({x}), f64_from_{kind}_1({x}))"
+        doubles = f"f64_from_{kind}_0({x})", f"f64_from_{kind}_1({x})"
+        single = f"f32_from_{kind}<{rounding}>({x})"
+    if to == "f64":
+        e.set64(target, doubles)
+        return
+    value = single if to == "f32" else f"{to}_from_f64<{rounding}>({doubles[0]}, {doubles[1]})"
     if "sat" in flags:
         value = f"sat_{to}({value})"
     e.set32(target, value)
@@ -176,7 +171,7 @@ def _float_to_int(e: AluEmitter, instr: Instr, to: str, of: str, flags: frozense
                 parts = [f"clamp_s64({part}, {bound})" for part in parts]
             else:
                 parts = [f"clamp_u64({part}, {(1 << bits) - 1}ull)" for part in parts]
-            e.set32(target, _to_register(target, to, f"low_words({parts[0]}, {parts[1]})"))
+            e.set32(target, _to_register(to, f"low_words({parts[0]}, {parts[1]})"))
         else:
             e.set64(target, (parts[0], parts[1]))
         return
@@ -189,10 +184,10 @@ def _float_to_int(e: AluEmitter, instr: Instr, to: str, of: str, flags: frozense
     clamped = (
         f"clamp_s32(s32_from_f32({value}), {low}, {high})" if signed else f"clamp_u32(u32_from_f32({value}), {top})"
     )
-    e.set32(target, _to_register(target, to, clamped))
+    e.set32(target, _to_register(to, clamped))
 
 
-def _to_register(target: Operand | None, to: str, value: str) -> str:
+def _to_register(to: str, value: str) -> str:
     """A narrow result in a wider register is extended by its sign; set32 cuts it for 16-bit registers."""
     if TYPE_BYTES[to] < 4 and to[0] != "s":
         return f"low{8 * TYPE_BYTES[to]}({value})"

@@ -100,10 +100,10 @@ class _Translator:
             if is_alu(instr):
                 pending.append(instr)
                 continue
-            self._region(pending, needed[i], block)
+            self._region(pending, needed[i])
             pending = []
             self._calls.call(instr)
-        self._region(pending, needed[len(block.instrs) - (block.terminator is not None)], block)
+        self._region(pending, needed[len(block.instrs) - (block.terminator is not None)])
         self._terminate(block)
         out.append("}")
 
@@ -119,7 +119,7 @@ class _Translator:
         needed.reverse()
         return needed
 
-    def _region(self, instrs: list[Instr], needed: frozenset[str], block: Block) -> None:
+    def _region(self, instrs: list[Instr], needed: frozenset[str]) -> None:
         """One loop over chunks of lanes; what is needed afterwards goes back to the register file."""
         instrs = _without_dead(instrs, needed)
         if not instrs:

@@ -49,7 +49,7 @@ def arithmetic(name: str) -> Callable[[AluEmitter, Instr], None]:
         elif type_ in ("u16x2", "s16x2"):
             e.set32(target, e.halves("b32", lambda t, x, y: f"{name}_{t}({x}, {y})", a, b))
         elif "cc" in instr.mods:
-            _carry(e, instr, name)
+            add_with_carry(e, instr)
         elif "sat" in instr.mods:
             e.each(f"{name}_sat_s32", target, a, b, bits=32)
         else:
@@ -58,14 +58,17 @@ def arithmetic(name: str) -> Callable[[AluEmitter, Instr], None]:
     return emit
 
 
-def _carry(e: AluEmitter, instr: Instr, name: str) -> None:
-    """add.cc, addc, sub.cc, subc."""
-    target, a, b = instr.operands
-    base = "add" if name.startswith("add") else "sub"
-    incoming = e.pred(CARRY) if name in ("addc", "subc") else "0u"
+def _carry(e: AluEmitter, instr: Instr, base: str, pairs: list[tuple[str, str]]) -> None:
+    """Sets the target to `base` (add, sub) of two values, with a carry out (.cc) and in (addc, subc, madc).
+
+    Args:
+        pairs: the two values: once for 32 bits, for each half of the lanes for 64 bits.
+    """
+    target = instr.operands[0]
+    incoming = e.pred(CARRY) if instr.op in ("addc", "subc", "madc") else "0u"
     out = e.temporary("K", "0")
-    if lane_bits(instr.mods[-1]) == 64:
-        (a0, a1), (b0, b1) = e.b64(a), e.b64(b)
+    if len(pairs) == 2:
+        (a0, b0), (a1, b1) = pairs
         high = e.temporary("K", "0")
         carry = e.temporary("K", incoming)
         first = e.temporary("U", f"{base}_with64({a0}, {b0}, klow({carry}), &{out})")
@@ -73,14 +76,21 @@ def _carry(e: AluEmitter, instr: Instr, name: str) -> None:
         e.set64(target, (first, second))
         out = f"kjoin({out}, {high})"
     else:
-        value = e.temporary("u", f"{base}_with({e.b32(a)}, {e.b32(b)}, {incoming}, &{out})")
-        e.set32(target, value)
+        e.set32(target, e.temporary("u", f"{base}_with({pairs[0][0]}, {pairs[0][1]}, {incoming}, &{out})"))
     if "cc" in instr.mods:
         e.setp(CARRY, out)
 
 
+def _lanes_of(e: AluEmitter, type_: str, operand: Operand | None) -> tuple[str, ...]:
+    """An operand once for 32 bits, by halves of the lanes for 64 bits."""
+    return e.b64(operand) if lane_bits(type_) == 64 else (e.b32(operand),)
+
+
 def add_with_carry(e: AluEmitter, instr: Instr) -> None:
-    _carry(e, instr, instr.op)
+    """add.cc, addc, sub.cc, subc."""
+    _, a, b = instr.operands
+    type_ = instr.mods[-1]
+    _carry(e, instr, instr.op.removesuffix("c"), list(zip(_lanes_of(e, type_, a), _lanes_of(e, type_, b), strict=True)))
 
 
 def multiply(e: AluEmitter, instr: Instr) -> None:
@@ -138,21 +148,8 @@ def multiply_add(e: AluEmitter, instr: Instr) -> None:
             float_op(e, instr, "fma")
     elif instr.op == "madc" or "cc" in instr.mods:
         function = f"mul_hi_{type_}" if "hi" in instr.mods else f"mul_lo_b{lane_bits(type_)}"
-        out = e.temporary("K", "0")
-        incoming = e.pred(CARRY) if instr.op == "madc" else "0u"
-        if lane_bits(type_) == 64:
-            (a0, a1), (b0, b1), (c0, c1) = e.b64(a), e.b64(b), e.b64(c)
-            high = e.temporary("K", "0")
-            carry = e.temporary("K", incoming)
-            first = e.temporary("U", f"add_with64({function}({a0}, {b0}), {c0}, klow({carry}), &{out})")
-            second = e.temporary("U", f"add_with64({function}({a1}, {b1}), {c1}, khigh({carry}), &{high})")
-            e.set64(target, (first, second))
-            out = f"kjoin({out}, {high})"
-        else:
-            product = f"{function}({e.b32(a)}, {e.b32(b)})"
-            e.set32(target, e.temporary("u", f"add_with({product}, {e.b32(c)}, {incoming}, &{out})"))
-        if "cc" in instr.mods:
-            e.setp(CARRY, out)
+        parts = zip(*(_lanes_of(e, type_, operand) for operand in (a, b, c)), strict=True)
+        _carry(e, instr, "add", [(f"{function}({x}, {y})", z) for x, y, z in parts])
     elif "wide" in instr.mods:
         low, high = _wide_product(e, type_, a, b)
         if TYPE_BYTES[type_] == 2:

@@ -93,20 +93,18 @@ def set_value(e: AluEmitter, instr: Instr) -> None:
 
 
 def select(e: AluEmitter, instr: Instr) -> None:
-    target, a, b, p = instr.operands
-    condition = e.pred(p)
-    if lane_bits(instr.mods[-1]) == 64:
-        (a0, a1), (b0, b1) = e.b64(a), e.b64(b)
-        e.set64(target, (f"sel64(klow({condition}), {a0}, {b0})", f"sel64(khigh({condition}), {a1}, {b1})"))
-    else:
-        e.set32(target, f"sel({condition}, {e.b32(a)}, {e.b32(b)})")
+    _choose(e, instr, instr.mods[-1], e.pred(instr.operands[3]))
 
 
 def select_by_sign(e: AluEmitter, instr: Instr) -> None:
-    target, a, b, c = instr.operands
-    zero = Imm(0)
-    condition = e.temporary("K", compare(e, "ge", instr.mods[-1], c, zero, "ftz" in instr.mods))
-    if lane_bits(instr.mods[-2]) == 64:
+    is_positive = compare(e, "ge", instr.mods[-1], instr.operands[3], Imm(0), "ftz" in instr.mods)
+    _choose(e, instr, instr.mods[-2], e.temporary("K", is_positive))
+
+
+def _choose(e: AluEmitter, instr: Instr, type_: str, condition: str) -> None:
+    """Sets the target to operand 1 where the condition holds, else to operand 2."""
+    target, a, b, _ = instr.operands
+    if lane_bits(type_) == 64:
         (a0, a1), (b0, b1) = e.b64(a), e.b64(b)
         e.set64(target, (f"sel64(klow({condition}), {a0}, {b0})", f"sel64(khigh({condition}), {a1}, {b1})"))
     else:

@@ -179,6 +179,5 @@ class Function:
 class Program:
     """One PTX module."""
 
-    target: str
-    variables: list[Variable]
-    functions: dict[str, Function]
+    variables: list[Variable] = field(default_factory=list)
+    functions: dict[str, Function] = field(default_factory=dict)

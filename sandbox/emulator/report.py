@@ -130,22 +130,21 @@ class Explainer:
                 )
             return "the kernel executed a trap", "Look at the condition that leads there."
         if kind == "shared_race":
-            return self._race(native, site, line)
+            return self._race(native, site)
         if kind == "uninitialised_read":
             return self._uninitialised(native, site, line)
         return f"{kind} at {line}", ""
 
-    def _race(self, native: NativeViolation, site: SiteInfo | None, line: str) -> tuple[str, str]:
+    def _race(self, native: NativeViolation, site: SiteInfo | None) -> tuple[str, str]:
         how, other_warp, other_site = native.extra & 255, native.extra >> 8 & 255, native.extra >> 16
         place = self._shared_place(native.address, native.size, site).split(";")[0]
         before = self._translated.sites[other_site].where.line
+        written = f" at line {before}" if before else ""
         hint = "Put __syncthreads() between the two accesses."
         if how == 0:
-            written = f" at line {before}" if before else ""
             return f"race: {place} is read while warp {other_warp} writes it{written}, with no barrier between", hint
         if how == 1:
             return f"race: {place} is written while warp {other_warp} still may read it, with no barrier between", hint
-        written = f" at line {before}" if before else ""
         return f"race: {place} is written by this warp and by warp {other_warp}{written}, with no barrier between", hint
 
     def _uninitialised(self, native: NativeViolation, site: SiteInfo | None, line: str) -> tuple[str, str]:
@@ -236,7 +235,7 @@ class Explainer:
         )
         if allocation is None:
             return f"address {address:#x}, which belongs to no array"
-        name = self._name(allocation, site)
+        name = self._name(allocation)
         known = _DTYPE_BYTES.get(allocation.dtype or "")
         element = known or min(size, 8)
         distance = address - allocation.pointer
@@ -252,7 +251,7 @@ class Explainer:
         kept = [a for a in found if a is not None]
         return kept[0] if len(kept) == 1 else None
 
-    def _name(self, allocation: Allocation, site: SiteInfo | None) -> str:
+    def _name(self, allocation: Allocation) -> str:
         """The kernel parameter's name if the allocation was passed as one, else the allocation's own."""
         for offset, name in self._names.items():
             value = self._params[offset : offset + 8]

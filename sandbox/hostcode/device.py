@@ -8,7 +8,7 @@ from typing import Any
 
 from kernelwright.errors import UnsupportedError
 from kernelwright.sandbox.hostcode.declarations import Declaration, Unit
-from kernelwright.sandbox.hostcode.edits import Edits, base_name, overloads
+from kernelwright.sandbox.hostcode.edits import Edits, base_name, overloads, qualified
 from kernelwright.sandbox.hostcode.headers import device_includes
 from kernelwright.sandbox.hostcode.preprocess import HIDDEN_INCLUDE
 
@@ -55,10 +55,10 @@ def device_texts(unit: Unit) -> list[DeviceText]:
                         line=unit.token(position).line,
                     )
 
-    renamed = overloads(unit, pieces)
+    renamed = overloads(pieces)
     groups: list[tuple[set[str], set[int]]] = []
     # an instance may name types and functions that the template itself does not mention
-    instances = [d for d in pieces if _may_be_argument(unit, d, words[id(d)])]
+    instances = [d for d in pieces if _may_be_argument(d, words[id(d)])]
     for kernel, definitions in kernels.items():
         more = instances if any(d.template for d in definitions) else []
         needed = _closure([*definitions, *always, *more], words, by_name)
@@ -75,9 +75,7 @@ def device_texts(unit: Unit) -> list[DeviceText]:
     texts = []
     for names, needed in groups:
         kept = [d for d in pieces if id(d) in needed and not (d.is_global and base_name(d) not in names)]
-        variables = tuple(
-            "::".join([*(s for s in d.scope if s), each]) for d in kept if _is_mutable(d) for each in d.names
-        )
+        variables = tuple(qualified(d, each) for d in kept if _is_mutable(d) for each in d.names)
         names = names | {renamed[id(d)] for d in kept if id(d) in renamed}
         texts.append(DeviceText(_device_text(unit, kept, renamed), tuple(sorted(names)), variables))
     return texts
@@ -100,7 +98,7 @@ def _may_be_device(made: Declaration) -> bool:
     return made.kind in ("class", "enum", "variable", "alias", "using_namespace")
 
 
-def _may_be_argument(unit: Unit, made: Declaration, words: frozenset[str]) -> bool:
+def _may_be_argument(made: Declaration, words: frozenset[str]) -> bool:
     """Whether a kernel template may be given it as an argument, and device code can hold it."""
     if made.kind == "function":
         return made.is_device and not made.is_global

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kernelwright.sandbox.hostcode.declarations import Declaration, Unit
 
-__all__ = ["Edits", "base_name", "overloads"]
+__all__ = ["Edits", "base_name", "overloads", "qualified"]
 
 
 class Edits:
@@ -59,12 +59,17 @@ class Edits:
         return "".join(out)
 
 
+def qualified(made: Declaration, name: str) -> str:
+    """One of a declaration's names with its namespaces, without anonymous ones."""
+    return "::".join([*(space for space in made.scope if space), name])
+
+
 def base_name(made: Declaration) -> str:
-    """The qualified name, without anonymous namespaces and template arguments."""
-    return "::".join([*(s for s in made.scope if s), made.names[0] if made.names else ""])
+    """The qualified first name, without template arguments."""
+    return qualified(made, made.names[0] if made.names else "")
 
 
-def overloads(unit: Unit, declarations: Iterable[Declaration]) -> dict[int, str]:
+def overloads(declarations: Iterable[Declaration]) -> dict[int, str]:
     """Qualified names of our own for the second and later kernels of one name: a name expression can't tell them apart."""
     seen: dict[str, int] = {}
     names = {}

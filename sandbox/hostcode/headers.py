@@ -59,7 +59,7 @@ def _name(include: str) -> str:
     return include.strip().strip('<>"').strip()
 
 
-def host_include(include: str, *, light: bool, line: int) -> str:
+def host_include(include: str, *, light: bool) -> str:
     """The include line of the host half for the author's `<header>`; empty if what it gives is there already.
 
     Args:

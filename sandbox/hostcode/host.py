@@ -7,17 +7,17 @@ resolution, template deduction and conversions; `k<T><<<grid, block>>>(a)` becom
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kernelwright.errors import BuildError, UnsupportedError
 from kernelwright.sandbox.hostcode.declarations import Declaration, Unit
-from kernelwright.sandbox.hostcode.edits import Edits, overloads
+from kernelwright.sandbox.hostcode.edits import Edits, overloads, qualified
 from kernelwright.sandbox.hostcode.headers import host_include
 from kernelwright.sandbox.hostcode.preprocess import HIDDEN_INCLUDE
 from kernelwright.sandbox.hostcode.tokens import CLOSING, OPENING, close_of
 
-__all__ = ["HostText", "KernelRecord", "VariableRecord", "host_text"]
+__all__ = ["HostText", "KernelRecord", "host_text"]
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,6 @@ class KernelRecord:
     name: str
     """Qualified, without anonymous namespaces; with template arguments if it is an explicit specialisation."""
     template: bool
-    line: int
-
-
-@dataclass(frozen=True)
-class VariableRecord:
-    """A `__device__` or `__constant__` variable of namespace scope."""
-
-    name: str
-    line: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,6 @@ class HostText:
 
     text: str
     kernels: tuple[KernelRecord, ...]
-    variables: tuple[VariableRecord, ...]
     main_params: int | None = None
     """How many parameters `main` takes, if there is one."""
 
@@ -63,11 +53,11 @@ def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> Host
     """
     edits = Edits(unit)
     kernels: list[KernelRecord] = []
-    variables: list[VariableRecord] = []
+    variables = 0
     main_params: int | None = None
     everything = list(unit.all())
     kernel_names = [d.names[0] for d in everything if d.is_global and d.body and d.names]
-    renamed = overloads(unit, everything)
+    renamed = overloads(everything)
     device_only = [d for d in everything if d.kind == "function" and d.is_device and not d.is_host]
     members = {id(child) for d in everything if d.kind == "class" for child in d.children}
     mentioned = _words_outside(unit, [*device_only, *(d for d in everything if d.is_global and d.body)])
@@ -79,18 +69,17 @@ def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> Host
             if text.startswith(HIDDEN_INCLUDE):
                 include = text[len(HIDDEN_INCLUDE) :].strip()
                 try:
-                    edits.replace(made.first, host_include(include, light=light, line=line))
+                    edits.replace(made.first, host_include(include, light=light))
                 except UnsupportedError as error:
                     error.line = line
                     raise
         elif made.is_global and made.body:
-            record = KernelRecord(
-                renamed.get(id(made), _qualified(unit, made)), bool(made.template and _header_names(unit, made)), line
-            )
+            own = renamed.get(id(made), _qualified(unit, made))
+            spells = _header_names(unit, made)
             overloaded = kernel_names.count(made.names[0] if made.names else "") > 1
             edits.blank(made.body[0], made.body[1])
-            edits.replace(made.body[0], _stub(unit, made, name, len(kernels), overloaded))
-            kernels.append(record)
+            edits.replace(made.body[0], _stub(unit, made, spells, f"{name}, {len(kernels)}", overloaded))
+            kernels.append(KernelRecord(own, bool(spells)))
         elif made in device_only:
             if id(made) not in members and not (made.names and made.names[0] in mentioned):
                 edits.blank(made.first, made.last)
@@ -103,9 +92,8 @@ def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> Host
             if "__shared__" in made.words:
                 edits.blank(made.first, made.last)
             elif made.words & {"__device__", "__constant__"} and not made.template and "extern" not in made.words:
-                edits.after(made.last, _register(made, name, len(variables)))
-                for each in made.names:
-                    variables.append(VariableRecord("::".join([*(s for s in made.scope if s), each]), line))
+                edits.after(made.last, _register(made, name, variables))
+                variables += len(made.names)
         elif made.kind == "function" and made.body:
             _refuse_device_lambdas(unit, made)
             if made.names == ("main",) and not made.scope and made.params is not None and made.name_at is not None:
@@ -115,7 +103,7 @@ def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> Host
     _launches(unit, edits)
     if torch:
         _to_cpu(unit, edits)
-    return HostText(edits.text(), tuple(kernels), tuple(variables), main_params)
+    return HostText(edits.text(), tuple(kernels), main_params)
 
 
 def _words_outside(unit: Unit, holes: Iterable[Declaration]) -> frozenset[str]:
@@ -131,8 +119,7 @@ def _words_outside(unit: Unit, holes: Iterable[Declaration]) -> frozenset[str]:
 def _qualified(unit: Unit, made: Declaration) -> str:
     assert made.name_at is not None
     assert made.params is not None
-    own = unit.text(made.name_at, made.params[0] - 1).strip()
-    return "::".join([*(s for s in made.scope if s), own])
+    return qualified(made, unit.text(made.name_at, made.params[0] - 1).strip())
 
 
 def _body_start(unit: Unit, made: Declaration) -> int:
@@ -246,7 +233,8 @@ def _header_names(unit: Unit, made: Declaration) -> list[str]:
     return spells
 
 
-def _stub(unit: Unit, made: Declaration, name: str, number: int, overloaded: bool) -> str:
+def _stub(unit: Unit, made: Declaration, spells: Sequence[str], which: str, overloaded: bool) -> str:
+    """The body of a kernel's stub; `which` names the unit and the kernel's number, `spells` its template arguments."""
     assert made.params is not None
     assert made.name_at is not None
     arguments = []
@@ -259,7 +247,6 @@ def _stub(unit: Unit, made: Declaration, name: str, number: int, overloaded: boo
                 line=unit.token(first).line,
             )
         arguments.append(parameter + ("..." if pack else ""))
-    spells = _header_names(unit, made)
     own = unit.text(made.name_at, made.params[0] - 1).strip()
     plain = [unit.token(p).text for p in range(made.name_at, made.params[0])]
     if spells and len(plain) == 1:
@@ -273,7 +260,7 @@ def _stub(unit: Unit, made: Declaration, name: str, number: int, overloaded: boo
     address = "nullptr" if overloaded else f"&{own}"
     return (
         "{ struct kernelwright_info { static ::kernelwright::Kernel make() { return "
-        f"{{{name}, {number}, {{{', '.join(spells)}}}}}; }} }}; "
+        f"{{{which}, {{{', '.join(spells)}}}}}; }} }}; "
         f"::kernelwright::enter<{address}, kernelwright_info>({', '.join(arguments)}); }}"
     )
 
@@ -281,10 +268,9 @@ def _stub(unit: Unit, made: Declaration, name: str, number: int, overloaded: boo
 def _register(made: Declaration, name: str, number: int) -> str:
     out = []
     for offset, each in enumerate(made.names):
-        qualified = "::".join([*(s for s in made.scope if s), each])
         out.append(
             f" static const ::kernelwright::Variable kernelwright_variable_{number + offset}"
-            f'({name}, "{qualified}", (const void*)&{each}, sizeof({each}));'
+            f'({name}, "{qualified(made, each)}", (const void*)&{each}, sizeof({each}));'
         )
     return "".join(out)
 

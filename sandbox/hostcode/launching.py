@@ -26,7 +26,8 @@ _SUCCESS, _INVALID_VALUE, _INVALID_CONFIGURATION, _INVALID_SYMBOL, _LAUNCH_FAILU
 _RESOURCES, _ILLEGAL_ADDRESS, _MISALIGNED, _TIMEOUT, _ASSERT = 701, 700, 716, 702, 710
 _FAILED = -1  # no CUDA error: the reason is kept for Python
 
-_PRELUDE_FILE = Path(__file__).with_name("include") / "device_prelude.cuh"
+_PRELUDE = tuple(Path(__file__).with_name("include") / name for name in ("device_std.cuh", "device_torch.cuh"))
+"""What comes before the author's device code."""
 _VIOLATION_CODES = {
     "out_of_bounds": _ILLEGAL_ADDRESS,
     "null_pointer": _ILLEGAL_ADDRESS,
@@ -306,9 +307,8 @@ class Launcher:
         wants_half = re.search(r"\b(Half|BFloat16|half|__half|__nv_bfloat16)\b", text.text + " ".join(expressions))
         source = (
             ("#define KERNELWRIGHT_HALF 1\n" if wants_half else "")
-            + '#line 1 "kernelwright_prelude.cuh"\n'
-            + _PRELUDE_FILE.read_text()
-            + '\n#line 1 "kernel.cu"\n'
+            + "".join(f'#line 1 "kernelwright_{path.name}"\n{path.read_text()}\n' for path in _PRELUDE)
+            + '#line 1 "kernel.cu"\n'
             + text.text
         )
         try:

@@ -289,7 +289,6 @@ extern "C" {
 
 int32_t kw_abi() { return KW_ABI; }
 int64_t kw_request_bytes() { return sizeof(kw::Request); }
-int64_t kw_site_bytes() { return sizeof(KwSite); }
 int64_t kw_counter_count() { return kw::COUNTERS; }
 
 void kw_launch(void* table, kw::Request* request) {

@@ -49,6 +49,20 @@ int32_t pick(KwWarp* w) {
   return take(w, best);
 }
 
+// Takes a group of lanes that were converged out of `left`: the first lane, and those that its mask (operand 4) names.
+uint32_t take_group(const KwWarp* w, const KwSite& s, uint32_t& left) {
+  const uint32_t who = operand(w, s, 4, first_lane(left));
+  const uint32_t group = left & (who | 1u << first_lane(left));
+  left &= ~group;
+  return group;
+}
+
+// Writes a 32-bit result, if anything keeps it, for the lanes of a group.
+void set_result(KwWarp* w, const KwSite& s, uint32_t group, uint32_t value) {
+  if (s.slot[0] < 0) return;
+  for (uint32_t m = group; m; m &= m - 1) w->R[s.slot[0] * KW_LANES + __builtin_ctz(m)] = value;
+}
+
 uint32_t members(const KwWarp* w, const KwSite& s, int i, uint32_t mask) {
   if (s.slot[i] < 0) return (uint32_t)s.imm[i];
   uint32_t all = 0;
@@ -266,7 +280,7 @@ void kw_vote(KwWarp* w, uint32_t mask, uint32_t site) {
     const uint32_t yes = p & voters;
     const bool result = s.extra[2] == 0 ? yes == voters : s.extra[2] == 1 ? yes != 0 : yes == 0 || yes == voters;
     if (s.extra[2] == 3) {
-      for (uint32_t m = group; m; m &= m - 1) w->R[s.slot[0] * KW_LANES + __builtin_ctz(m)] = yes;
+      set_result(w, s, group, yes);
     } else {
       uint32_t& d = w->P[s.extra[3]];
       d = result ? d | group : d & ~group;
@@ -308,12 +322,9 @@ void kw_elect(KwWarp* w, uint32_t mask, uint32_t site) {
   const KwSite& s = site_of(w, site);
   check_members(w, s, mask, site, true);
   for (uint32_t left = mask; left;) {
-    const uint32_t who = operand(w, s, 4, first_lane(left));
-    const uint32_t group = left & (who | 1u << first_lane(left));
-    left &= ~group;
+    const uint32_t group = take_group(w, s, left);
     const int leader = first_lane(group);
-    if (s.slot[0] >= 0)
-      for (uint32_t m = group; m; m &= m - 1) w->R[s.slot[0] * KW_LANES + __builtin_ctz(m)] = leader;
+    set_result(w, s, group, leader);
     if (s.extra[0] >= 0) {
       uint32_t& p = w->P[s.extra[0]];
       p = (p & ~group) | 1u << leader;
@@ -326,9 +337,7 @@ void kw_redux(KwWarp* w, uint32_t mask, uint32_t site) {
   const KwSite& s = site_of(w, site);
   check_members(w, s, mask, site, true);
   for (uint32_t left = mask; left;) {
-    const uint32_t who = operand(w, s, 4, first_lane(left));
-    const uint32_t group = left & (who | 1u << first_lane(left));
-    left &= ~group;
+    const uint32_t group = take_group(w, s, left);
     const uint32_t keep = s.extra[2] & 2 ? 0x7fffffffu : ~0u;  // .abs
     uint32_t r = operand(w, s, 1, first_lane(group)) & keep;
     for (uint32_t m = group & (group - 1); m; m &= m - 1) {
@@ -346,7 +355,7 @@ void kw_redux(KwWarp* w, uint32_t mask, uint32_t site) {
         default: r ^= v; break;
       }
     }
-    for (uint32_t m = group; m; m &= m - 1) w->R[s.slot[0] * KW_LANES + __builtin_ctz(m)] = r;
+    set_result(w, s, group, r);
   }
 }
 

@@ -32,6 +32,12 @@ KnownKernel* known(const void* address) {
   return found == state().kernels.end() ? nullptr : &found->second;
 }
 
+cudaError_t resources_of(const KnownKernel* kernel, kernelwright_resources* used) {
+  if (kernel == nullptr) return fail(cudaErrorInvalidDeviceFunction);
+  return fail(static_cast<cudaError_t>(
+      state().hooks.resources(kernel->unit.c_str(), kernel->number, kernel->instance.c_str(), used)));
+}
+
 cudaError_t launch_known(const void* address, dim3 grid, dim3 block, void** args, std::size_t shared) {
   KnownKernel* kernel = known(address);
   if (kernel == nullptr) return fail(cudaErrorInvalidDeviceFunction);
@@ -154,10 +160,8 @@ cudaError_t cudaFuncSetCacheConfig(const void*, cudaFuncCache) { return cudaSucc
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* found, const void* address) {
   State& all = state();
   const KnownKernel* kernel = known(address);
-  if (kernel == nullptr) return fail(cudaErrorInvalidDeviceFunction);
   kernelwright_resources used{};
-  const int status = all.hooks.resources(kernel->unit.c_str(), kernel->number, kernel->instance.c_str(), &used);
-  if (status != cudaSuccess) return fail(static_cast<cudaError_t>(status));
+  if (const cudaError_t error = resources_of(kernel, &used); error != cudaSuccess) return error;
   std::memset(found, 0, sizeof *found);
   found->numRegs = used.registers;
   found->sharedSizeBytes = used.static_shared;
@@ -173,10 +177,8 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, 
                                                                    std::size_t shared, unsigned) {
   State& all = state();
   const KnownKernel* kernel = known(address);
-  if (kernel == nullptr) return fail(cudaErrorInvalidDeviceFunction);
   kernelwright_resources used{};
-  const int status = all.hooks.resources(kernel->unit.c_str(), kernel->number, kernel->instance.c_str(), &used);
-  if (status != cudaSuccess) return fail(static_cast<cudaError_t>(status));
+  if (const cudaError_t error = resources_of(kernel, &used); error != cudaSuccess) return error;
   *blocks = blocks_per_processor(all.device, used, threads, shared);
   return cudaSuccess;
 }

@@ -23,6 +23,8 @@ import click
 from kernelwright import __version__
 from kernelwright.cli.base import Interrupted
 from kernelwright.cli.machine import doctor, gpus
+from kernelwright.cli.programs import profile, sanitize
+from kernelwright.cli.programs import run as run_program
 from kernelwright.cli.stored import export, runs, show
 from kernelwright.cli.work import optimize, resume, verify
 from kernelwright.errors import KernelwrightError
@@ -47,7 +49,7 @@ def group() -> None:
     """
 
 
-for _command in (optimize, verify, runs, show, export, resume, doctor, gpus):
+for _command in (optimize, verify, run_program, sanitize, profile, runs, show, export, resume, doctor, gpus):
     group.add_command(_command)
 
 

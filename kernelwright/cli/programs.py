@@ -1,0 +1,303 @@
+"""The commands that run CUDA code for its own sake: `run`, `sanitize`, `profile`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kernelwright.cli.base import Function, common_flags, console, print_json, start
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kernelwright.launches import KernelLaunches, Program, PythonKernel
+
+__all__ = ["profile", "run", "sanitize"]
+
+_SCHEDULES = 3
+
+
+def program_flags(function: Function) -> Function:
+    """Adds what a program is built and run with."""
+    function = click.option(
+        "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+        help="End a program that runs longer (default: no limit; a single launch has call_seconds).",
+    )(function)  # fmt: skip
+    function = click.option(
+        "-X", "--nvcc-option", "options", multiple=True, metavar="OPTION",
+        help="An option of nvcc for building a program: -X -DN=8 -X -std=c++20. May be repeated.",
+    )(function)  # fmt: skip
+    return click.option(
+        "--gpu", metavar="NAME", help="GPU to compile for and to model (default: H200; see: kernelwright gpus)."
+    )(function)
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.cu")
+@click.argument("arguments", nargs=-1, metavar="[-- ARGUMENT...]")
+@program_flags
+@common_flags
+def run(
+    file: Path,
+    arguments: tuple[str, ...],
+    gpu: str | None,
+    options: tuple[str, ...],
+    timeout: float | None,
+    as_json: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
+    """Run a CUDA program on the CPU.
+
+    FILE.cu has a main of its own. Its host code is compiled by the machine's C++ compiler, its kernels run on the
+    emulator with every check on; input, output and exit code are the program's. If a kernel did something that CUDA does not
+    allow, that is said at the end, and an exit code of 0 becomes 1.
+
+    \b
+    Examples:
+      kernelwright run saxpy.cu
+      kernelwright run reduce.cu -X -DBLOCK=128 -- 1000000 --check
+    """
+    from kernelwright.launches import Program, findings
+    from kernelwright.sandbox.launch import LaunchOptions
+
+    settings = start(verbose=verbose, gpu=gpu)
+    program = Program(_cuda_file(file), arguments, options, timeout, capture=as_json)
+    done = program.run(settings, LaunchOptions())
+    found = findings([("forward", done.reports)])
+    if as_json:
+        print_json({**_launches_json(program, done), "violations": [_finding_json(each) for each in found]})
+    elif found:
+        _show_findings(found, 1, console(True))
+    return _exit_code(done) or (1 if found else 0)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("rest", nargs=-1, metavar="[KERNEL | -- ARGUMENT...]")
+@click.option(
+    "--schedules", type=click.IntRange(1, 100), default=_SCHEDULES, show_default=True, metavar="N",
+    help="Run it with N orders of blocks and warps: forward, reversed, then random ones.",
+)  # fmt: skip
+@click.option("--seed", type=int, help="Of the random orders (default: drawn, and told).")
+@program_flags
+@common_flags
+def sanitize(
+    file: Path,
+    rest: tuple[str, ...],
+    schedules: int,
+    seed: int | None,
+    gpu: str | None,
+    options: tuple[str, ...],
+    timeout: float | None,
+    as_json: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
+    """Look for races, bad accesses and broken barriers.
+
+    FILE is a CUDA program (.cu with a main), followed by its arguments; or a task, followed by a KERNEL file that is
+    called on its inputs. Everything runs several times, with blocks and warps in other orders, since one order can hide
+    a defect. The exit code is 0 if nothing was found and a program ended with 0.
+
+    \b
+    Examples:
+      kernelwright sanitize reduce.cu -- 1000000
+      kernelwright sanitize my_module.py kernel.py --schedules 10
+    """
+    import secrets
+
+    from kernelwright.launches import findings
+    from kernelwright.launches import schedules as orders
+
+    settings = start(verbose=verbose, gpu=gpu)
+    code = _code(file, rest, options, timeout, capture=True)
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    screen, runs, first = console(as_json), [], None
+    for options_of_run in orders(schedules, seed):
+        name = options_of_run.schedule
+        name = f"random {options_of_run.schedule_seed}" if name == "random" else name
+        done = code.run(settings, options_of_run)
+        runs.append((name, done.reports))
+        if first is None:
+            first = done
+            if done.program is not None and not as_json:
+                sys.stdout.write(done.program.stdout)
+                sys.stderr.write(done.program.stderr)
+    assert first is not None
+    found = findings(runs)
+    exit_code = _exit_code(first)
+    if as_json:
+        print_json(
+            {
+                **_launches_json(code, first),
+                "schedules": [name for name, _ in runs],
+                "seed": seed,
+                "violations": [_finding_json(each) for each in found],
+            }
+        )
+        return 1 if found else exit_code
+    if found:
+        _show_findings(found, len(runs), screen)
+    else:
+        from kernelwright.words import counted
+
+        blocks = sum(report.counters.blocks for _, reports in runs for report in reports)
+        screen.print(
+            f"Nothing found in {counted(len(first.reports), 'launch', 'launches')} under {counted(len(runs), 'schedule')} "
+            f"({counted(blocks, 'block')} in all, seed {seed}).",
+            style="green" if not exit_code else "yellow",
+        )
+    if first.program is not None:
+        _show_leaks(first.program.leaks, screen)
+        if exit_code:
+            screen.print(f"The program ended with exit code {exit_code}.", style="bold red")
+    return 1 if found else exit_code
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("rest", nargs=-1, metavar="[KERNEL | -- ARGUMENT...]")
+@click.option("--line", "by_line", is_flag=True, help="Annotate the source: what each line costs.")
+@click.option("--kernel", "only", metavar="NAME", help="Show only kernels whose name contains NAME.")
+@click.option("--metrics", "all_metrics", is_flag=True, help="Print every metric, under Nsight Compute's names.")
+@program_flags
+@common_flags
+def profile(
+    file: Path,
+    rest: tuple[str, ...],
+    by_line: bool,
+    only: str | None,
+    all_metrics: bool,
+    gpu: str | None,
+    options: tuple[str, ...],
+    timeout: float | None,
+    as_json: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
+    """Show what each kernel costs, and where.
+
+    FILE is a CUDA program (.cu with a main), followed by its arguments; or a task, followed by a KERNEL file that is called
+    on its inputs. Counters are of PTX instructions that were executed; times are modelled, never measured.
+
+    \b
+    Examples:
+      kernelwright profile sgemm.cu --line
+      kernelwright profile examples/softmax.py softmax.kernel.py --line --gpu A100
+    """
+    from rich.text import Text
+
+    from kernelwright.launches import findings
+    from kernelwright.render_launches import annotated_source, profile_view
+    from kernelwright.sandbox.launch import LaunchOptions
+    from kernelwright.verifier.model.gpus import find_gpu
+    from kernelwright.verifier.model.kernel_profile import profile_kernels
+
+    settings = start(verbose=verbose, gpu=gpu)
+    code = _code(file, rest, options, timeout, capture=True)
+    done = code.run(settings, LaunchOptions(profile_lines=by_line or as_json))
+    card = find_gpu(settings.gpu)
+    profiles = [p for p in profile_kernels(done.reports, card) if only is None or only in p.name]
+    found = findings([("forward", done.reports)])
+    if as_json:
+        print_json(
+            {
+                **_launches_json(code, done),
+                "gpu": card.name,
+                "kernels": [p.to_json() for p in profiles],
+                "violations": [_finding_json(each) for each in found],
+            }
+        )
+        return _exit_code(done)
+    screen = console(as_json)
+    if not profiles:
+        screen.print(
+            "No kernel was launched." if only is None else f"No kernel with {only!r} in its name was launched."
+        )
+    for each in profiles:
+        screen.print(profile_view(each, card.name))
+        if by_line:
+            screen.print(annotated_source(each.lines, code.sources()))
+        if all_metrics:
+            for name, value in sorted(each.metrics.items()):
+                screen.print(Text(f"  {name:<75} {value:>18,.6g}"))
+        screen.print()
+    if found:
+        screen.print(f"{len(found)} violations were found: see kernelwright sanitize.", style="bold red")
+    return _exit_code(done)
+
+
+def _code(
+    file: Path, rest: tuple[str, ...], options: tuple[str, ...], timeout: float | None, *, capture: bool
+) -> Program | PythonKernel:
+    """What is to run: a program, or a task with a kernel."""
+    from kernelwright.bench_tasks.kernelbench import read_task
+    from kernelwright.errors import MisuseError
+    from kernelwright.launches import Program, PythonKernel
+    from kernelwright.sandbox.kernel_file import read_kernel
+
+    if file.suffix == ".cu":
+        return Program(_cuda_file(file), rest, options, timeout, capture=capture)
+    if len(rest) != 1:
+        raise MisuseError(
+            f"{file} is no .cu program, so a kernel file belongs behind it; {len(rest)} were given.",
+            mend="Give a program (FILE.cu), or a task and a kernel (TASK.py KERNEL.py).",
+        )
+    return PythonKernel(read_task(file), read_kernel(Path(rest[0])))
+
+
+def _cuda_file(file: Path) -> Path:
+    from kernelwright.errors import NotFoundError
+
+    if not file.is_file():
+        what = "it is a directory" if file.is_dir() else "there is no such file"
+        raise NotFoundError(f"{what}.", path=str(file), mend="Give the path of a CUDA program.")
+    return file
+
+
+def _exit_code(done: KernelLaunches) -> int:
+    """The program's own; 128 and the signal's number if one ended it, as a shell says it."""
+    if done.program is None:
+        return 0
+    code = done.program.exit_code
+    return 128 - code if code < 0 else code
+
+
+def _show_findings(found: list[Any], total: int, screen: Console) -> None:
+    from kernelwright.render_launches import finding_view
+
+    for each in found:
+        screen.print(finding_view(each, total))
+    screen.print(f"{len(found)} found." if len(found) > 1 else "1 found.", style="bold red")
+
+
+def _show_leaks(leaks: tuple[int, ...] | None, screen: Console) -> None:
+    from kernelwright.words import counted
+
+    if leaks:
+        screen.print(
+            f"Device memory never freed: {counted(len(leaks), 'allocation')}, {sum(leaks):,} bytes.", style="yellow"
+        )
+
+
+def _launches_json(code: Program | PythonKernel, done: KernelLaunches) -> dict[str, Any]:
+    view: dict[str, Any] = {"name": code.name, "launches": [report.to_json() for report in done.reports]}
+    if done.program is not None:
+        view |= {
+            "exit_code": done.program.exit_code,
+            "stdout": done.program.stdout,
+            "stderr": done.program.stderr,
+            "leaks": None if done.program.leaks is None else list(done.program.leaks),
+            "seconds": done.program.seconds,
+        }
+    return view
+
+
+def _finding_json(finding: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"kernel": finding.kernel, "schedules": list(finding.schedules), **asdict(finding.violation)}

@@ -1,0 +1,167 @@
+"""Running CUDA code for its launches' sake: what they cost and what they do wrong. Used by `run`, `sanitize`, `profile`.
+
+The code is a program (`.cu` with a `main`), or a kernel file together with the task that gives it inputs.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kernelwright.bench_tasks.task import Distribution, Task
+from kernelwright.config import Settings
+from kernelwright.errors import BuildError, KernelwrightError, LaunchError, SandboxError, UnsupportedError
+from kernelwright.jobs import resolve_target
+from kernelwright.sandbox.hostcode.program import ProgramResult, run_program
+from kernelwright.sandbox.kernel import Kernel
+from kernelwright.sandbox.launch import SCHEDULES, LaunchOptions, LaunchReport, Violation
+
+__all__ = ["Finding", "KernelLaunches", "Program", "PythonKernel", "findings", "schedules"]
+
+
+@dataclass(frozen=True)
+class KernelLaunches:
+    """What one run did."""
+
+    reports: tuple[LaunchReport, ...]
+    program: ProgramResult | None = None
+    """Of a program: its exit code, output and leaks."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A CUDA program with its command line.
+
+    Args:
+        capture: keep its output rather than pass it through.
+    """
+
+    path: Path
+    argv: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    timeout: float | None = None
+    capture: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.path.name
+
+    def sources(self) -> list[str]:
+        """The CUDA texts whose lines reports speak of."""
+        return [self.path.read_text(encoding="utf-8", errors="replace")]
+
+    def run(self, settings: Settings, options: LaunchOptions) -> KernelLaunches:
+        """Builds it, runs it to its end.
+
+        Raises:
+            NotFoundError, BuildError, UnsupportedError, WorkerTimeout, EmulatorError: see `run_program`.
+        """
+        target = resolve_target(settings)
+        channel: dict[str, Any] = {} if self.capture else {"stdin": None, "stdout": None, "stderr": None}
+        result = run_program(
+            self.path,
+            self.argv,
+            arch=target.device.arch,
+            options=self.options,
+            launch_seconds=target.limits.call_seconds,
+            timeout=self.timeout,
+            memory_bytes=target.limits.memory_bytes,
+            isolation=target.device.isolation,
+            launch_options=options,
+            **channel,
+        )
+        return KernelLaunches(result.reports, result)
+
+
+@dataclass(frozen=True)
+class PythonKernel:
+    """A kernel file, called once on the inputs of its task."""
+
+    task: Task
+    kernel: Kernel
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return Path(self.kernel.path).name if self.kernel.path else self.kernel.id
+
+    def sources(self) -> list[str]:
+        """The CUDA texts whose lines reports speak of: the strings of the file that hold a kernel."""
+        return [
+            node.value
+            for node in ast.walk(ast.parse(self.kernel.source))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "__global__" in node.value
+        ]
+
+    def run(self, settings: Settings, options: LaunchOptions) -> KernelLaunches:
+        """Loads both, calls the kernel; its outputs are not looked at.
+
+        Raises:
+            TaskError: the reference does not run.
+            BuildError, UnsupportedError, LaunchError, SandboxError: the kernel does not.
+        """
+        from kernelwright.sandbox.candidate import Candidate, CandidateFailure
+        from kernelwright.sandbox.reference import Reference
+        from kernelwright.verifier.model.assemble import storage_bytes
+
+        target = resolve_target(settings)
+        with (
+            Reference(self.task, limits=target.limits) as reference,
+            Candidate(self.kernel, target.device, limits=target.limits, options=options) as candidate,
+        ):
+            init = reference.init(0)
+            inputs = reference.inputs(Distribution.AS_GIVEN, seed=0)
+            expected = sum(storage_bytes(spec) for spec in reference.signature.outputs)
+            try:
+                candidate.load()
+                candidate.build(init, seed=0)
+                result = candidate.call(inputs, expected_bytes=expected, compiling=True)
+            except CandidateFailure as failure:
+                raise _error(failure, self.kernel) from failure
+        return KernelLaunches(result.reports)
+
+
+def schedules(count: int, seed: int) -> list[LaunchOptions]:
+    """`count` orders of blocks and warps: forward, reversed, then random ones, the first under `seed`."""
+    fixed = [name for name in SCHEDULES if name != "random"]
+    return [
+        LaunchOptions(schedule=fixed[i]) if i < len(fixed) else LaunchOptions(schedule="random", schedule_seed=seed + i)
+        for i in range(count)
+    ]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One violation, with the kernel it was found in and the schedules that show it."""
+
+    kernel: str
+    violation: Violation
+    schedules: tuple[str, ...]
+
+
+def findings(runs: Sequence[tuple[str, Sequence[LaunchReport]]]) -> list[Finding]:
+    """The violations of several runs, given with their schedules' names: one a kernel, kind and line."""
+    found: dict[tuple[str, str, int | None, str], Finding] = {}
+    for schedule, reports in runs:
+        for report in reports:
+            for violation in report.violations:
+                key = (report.kernel, violation.kind, violation.line, violation.source)
+                known = found.get(key)
+                if known is None:
+                    found[key] = Finding(report.kernel, violation, (schedule,))
+                elif schedule not in known.schedules:
+                    found[key] = replace(known, schedules=(*known.schedules, schedule))
+    return list(found.values())
+
+
+def _error(failure: Any, kernel: Kernel) -> KernelwrightError:
+    kinds: dict[str, type[KernelwrightError]] = {
+        "build": BuildError, "unsupported": UnsupportedError, "launch": LaunchError,
+    }  # fmt: skip
+    error = kinds.get(failure.kind, SandboxError)(failure.message, mend=failure.mend, line=failure.line)
+    error.path = kernel.path or None
+    return error

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     data: Path = Field(default_factory=_data_folder)
     """Folder of the database, the checkpoints of running searches and the log file."""
     database: str = ""
-    """URL of the store (`sqlite:///FILE`, `postgresql+psycopg://...`); empty means a SQLite file in `data`."""
+    """Path (SQLite) or URL (`postgresql+psycopg://...`) of the store; empty means a SQLite file in `data`."""
     cache: Path = Field(default_factory=_cache_folder)
     """Folder of compiled kernels; it can be deleted at any time."""
     gpu: str = "H200"
@@ -79,6 +79,24 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """`database`, or the SQLite file that stands for its empty value."""
         return self.database or f"sqlite:///{self.data / 'kernelwright.db'}"
+
+    @property
+    def database_file(self) -> Path | None:
+        """The SQLite file of the store; None when it is in memory or on a server."""
+        place = self.database_url
+        scheme, separator, rest = place.partition("://")
+        if separator:
+            if scheme.split("+")[0] != "sqlite":
+                return None
+            place = rest.partition("?")[0].removeprefix("/")
+        if place in {"", ":memory:"} or place.startswith("file:"):
+            return None
+        return Path(place).expanduser()
+
+    @property
+    def place_given(self) -> bool:
+        """Whether somebody chose where the store lies."""
+        return bool(self.database) or self.data != _data_folder()
 
     @property
     def checkpoints(self) -> Path:

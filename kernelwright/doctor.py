@@ -135,6 +135,12 @@ def _database(settings: Settings) -> Check:
         place = settings.database_url  # a plain path, or a URL, which may hold a password
         if "://" in place:
             place = make_url(place).render_as_string(hide_password=True)
+        file = settings.database_file
+        if file is not None and not file.exists():  # looked at, not made
+            folder = next(parent for parent in file.absolute().parents if parent.exists())
+            usable = folder.is_dir() and os.access(folder, os.W_OK)
+            detail = f"{file}, made by the first run" if usable else f"{file} can't be made: {folder} is not writable"
+            return Check("database", usable, detail, adds, essential=True)
         with Store(settings.database_url):
             pass
     except (KernelwrightError, ArgumentError) as error:
@@ -145,7 +151,7 @@ def _database(settings: Settings) -> Check:
 def _gpu() -> Check:
     from kernelwright.sandbox.device import cuda_problem
 
-    adds = "runs exported kernels; measured times come with a later release, until then times are modelled"
+    adds = "running exported kernels; measured times come with a later release, until then they are modelled"
     problem = cuda_problem()
     if problem:
         return Check("GPU", False, problem, adds)
@@ -155,7 +161,7 @@ def _gpu() -> Check:
 
 
 def _cupy() -> Check:
-    adds = "launches exported kernels on a GPU (pip install 'kernelwright[gpu]'); not needed without one"
+    adds = "launching exported kernels on a GPU (pip install 'kernelwright[gpu]'); not needed without one"
     if importlib.util.find_spec("cupy") is None:
         return Check("CuPy", False, "not installed", adds)
     versions = [
@@ -170,7 +176,7 @@ def _bubblewrap() -> Check:
     from kernelwright.sandbox.isolation import bubblewrap_problem
 
     adds = (
-        "fences kernels off from your files and the network (Debian: apt install bubblewrap); without it they run in a "
+        "a fence between kernels and your files and the network (Debian: apt install bubblewrap); without it they run in a "
         "plain process with resource limits, so judge only kernels that you trust"
     )
     problem = bubblewrap_problem()
@@ -178,7 +184,7 @@ def _bubblewrap() -> Check:
 
 
 def _docker() -> Check:
-    adds = "nothing yet: isolation in containers comes with a later release"
+    adds = "isolation of kernels in containers, once a later release has it"
     host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not host.startswith("unix://"):
         return Check("Docker", False, f"DOCKER_HOST is {host.partition('://')[0]}, not tried", adds)
@@ -193,7 +199,7 @@ def _docker() -> Check:
 
 
 def _key(name: str) -> Check:
-    adds = "nothing yet: kernels written by language models come with a later release; the built-in coder needs no key"
+    adds = "kernels written by language models, once a later release has them; the built-in coder needs no key"
     present = bool(os.environ.get(name))
     return Check(name, present, "set" if present else "not set", adds)
 

@@ -13,7 +13,7 @@ from kernelwright.bench_tasks.task import Task
 from kernelwright.errors import MisuseError
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation, TimingKind
-from kernelwright.words import duration, one_line, ratio, share, time_kind
+from kernelwright.words import counted, duration, one_line, ratio, share, time_kind
 
 __all__ = ["MARKER", "check_target", "default_target", "kernel_file", "write_file", "write_kernel_file"]
 
@@ -116,7 +116,9 @@ def _verification(task: Task, kernel: Kernel, evaluation: Evaluation) -> list[st
     if not evaluation.passed:
         return [*lines, f"#             NOT VERIFIED. {one_line(evaluation.reason)}"]
     draws = sum(not key.startswith("weights/") for key in evaluation.seeds)
-    lines.append(f"# Checked on  {draws} secret draws over {len(task.workloads)} workloads ({workloads}),")
+    lines.append(
+        f"# Checked on  {counted(draws, 'secret draw')} over {counted(len(task.workloads), 'workload')} ({workloads}),"
+    )
     lines.append("#             against the module in float64")
     timing = evaluation.timing
     if timing is not None:

@@ -7,19 +7,18 @@ store and its observer; none draws or prints.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kernelwright.bench_tasks.task import Task
-from kernelwright.config import Settings
+from kernelwright.bench_tasks.task import Task, TensorSpec
+from kernelwright.config import ENVIRONMENT_PREFIX, Settings
 from kernelwright.db.lookup import Kind
 from kernelwright.db.store import Store
-from kernelwright.errors import KernelwrightError, MisuseError
-from kernelwright.events import Note, Observer, StageFinished, StageStarted
+from kernelwright.errors import ConfigError, KernelwrightError, MisuseError, NotFoundError, StoreError
+from kernelwright.events import Note, Observer
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.device import Device, resolve_device
 from kernelwright.sandbox.kernel import Kernel
@@ -28,7 +27,6 @@ from kernelwright.verifier.evaluation import Evaluation
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
 
 if TYPE_CHECKING:
-    from kernelwright.bench_tasks.graph import Graph
     from kernelwright.sandbox.emulated_module import EmulatedModule
     from kernelwright.sandbox.reference import Reference
 
@@ -96,13 +94,30 @@ def resolve_target(settings: Settings) -> Target:
     return Target(gpu, device, limits)
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings, *, to_read: bool = False) -> Store:
     """The store of these settings; a context manager.
 
+    Args:
+        to_read: it is only read, so a database that was named and is not there is an error and is not made.
+
     Raises:
-        StoreError: the database can't be opened or migrated.
+        NotFoundError: `to_read`, and the file that the settings name is not there.
+        ConfigError: the place that the settings name can't be opened or written.
+        StoreError: the default place can't be.
     """
-    return Store(settings.database_url)
+    file = settings.database_file
+    if to_read and settings.database and file is not None and not file.exists():
+        raise NotFoundError(
+            f"there is no store at {file}.", mend="Check `database` in the settings, or KERNELWRIGHT_DATABASE."
+        )
+    try:
+        return Store(settings.database_url)
+    except StoreError as error:
+        if not settings.place_given:
+            raise
+        key = "database" if settings.database else "data"
+        mend = f"{error.mend} It is set by `{key}` in the settings, or {ENVIRONMENT_PREFIX}{key.upper()}."
+        raise ConfigError(error.message, mend=mend.lstrip()) from error
 
 
 def optimize_task(
@@ -184,6 +199,7 @@ def emulated_module(task: Task, chosen: Attempt, settings: Settings) -> Emulated
     Raises:
         TaskError: the task does not run any more.
         SandboxError: the kernel does not load.
+        MisuseError: from calls of the module with other shapes or dtypes than it was made for.
     """
     from kernelwright.sandbox.emulated_module import EmulatedModule
     from kernelwright.sandbox.reference import Reference
@@ -191,8 +207,10 @@ def emulated_module(task: Task, chosen: Attempt, settings: Settings) -> Emulated
     device = chosen.evaluation.device
     target = resolve_target(settings.model_copy(update={"gpu": device.gpu, "device": device.kind}))
     with Reference(task, limits=target.limits) as reference:
-        init = reference.init(0)
-    return EmulatedModule(chosen.kernel, target.device, init, limits=target.limits)
+        init, made_for = reference.init(0), reference.signature.inputs
+    module = EmulatedModule(chosen.kernel, target.device, init, limits=target.limits)
+    module.register_forward_pre_hook(partial(_check_inputs, made_for))
+    return module
 
 
 def verify_task(
@@ -203,10 +221,11 @@ def verify_task(
     Raises:
         TaskError: the reference does not run, or is no function of its inputs.
     """
+    from kernelwright.opening import open_reference
     from kernelwright.verifier.evaluate import evaluate
 
     target = resolve_target(settings)
-    with _open_reference(task, target, observer) as reference:
+    with open_reference(task, target.limits, observer) as reference:
         evaluation = evaluate(
             task,
             kernel,
@@ -224,10 +243,11 @@ def verify_task(
 def _search(run: Run, target: Target, settings: Settings, store: Store, observer: Observer) -> Outcome:
     from kernelwright.agents.builtin.coder import BuiltinCoder
     from kernelwright.agents.builtin.judge import RooflineJudge
+    from kernelwright.opening import capture_graph, open_reference
     from kernelwright.rl.refine import search
 
-    with _open_reference(run.task, target, observer) as reference:
-        graph = _capture(reference, observer)
+    with open_reference(run.task, target.limits, observer) as reference:
+        graph = capture_graph(reference, observer)
         coder = BuiltinCoder(graph, run.task.name, target.gpu.arch, plain_first=run.rounds > 1)
         if coder.stays_in_torch:
             observer(Note("stays in torch: " + ", ".join(coder.stays_in_torch)))
@@ -244,30 +264,27 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
 
 
-def _open_reference(task: Task, target: Target, observer: Observer) -> Reference:
-    from kernelwright.sandbox.reference import Reference
-
-    started = time.monotonic()
-    observer(StageStarted("reference"))
-    reference = Reference(task, limits=target.limits)
-    observer(StageFinished("reference", "passed", reference.signature.shape_line, time.monotonic() - started))
-    return reference
-
-
-def _capture(reference: Reference, observer: Observer) -> Graph:
-    started = time.monotonic()
-    observer(StageStarted("capture"))
-    graph = reference.capture()
-    observer(StageFinished("capture", "passed", f"{len(graph.nodes)} operations", time.monotonic() - started))
-    return graph
-
-
 def _evaluate(task: Task, target: Target, reference: Reference, kernel: Kernel, observer: Observer) -> Evaluation:
     from kernelwright.verifier.evaluate import evaluate
 
     return evaluate(
         task, kernel, device=target.device, reference=reference, gpu=target.gpu, limits=target.limits, observer=observer
     )
+
+
+def _check_inputs(made_for: Sequence[TensorSpec], _module: object, inputs: tuple[Any, ...]) -> None:
+    from kernelwright.sandbox.trees import tensors_of
+
+    def words(shapes: Sequence[tuple[tuple[int, ...], str]]) -> str:
+        return ", ".join(f"{shape} {dtype}" for shape, dtype in shapes) or "no tensor"
+
+    given = [(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")) for tensor in tensors_of(inputs)]
+    wanted = [(spec.shape, spec.dtype) for spec in made_for]
+    if given != wanted:
+        raise MisuseError(
+            f"this module was made for inputs {words(wanted)}; it was called with {words(given)}.",
+            mend="Call kernelwright.optimize with inputs like these to get a module for them.",
+        )
 
 
 def _kept(settings: Settings) -> dict[str, Any]:

@@ -7,8 +7,9 @@ characters taken out. Colours follow the terminal and ``NO_COLOR``; without a te
 from __future__ import annotations
 
 import os
+import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from rich.box import SIMPLE_HEAD
@@ -29,22 +30,29 @@ from kernelwright.events import (
     StageStarted,
 )
 from kernelwright.rl.run import Attempt, Run
-from kernelwright.verifier.evaluation import Evaluation, Timing
-from kernelwright.words import duration, kind_words, limited_by, one_line, ratio, share, time_kind
+from kernelwright.verifier.evaluation import Evaluation, StageStatus, Timing
+from kernelwright.words import counted, duration, kind_words, limited_by, one_line, ratio, share, time_kind
 
 __all__ = [
     "ProgressView",
     "attempts_table",
     "best_block",
+    "columns_that_fit",
     "error_text",
     "evaluation_view",
     "make_console",
     "plain_source",
+    "timing_block",
+    "verdict_block",
     "verdict_line",
 ]
 
 _PIPE_COLUMNS = 120
 """Width of lines when standard output is no terminal and COLUMNS is not set."""
+_GAP = 3
+"""Characters between two columns of a table in the box `SIMPLE_HEAD`."""
+_MORE_COLUMNS = {"vs eager": 8, "of roofline": 11, "limited by": 16}
+"""Headings and widths of what the table of attempts leaves out in narrow terminals, the last first."""
 _STATUS_STYLE = {"passed": "green", "failed": "bold red", "skipped": "dim", "warned": "yellow"}
 _STATUS_SIGN = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "warned": "warning"}
 
@@ -59,18 +67,23 @@ def make_console(file: IO[str]) -> Console:
 
 
 class ProgressView:
-    """An observer that draws: one line a finished stage, and on a terminal a spinner for the one under way."""
+    """An observer that draws: one line a finished stage, and on a terminal a spinner for the one under way.
 
-    def __init__(self, console: Console, gpu: str = "") -> None:
+    Args:
+        gpu: the GPU that times stand for.
+        clock: in seconds.
+    """
+
+    def __init__(self, console: Console, gpu: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._gpu = gpu
         self._rounds = 0
         self._status: Status | None = None
-        self._where = ""
+        self._live = LiveLine(clock)
 
     def __enter__(self) -> ProgressView:
         if self._console.is_terminal:
-            self._status = self._console.status("starting")
+            self._status = self._console.status(self._live)
             self._status.start()
         return self
 
@@ -82,7 +95,7 @@ class ProgressView:
     def __call__(self, event: Event) -> None:
         match event:
             case StageStarted(stage=stage):
-                self._spin(stage)
+                self._live.stage_begins(one_line(stage))
             case StageFinished(stage="judge"):
                 pass  # its advice is shown with the attempt
             case StageFinished():
@@ -91,31 +104,28 @@ class ProgressView:
                 self._rounds = event.rounds
                 more = f", going on after {event.done}" if event.done else ""
                 self._print(
-                    Text(one_line(f"Run {event.run_id}: {event.task}, up to {event.rounds} rounds{more}"), style="bold")
+                    Text(
+                        one_line(f"Run {event.run_id}: {event.task}, up to {counted(event.rounds, 'round')}{more}"),
+                        style="bold",
+                    )
                 )
             case AttemptStarted():
-                self._where = f"round {event.number} of {self._rounds}"
+                self._live.round = f"round {event.number} of {self._rounds}"
                 self._print(
                     Text.assemble("\n", (f"Round {event.number}/{self._rounds}  ", "bold"), one_line(event.plan))
                 )
-                self._spin("")
             case AttemptFinished():
                 self._print(self._attempt_line(event))
                 if event.advice:
                     self._print(Text(f"  judge: {one_line(event.advice)}", style="cyan"))
             case RunFinished():
-                self._where = ""
+                self._live.round = ""
             case Note(text=text, details=details):
                 self._print(Text(f"  note: {one_line(text)}", style="yellow"))
                 for key, value in details.items():
                     self._print(Text(f"        {one_line(key)}: {one_line(value)}", style="dim"))
 
-    def _spin(self, stage: str) -> None:
-        if self._status is not None:
-            words = ", ".join(part for part in (self._where, one_line(stage)) if part)
-            self._status.update(Text(words or "working"))
-
-    def _print(self, text: Text) -> None:
+    def _print(self, text: RenderableType) -> None:
         self._console.print(text)
 
     def _attempt_line(self, event: AttemptFinished) -> Text:
@@ -130,41 +140,90 @@ class ProgressView:
         return line
 
 
-def stage_line(stage: str, status: str, seconds: float, summary: str) -> Text:
+class LiveLine:
+    """The words beside the spinner, new each time it is drawn: round, stage, and the time they take.
+
+    Args:
+        clock: in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.round = ""
+        self._stage = "starting"
+        self._clock = clock
+        self._begun = self._stage_begun = clock()
+
+    def stage_begins(self, stage: str) -> None:
+        """`stage` is what goes on from now. ``correctness, workload 2 of 6`` goes on with the stage before its comma."""
+        if stage.partition(",")[0] != self._stage.partition(",")[0]:
+            self._stage_begun = self._clock()
+        self._stage = stage
+
+    def __rich__(self) -> Text:
+        now = self._clock()
+        words = ", ".join(part for part in (self.round, self._stage) if part)
+        return Text(
+            f"{words}: {int(now - self._stage_begun)} s ({int(now - self._begun)} s in all)",
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+
+
+def stage_line(stage: str, status: str, seconds: float, summary: str) -> Table:
     """``  ok      build          0.07 s  32 registers``; the summary hangs under itself when it wraps."""
     took = duration(seconds) if seconds >= 0.001 else ""
     sign = _STATUS_SIGN.get(status, status)
-    return Text.assemble(
-        "  ", (f"{sign:<8}", _STATUS_STYLE.get(status, "")), f"{one_line(stage):<13}{took:>8}  {one_line(summary)}"
-    )
+    head = Text.assemble("  ", (f"{sign:<8}", _STATUS_STYLE.get(status, "")), f"{one_line(stage):<13}{took:>8}  ")
+    line = Table.grid()
+    line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row(head, Text(one_line(summary)))
+    return line
+
+
+def columns_that_fit(widths: Sequence[int], width: int) -> int:
+    """How many columns of these widths, from the left, a table in the box `SIMPLE_HEAD` has room for."""
+    room = width - 2  # one character at each edge
+    for count, needed in enumerate(widths):
+        room -= needed + (_GAP if count else 0)
+        if room < 0:
+            return count
+    return len(widths)
 
 
 def attempts_table(attempts: Sequence[Attempt], best: Attempt | None, *, width: int) -> Table:
-    """Every attempt, one a row; under 100 columns the limiter is left out."""
+    """Every attempt, one a row. Where plans would have to break inside a word, columns are left out from the right."""
     timing = next((a.evaluation.timing for a in attempts if a.evaluation.timing), None)
-    kind = f" ({time_kind(timing)})" if timing else ""
-    wide = width >= 100
-    table = Table(box=SIMPLE_HEAD, title="Attempts", title_justify="left", title_style="bold", pad_edge=False)
+    kind = f" (times {time_kind(timing)})" if timing else ""
+    table = Table(box=SIMPLE_HEAD, title=f"Attempts{kind}", title_justify="left", title_style="bold", pad_edge=False)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("plan", ratio=1, overflow="fold")
     table.add_column("verdict", no_wrap=True)
-    table.add_column(f"time{kind}", justify="right")
-    table.add_column("vs eager", justify="right")
-    table.add_column("of roofline", justify="right")
-    if wide:
-        table.add_column("limited by")
+    table.add_column("time", justify="right", no_wrap=True)
+    longest = max((len(word) for a in attempts for word in one_line(a.plan).split()), default=0)
+    verdict = max((len(a.evaluation.verdict.value) for a in attempts), default=0)
+    always = [len("*10"), longest, max(verdict, len("verdict")), len("15.2 µs")]
+    more = columns_that_fit([*always, *_MORE_COLUMNS.values()], width) - len(always)
+    shown = list(_MORE_COLUMNS)[: max(more, 0)]
+    for heading in shown:
+        table.add_column(
+            heading,
+            justify="left" if heading == "limited by" else "right",
+            max_width=max(_MORE_COLUMNS[heading], width // 5),
+        )
     for attempt in attempts:
         evaluation = attempt.evaluation
         chosen = best is not None and attempt.number == best.number
-        row = [
+        time_cell, *figures = _figures(evaluation.timing)
+        limit = limited_by(evaluation) if evaluation.passed else one_line(evaluation.reason, 60)
+        table.add_row(
             Text(f"{'*' if chosen else ''}{attempt.number}"),
             Text(one_line(attempt.plan)),
             Text(evaluation.verdict.value, style="green" if evaluation.passed else "red"),
-            *_figures(evaluation.timing),
-        ]
-        if wide:
-            row.append(Text(one_line(limited_by(evaluation)) if evaluation.passed else one_line(evaluation.reason, 60)))
-        table.add_row(*row, style="bold" if chosen else "")
+            time_cell,
+            *[*figures, Text(limit)][: len(shown)],
+            style="bold" if chosen else "",
+        )
     return table
 
 
@@ -178,31 +237,20 @@ def best_block(run: Run, best: Attempt | None) -> RenderableType:
     """The best attempt against eager PyTorch and the roofline bound, each time with its kind and GPU."""
     if best is None or best.evaluation.timing is None:
         return Text(f"No attempt passed. Every attempt is kept: kernelwright show {run.id}", style="bold red")
-    timing = best.evaluation.timing
-    kind = time_kind(timing)
-    table = Table.grid(padding=(0, 2))
-    table.add_row("  kernel", Text(duration(timing.seconds)), kind, Text(f"round {best.number}, {best.kernel.id}"))
-    table.add_row(
-        "  " + one_line(timing.baseline),
-        Text(duration(timing.baseline_seconds)),
-        kind,
-        Text(
-            f"the kernel is {ratio(timing.speedup)} as fast"
-            + ("" if timing.speedup >= 1 else ": slower, so keep the original on this GPU")
-        ),
-    )
-    by = f" ({one_line(timing.bound_by)})" if timing.bound_by else ""
-    table.add_row(
-        "  roofline",
-        Text(duration(timing.bound_seconds)),
-        kind,
-        Text(f"the kernel reaches {share(timing.roofline_share)} of the bound{by}"),
-    )
-    return Group(Text("Best", style="bold"), table)
+    times = timing_block(best.evaluation.timing, f"round {best.number}, {best.kernel.id}")
+    return Group(Text("Best", style="bold"), times)
+
+
+def verdict_block(evaluation: Evaluation) -> RenderableType:
+    """The verdict and the reason, and under them the source line at fault where it is known."""
+    failed = next((stage for stage in evaluation.stages if stage.status is StageStatus.FAILED), None)
+    quote = failed.evidence.get("excerpt", "") if failed is not None else ""
+    line = verdict_line(evaluation)
+    return Group(line, plain_source(quote)) if isinstance(quote, str) and quote else line
 
 
 def verdict_line(evaluation: Evaluation) -> Text:
-    """The verdict, the reason, and the time if there is one."""
+    """The verdict and the reason."""
     style = "bold green" if evaluation.passed else "bold red"
     line = Text.assemble((evaluation.verdict.value, style))
     if evaluation.reason:
@@ -215,21 +263,31 @@ def evaluation_view(evaluation: Evaluation) -> RenderableType:
     lines: list[RenderableType] = [
         stage_line(stage.name, stage.status.value, stage.seconds, stage.summary) for stage in evaluation.stages
     ]
-    lines.append(verdict_line(evaluation))
+    lines.append(verdict_block(evaluation))
     if evaluation.timing is not None:
         lines.append(timing_block(evaluation.timing))
     return Group(*lines)
 
 
-def timing_block(timing: Timing) -> RenderableType:
-    """Kernel, baseline and bound, one a line, each with its kind and GPU."""
+def timing_block(timing: Timing, kernel: str = "") -> Table:
+    """Kernel, baseline and bound, one a line, each with its kind and GPU; `kernel` says which one it is."""
     kind = time_kind(timing)
+    slower = "" if timing.speedup >= 1 else ": slower, so keep the original on this GPU"
+    bound = f"the bound ({one_line(timing.bound_by)})" if timing.bound_by else "the bound"
     table = Table.grid(padding=(0, 2))
-    table.add_row("  kernel", Text(duration(timing.seconds)), kind, "")
+    table.add_row("  kernel", Text(duration(timing.seconds)), kind, Text(kernel))
     table.add_row(
-        "  " + one_line(timing.baseline), Text(duration(timing.baseline_seconds)), kind, f"{ratio(timing.speedup)}"
+        "  " + one_line(timing.baseline),
+        Text(duration(timing.baseline_seconds)),
+        kind,
+        Text(f"the kernel is {ratio(timing.speedup)} as fast{slower}"),
     )
-    table.add_row("  roofline", Text(duration(timing.bound_seconds)), kind, f"{share(timing.roofline_share)} reached")
+    table.add_row(
+        "  roofline",
+        Text(duration(timing.bound_seconds)),
+        kind,
+        Text(f"the kernel reaches {share(timing.roofline_share)} of {bound}"),
+    )
     return table
 
 

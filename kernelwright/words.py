@@ -5,18 +5,19 @@ from __future__ import annotations
 import unicodedata
 
 from kernelwright.verifier.evaluation import Evaluation, Timing
+from kernelwright.verifier.wording import counted, duration
 
-__all__ = ["duration", "kind_words", "limited_by", "one_line", "ratio", "share", "time_kind", "timing_sentence"]
-
-_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-
-
-def duration(seconds: float) -> str:
-    """Three significant digits and a unit: ``11.2 µs``."""
-    for size, unit in _UNITS:
-        if seconds >= size * 0.9995:
-            return f"{_three_digits(seconds / size)} {unit}"
-    return f"{_three_digits(seconds / 1e-9)} ns"
+__all__ = [
+    "counted",
+    "duration",
+    "kind_words",
+    "limited_by",
+    "one_line",
+    "ratio",
+    "share",
+    "time_kind",
+    "timing_sentence",
+]
 
 
 def ratio(value: float) -> str:
@@ -63,9 +64,3 @@ def one_line(text: str, limit: int = 500) -> str:
     clean = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else c for c in text)
     clean = " ".join(clean.split())
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
-
-
-def _three_digits(value: float) -> str:
-    if value >= 99.95:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

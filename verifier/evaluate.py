@@ -21,7 +21,7 @@ from kernelwright.events import Observer, StageFinished, StageStarted, ignore
 from kernelwright.sandbox.candidate import CallResult, Candidate, CandidateFailure
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.sandbox.launch import LaunchReport, OpRecord, Violation
+from kernelwright.sandbox.launch import LaunchReport, OpRecord
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
 from kernelwright.sandbox.trees import same_bits, tensors_of
@@ -30,6 +30,16 @@ from kernelwright.verifier.correctness import compare_outputs
 from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Stage, StageStatus, Timing, Verdict
 from kernelwright.verifier.model import assemble
 from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.verifier.wording import (
+    counted,
+    duration,
+    error_share,
+    excerpt,
+    failure_reason,
+    quoted,
+    sentence,
+    violation_reason,
+)
 
 __all__ = ["SeedSource", "evaluate"]
 
@@ -115,7 +125,7 @@ class _Judge:
             raise
         except LaunchError as error:  # a block that does not fit on the GPU it is modelled for
             open_stage.status, open_stage.summary = StageStatus.FAILED, "launch refused"
-            raise _Failed(Verdict.CRASHED, f"A launch was refused: {error}", open_stage.summary) from error
+            raise _Failed(Verdict.CRASHED, sentence(f"A launch was refused: {error}"), open_stage.summary) from error
         except CandidateFailure as failure:
             verdict = _VERDICTS[failure.kind]
             open_stage.status, open_stage.summary = StageStatus.FAILED, verdict.value.replace("_", " ")
@@ -124,8 +134,9 @@ class _Judge:
                 "line": failure.line,
                 "log": failure.log,
                 "detail": failure.detail,
+                "excerpt": excerpt(failure, self.kernel.source),
             }
-            raise _Failed(verdict, _reason(failure), open_stage.summary, open_stage.evidence) from failure
+            raise _Failed(verdict, failure_reason(failure), open_stage.summary, open_stage.evidence) from failure
         finally:
             seconds = time.perf_counter() - start
             self.stages.append(
@@ -141,8 +152,11 @@ class _Judge:
         with self.stage("static") as stage:
             finding = static.check(self.kernel)
             if finding is not None:
-                line = f" (line {finding.line})" if finding.line else ""
-                raise _Failed(finding.verdict, f"{finding.reason}{line}", finding.reason, {"line": finding.line})
+                reason, evidence = finding.reason, dict[str, Any](line=finding.line)
+                if finding.line:
+                    reason = f"{reason.rstrip('.')} (line {finding.line})."
+                    evidence["excerpt"] = quoted(self.kernel.source, finding.line)
+                raise _Failed(finding.verdict, reason, finding.verdict.value.replace("_", " "), evidence)
             stage.summary = "a Python module with ModelNew and CUDA source"
         with Candidate(self.kernel, self.device, limits=self.limits) as candidate:
             first = self._build(candidate)
@@ -177,7 +191,8 @@ class _Judge:
         with self.stage("sanitise") as stage:
             self._refuse_violations(first.result.reports)
             blocks = sum(r.counters.blocks for r in first.result.reports)
-            stage.summary = f"no violation in {len(first.result.reports)} launches, {blocks:,} blocks"
+            launches = counted(len(first.result.reports), "launch", "launches")
+            stage.summary = f"no violation in {launches}, {counted(blocks, 'block')}"
 
     def _correctness(self, candidate: Candidate, first: _Call) -> _Call:
         """Returns the call to probe integrity with; the tensors of the others are let go of as they pass."""
@@ -188,6 +203,7 @@ class _Judge:
             largest = self._compare(first, rows)
             half = (len(self.task.workloads) + 1) // 2
             for position, workload in enumerate(self.task.workloads):
+                self.observer(StageStarted(f"correctness, workload {position + 1} of {len(self.task.workloads)}"))
                 if position == half and self.weights_given:
                     # all weights went over by name: from here on they are moved off their initial values, so that a
                     # kernel that ignores a weight of one or a bias of zero is seen
@@ -212,7 +228,7 @@ class _Judge:
                         probe = call
             names = dict.fromkeys(row["workload"] for row in rows)
             stage.summary = (
-                f"{len(rows)} calls over {len(names)} workloads, largest error {largest:.0%} of what is allowed"
+                f"{counted(len(rows), 'call')} over {counted(len(names), 'workload')}, {error_share(largest)}"
             )
             stage.evidence = {"calls": rows, "skipped": skipped, "largest_share": largest}
             if self.reference_in_own_dtype:
@@ -250,12 +266,14 @@ class _Judge:
                 launches, operations, self.reference.ops(), self.reference.signature, self.gpu
             )
             stage.summary = (
-                f"{self.timing.seconds * 1e6:.1f} µs modelled for {self.gpu.name}, eager {self.timing.baseline_seconds * 1e6:.1f} µs, "
-                f"bound {self.timing.bound_seconds * 1e6:.1f} µs"
+                f"{duration(self.timing.seconds)} modelled for {self.gpu.name}, "
+                f"eager {duration(self.timing.baseline_seconds)}, bound {duration(self.timing.bound_seconds)}"
             )
         with self.stage("profile") as stage:
             self.profile = assemble.profile(launches, operations, self.gpu)
-            stage.summary = f"{len(launches)} launches, {len(operations)} torch operations"
+            stage.summary = (
+                f"{counted(len(launches), 'launch', 'launches')}, {counted(len(operations), 'torch operation')}"
+            )
 
     # -- pieces -------------------------------------------------------------------------------------------------
 
@@ -297,7 +315,7 @@ class _Judge:
                 verdict = Verdict.TIMEOUT if violation.kind == "endless_loop" else Verdict.UNSAFE
                 raise _Failed(
                     verdict,
-                    _tell(report, violation),
+                    violation_reason(report, violation),
                     violation.kind.replace("_", " "),
                     {"kernel": report.kernel, "violations": [asdict(v) for r in reports for v in r.violations]},
                 )
@@ -399,27 +417,3 @@ def device_info(device: Device) -> DeviceInfo:
         isolation=device.isolation,
         versions=versions,
     )
-
-
-def _reason(failure: CandidateFailure) -> str:
-    parts = {
-        "build": "The CUDA source does not compile",
-        "unsupported": "This device can't run it",
-        "launch": "A launch was refused",
-        "python": "Its Python code raised an exception",
-        "memory": "It ran out of memory",
-        "crashed": "Its process died",
-        "timeout": "It ran too long",
-        "protocol": "It answered what no kernel answers",
-    }
-    line = f" at line {failure.line}" if failure.line else ""
-    tail = f" {failure.mend}" if failure.mend else ""
-    return f"{parts[failure.kind]}{line}: {failure.message}{tail}"
-
-
-def _tell(report: LaunchReport, violation: Violation) -> str:
-    where = f"{report.kernel}, CUDA source line {violation.line}" if violation.line else report.kernel
-    source = f" `{violation.source.strip()}`" if violation.source.strip() else ""
-    times = f" ({violation.count:,} times)" if violation.count > 1 else ""
-    hint = f" {violation.hint}" if violation.hint else ""
-    return f"{where}{source}: {violation.message}{times}{hint}"

@@ -10,7 +10,6 @@ Answering ``--help`` imports click and nothing else of weight: every command imp
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -21,7 +20,7 @@ from typing import NoReturn
 import click
 
 from kernelwright import __version__
-from kernelwright.cli.base import Interrupted
+from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.machine import doctor, gpus
 from kernelwright.cli.programs import profile, sanitize
 from kernelwright.cli.programs import run as run_program
@@ -93,7 +92,7 @@ def _known(error: KernelwrightError, as_json: bool, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     if as_json:
-        click.echo(json.dumps(error_json(error)))
+        print_json(error_json(error))
     make_console(sys.stderr).print(error_text(error), soft_wrap=True)
     return error.exit_code
 
@@ -132,4 +131,4 @@ def _bug(error: Exception, as_json: bool, debug: bool) -> int:
 
 def _echo_error(kind: str, message: str, mend: str) -> None:
     body = {"kind": kind, "message": message, "mend": mend, "path": None, "line": None}
-    click.echo(json.dumps({"error": body}))
+    print_json({"error": body})

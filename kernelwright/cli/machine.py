@@ -14,8 +14,8 @@ __all__ = ["doctor", "gpus"]
 def doctor(as_json: bool, verbose: bool, debug: bool) -> int:
     """Say what this machine offers and what is missing.
 
-    For each missing thing it says what that would add. The exit code is 1 when something is missing without which
-    optimize and verify can't run. Of API keys only the names are looked at.
+    For each optional thing that is not here it says what that would add. The exit code is 1 when something is missing
+    without which optimize and verify can't run. Of API keys only the names are looked at.
     """
     from dataclasses import asdict
 
@@ -32,15 +32,16 @@ def doctor(as_json: bool, verbose: bool, debug: bool) -> int:
         return 0 if fine else 1
     screen = console(as_json)
     for check in found:
-        sign, style = ("found", "green") if check.found else ("missing", "bold red" if check.essential else "yellow")
-        screen.print(Text.assemble((f"{sign:<8}", style), (f"{check.name}: ", "bold"), one_line(check.detail)))
+        if check.found:
+            sign, style = "found", "green"
+        else:
+            sign, style = ("missing", "bold red") if check.essential else ("not here (optional)", "")
+        line = Text.assemble((sign, style), f"  {check.name}: {one_line(check.detail)}")
+        screen.print(line, soft_wrap=True)
         if not check.found:
-            screen.print(
-                Padding(
-                    Text(("needed: " if check.essential else "would add: ") + check.adds, style="dim"), (0, 0, 0, 8)
-                )
-            )
-    screen.print(Text("Ready: kernelwright optimize examples/softmax.py" if fine else "Not ready.", style="bold"))
+            label = "needed: " if check.essential else "would add: "
+            screen.print(Padding(Text(label + check.adds, style="dim"), (0, 0, 0, 4)))
+    screen.print(Text("Ready: kernelwright optimize FILE" if fine else "Not ready.", style="bold"))
     return 0 if fine else 1
 
 

@@ -26,7 +26,7 @@ def runs(limit: int, task_name: str | None, as_json: bool, verbose: bool, debug:
     """List the stored runs, the newest first."""
     from kernelwright.jobs import open_store
 
-    with open_store(start(verbose=verbose)) as store:
+    with open_store(start(verbose=verbose), to_read=True) as store:
         found = store.runs(limit, task=task_name)
     if as_json:
         print_json({"runs": [_summary_json(run) for run in found]})
@@ -57,7 +57,7 @@ def show(identifier: str, source: bool, as_json: bool, verbose: bool, debug: boo
     from kernelwright.jobs import open_store
 
     screen = console(as_json)
-    with open_store(start(verbose=verbose)) as store:
+    with open_store(start(verbose=verbose), to_read=True) as store:
         found = store.find(identifier, (Kind.RUN, Kind.KERNEL, Kind.EVALUATION))
         if source:
             view = _source(store, found.kind, found.id, screen, as_json)
@@ -89,7 +89,7 @@ def export(identifier: str, out: Path | None, force: bool, as_json: bool, verbos
     from kernelwright.export import default_target, kernel_file, write_kernel_file
     from kernelwright.jobs import open_store, stored_kernel, utc_now
 
-    with open_store(start(verbose=verbose)) as store:
+    with open_store(start(verbose=verbose), to_read=True) as store:
         chosen = stored_kernel(store, identifier)
     target = out or default_target(chosen.task)
     text = kernel_file(chosen.task, chosen.kernel, chosen.evaluation, utc_now())
@@ -108,10 +108,10 @@ def _run(store: Store, run_id: str, screen: Console) -> dict[str, Any]:
 
     from kernelwright.render import attempts_table, best_block
     from kernelwright.views import run_json
-    from kernelwright.words import one_line
+    from kernelwright.words import counted, one_line
 
     run, attempts, best = store.run(run_id), store.attempts(run_id), store.best(run_id)
-    head = f"Run {run.id}: {run.task.name}, {run.status.value}, {len(attempts)} of {run.rounds} rounds"
+    head = f"Run {run.id}: {run.task.name}, {run.status.value}, {len(attempts)} of {counted(run.rounds, 'round')}"
     screen.print(Text(one_line(head), style="bold"))
     about = f"coder {run.coder}, judge {run.judge}, {run.device}, {run.gpu}, {run.created:%Y-%m-%d %H:%M} UTC"
     screen.print(Text(one_line(about), style="dim"))
@@ -128,22 +128,25 @@ def _run(store: Store, run_id: str, screen: Console) -> dict[str, Any]:
 def _kernel(store: Store, kernel_id: str, screen: Console) -> dict[str, Any]:
     from rich.text import Text
 
-    from kernelwright.render import verdict_line
+    from kernelwright.render import verdict_block
     from kernelwright.views import evaluation_json, kernel_json
-    from kernelwright.words import one_line, timing_sentence
+    from kernelwright.words import counted, one_line, timing_sentence
 
     kernel, evaluations = store.kernel(kernel_id), store.evaluations_of(kernel_id)
     lines = kernel.source.count("\n") + 1
     screen.print(
-        Text(f"Kernel {kernel.id} by {one_line(kernel.author)}, {lines} lines (--source prints it)", style="bold")
+        Text(
+            f"Kernel {kernel.id} by {one_line(kernel.author)}, {counted(lines, 'line')} (--source prints it)",
+            style="bold",
+        )
     )
     if kernel.parents:
         screen.print(Text(f"  from {', '.join(kernel.parents)}"))
     for key, value in kernel.parameters.items():
         screen.print(Text(f"  {one_line(key)} = {one_line(str(value))}"))
     for evaluation in evaluations:
-        screen.print(Text(f"on task {evaluation.task_id}, {one_line(evaluation.device.name)}: "), end="")
-        screen.print(verdict_line(evaluation))
+        screen.print(Text(f"on task {evaluation.task_id}, {one_line(evaluation.device.name)}:"))
+        screen.print(verdict_block(evaluation))
         if evaluation.timing is not None:
             screen.print(Text(f"  {timing_sentence(evaluation.timing)}"))
     return {**kernel_json(kernel), "evaluations": [evaluation_json(e, profile=False) for e in evaluations]}
@@ -173,34 +176,36 @@ def _source(store: Store, kind: str, identifier: str, screen: Console, as_json: 
 
 
 def _runs_table(found: list[RunSummary], width: int) -> Table:
+    """One row a run. Its id is never cut or broken, people copy it; columns are left out from the right instead."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
+    from kernelwright.render import columns_that_fit
     from kernelwright.words import duration, kind_words, ratio
 
-    wide = width >= 100
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("run", overflow="fold")  # never cut: people copy it
-    for heading in ("status", "best"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("rounds", "time", "vs eager"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    if wide:
-        table.add_column("started (UTC)", no_wrap=True)
+    rows = []
     for run in found:
-        time = "-"
+        best = "-" if run.best_verdict is None else run.best_verdict.value
         if run.seconds is not None and run.timing_kind is not None:
-            time = f"{duration(run.seconds)} {kind_words(run.timing_kind, run.gpu)}"
-        row = [
-            run.id,
-            run.status.value,
-            "-" if run.best_verdict is None else run.best_verdict.value,
-            f"{run.attempts}/{run.rounds}",
-            time,
-            "-" if run.speedup is None else ratio(run.speedup),
-        ]
-        table.add_row(*map(Text, [*row, f"{run.created:%Y-%m-%d %H:%M}"] if wide else row))
+            best = f"{duration(run.seconds)} {kind_words(run.timing_kind, run.gpu)}"
+        speedup = "-" if run.speedup is None else ratio(run.speedup)
+        started = f"{run.created:%Y-%m-%d %H:%M}"
+        rows.append((run.id, run.status.value, best, speedup, f"{run.attempts}/{run.rounds}", started))
+    headings = ("run", "status", "best", "vs eager", "rounds", "started (UTC)")
+    widths = [max(len(heading), *(len(row[i]) for row in rows)) for i, heading in enumerate(headings)]
+    widths[2] = min(widths[2], len("compile_error"))  # it may break between words
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    shown = max(3, columns_that_fit(widths, width))
+    for heading in headings[:shown]:
+        table.add_column(
+            heading,
+            justify="right" if heading in {"vs eager", "rounds"} else "left",
+            no_wrap=heading != "best",
+            overflow="ignore" if heading == "run" else "ellipsis",
+        )
+    for row in rows:
+        table.add_row(*map(Text, row[:shown]))
     return table
 
 

@@ -82,7 +82,7 @@ def resume(run_id: str, out: Path | None, force: bool, as_json: bool, verbose: b
     from kernelwright.jobs import open_store, resume_run
 
     settings = start(verbose=verbose)
-    with open_store(settings) as store:
+    with open_store(settings, to_read=True) as store:
         run = store.run(run_id)
     target = out or default_target(run.task)
     check_target(target, force=force)
@@ -112,7 +112,7 @@ def verify(task: Path, kernel: Path, as_json: bool, verbose: bool, debug: bool, 
     """
     from kernelwright.bench_tasks.kernelbench import read_task
     from kernelwright.jobs import open_store, verify_task
-    from kernelwright.render import ProgressView, timing_block, verdict_line
+    from kernelwright.render import ProgressView, timing_block, verdict_block
     from kernelwright.sandbox.kernel_file import read_kernel
     from kernelwright.views import evaluation_json
 
@@ -121,7 +121,7 @@ def verify(task: Path, kernel: Path, as_json: bool, verbose: bool, debug: bool, 
     screen = console(as_json)
     with open_store(settings) as store, ProgressView(screen, settings.gpu) as view:
         evaluation = verify_task(the_task, the_kernel, settings, store=store, observer=view)
-    screen.print(verdict_line(evaluation))
+    screen.print(verdict_block(evaluation))
     if evaluation.timing is not None:
         screen.print(timing_block(evaluation.timing))
     screen.print(f"Kept: kernelwright show {evaluation.kernel_id}", style="dim")

@@ -44,6 +44,12 @@ def test_optimize_returns_a_module_that_stands_in(home: Path, tmp_path: Path) ->
     x = torch.randn(7, 33)
     torch.testing.assert_close(fast(x), module(x).detach())
     assert result.module is fast
+    for wrong, told in [(torch.randn(8, 33), "(8, 33) float32"), (x.double(), "(7, 33) float64"), (3.0, "no tensor")]:
+        with pytest.raises(MisuseError) as refused:
+            fast(wrong)
+        assert "(7, 33) float32" in refused.value.message
+        assert told in refused.value.message
+    torch.testing.assert_close(fast(x), module(x).detach())  # it lives on
 
     path = result.save(tmp_path / "scale.kernel.py")
     text = path.read_text()

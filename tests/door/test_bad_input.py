@@ -109,6 +109,22 @@ def test_bad_task(kept: Path, cli: Cli, change: tuple[str, str], line: int | Non
         assert error["line"] == line
 
 
+def test_module_that_changes_its_input(kept: Path, cli: Cli) -> None:
+    Path("task.py").write_text(TASK.replace("return x * 2.0", "y = x * 2.0\n        x.add_(1.0)\n        return y"))
+    error = _refused(cli, "optimize", "task.py")
+    assert (error["kind"], error["line"]) == ("TaskError", 8)
+    assert "in place" in error["message"]
+    assert "clone" in error["mend"]
+
+
+def test_file_that_ends_the_process(kept: Path, cli: Cli) -> None:
+    Path("task.py").write_text("import os\nos._exit(0)\n" + TASK)
+    error = _refused(cli, "verify", "task.py", "task.py")
+    assert error["kind"] == "TaskError"
+    assert "exit code 0" in error["message"]
+    assert "memory" not in error["message"] + error["mend"]
+
+
 def test_no_such_file(kept: Path, cli: Cli) -> None:
     error = _refused(cli, "optimize", "missing.py")
     assert (error["kind"], error["path"]) == ("TaskError", "missing.py")
@@ -152,13 +168,21 @@ def test_kernel_without_model_new(kept: Path, cli: Cli) -> None:
 def test_kernel_that_is_no_python(kept: Path, cli: Cli) -> None:
     view = _judged(cli, "class ModelNew(:\n    pass\n")
     assert view["verdict"] in {"rejected", "compile_error"}
-    assert "1" in view["reason"]
+    assert "(line 1)." in view["reason"]
+    assert view["stages"][-1]["evidence"]["excerpt"] == "    1 | class ModelNew(:"
 
 
 def test_cuda_that_does_not_compile(kept: Path, cli: Cli) -> None:
     view = _judged(cli, KERNEL.replace("2.0f * x[i];", "2.0f * z[i];"))
     assert view["verdict"] == "compile_error"
     assert '"z"' in view["reason"]
+    assert view["reason"].lower().count("does not compile") == 1
+    (build,) = (stage for stage in view["stages"] if stage["status"] == "failed")
+    number, quote, margin, caret = (
+        part for line in build["evidence"]["excerpt"].split("\n") for part in line.split("|")
+    )
+    assert (number.strip(), quote.strip(), margin.strip()) == ("5", "y[i] = 2.0f * z[i];", "")
+    assert quote[caret.index("^")] == "z"
 
 
 @pytest.mark.parametrize(
@@ -180,3 +204,4 @@ def test_out_of_bounds_write(kept: Path, cli: Cli) -> None:
     assert view["verdict"] == "unsafe"
     assert "line 5" in view["reason"] or "line 6" in view["reason"]
     assert "bounds" in view["reason"]
+    assert " times). Guard " in view["reason"]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -88,6 +89,87 @@ def test_misuse_says_what_and_exits_with_two(
     assert set(error) == {"kind", "message", "mend", "path", "line"}
     assert error["message"] in " ".join(err.split())
     assert "Traceback" not in err
+
+
+COMMANDS = [
+    ["optimize", "missing.py"],
+    ["verify", "missing.py", "missing.py"],
+    ["runs"],
+    ["show", "zzz"],
+    ["show", "zzz", "--source"],
+    ["export", "zzz"],
+    ["resume", "zzz"],
+    ["doctor"],
+    ["gpus"],
+]
+
+
+def test_every_command_is_listed_here() -> None:
+    assert {arguments[0] for arguments in COMMANDS} == set(group.commands)
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("wrong", ["setting", "flag", "database"])
+def test_json_is_one_object_also_on_errors(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], wrong: str
+) -> None:
+    if wrong == "setting":
+        monkeypatch.setenv("KERNELWRIGHT_ROUNDS", "many")
+    if wrong == "database":
+        monkeypatch.setenv("KERNELWRIGHT_DATABASE", "/proc/nowhere/store.db")
+    code = run([*arguments, "--json", *(["--no-such-flag"] if wrong == "flag" else [])])
+    out, err = capsys.readouterr()
+    value = json.loads(out)
+    assert "Traceback" not in err
+    if arguments[0] in {"doctor", "gpus"} and wrong == "database":
+        assert "error" not in value  # the one tells it, the other needs none
+        return
+    assert code == 2
+    error = value["error"]
+    assert set(error) == {"kind", "message", "mend", "path", "line"}
+    assert isinstance(error["message"], str)
+    if wrong == "flag":
+        assert error["kind"] == "UsageError"
+
+
+@pytest.mark.parametrize("command", [["runs"], ["show", "softmax"], ["export", "softmax"], ["resume", "softmax"]])
+def test_a_mistyped_database_is_said_and_not_made(
+    stored: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    typed = Path("mistyped/deep/store.db").absolute()
+    for place in (str(typed), f"sqlite:///{typed}"):
+        monkeypatch.setenv("KERNELWRIGHT_DATABASE", place)
+        assert run([*command, "--json"]) == 2
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert error["kind"] == "NotFoundError"
+        assert error["message"] == f"there is no store at {typed}."
+        assert not Path("mistyped").exists()
+
+
+@pytest.mark.parametrize("variable", ["KERNELWRIGHT_DATABASE", "KERNELWRIGHT_DATA"])
+def test_a_place_that_can_not_be_written_is_misuse(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "/proc/nowhere/kept")
+    example = Path(__file__).parents[2] / "examples" / "softmax.py"
+    assert run(["optimize", str(example), "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["kind"] == "ConfigError"
+    assert "/proc/nowhere/kept" in error["message"]
+    assert variable in error["mend"]
+
+
+def test_run_ids_are_whole_in_a_narrow_terminal(home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = replace(RUN, id="gelu-bias-dropout-residual-khpn0v")
+    with Store(load_settings().database_url) as store:
+        store.create_run(long)
+        store.add_attempt(replace(attempt(1, passed()), run_id=long.id))
+    monkeypatch.setenv("COLUMNS", "80")
+    text = cli("runs").stdout
+    assert long.id in text
+    assert "10.0 µs" in text
+    assert "H200" in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_debug_shows_the_traceback(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,9 +268,12 @@ def test_gpus_and_doctor(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_doctor_without_a_compiler_is_not_ready(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     done = cli("doctor")
     assert done.returncode == 1
-    assert "missing C++ compiler" in done.stdout
+    assert "missing  C++ compiler" in done.stdout
+    assert "not here (optional)  OPENAI_API_KEY: not set" in done.stdout
+    assert "Not ready." in done.stdout
 
 
 def test_doctor_names_a_database_that_can_not_be_opened(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +281,16 @@ def test_doctor_names_a_database_that_can_not_be_opened(cli: Cli, home: Path, mo
     (home / "kernelwright.db").write_text("this is no database, just text that is long enough to be looked at" * 20)
     done = cli("doctor")
     assert done.returncode == 1
-    assert "missing database" in done.stdout
+    assert "missing  database" in done.stdout
+
+
+def test_doctor_makes_no_database(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERNELWRIGHT_DATABASE", str(Path("not/yet/store.db").absolute()))
+    report = _json(cli("doctor", "--json"))
+    (found,) = (check for check in report["checks"] if check["name"] == "database")  # type: ignore[attr-defined]
+    assert found["found"]
+    assert "made by the first run" in found["detail"]
+    assert not Path("not").exists()
 
 
 def test_a_polite_kill_is_an_interrupt(home: Path) -> None:

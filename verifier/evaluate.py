@@ -24,6 +24,7 @@ from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import LaunchReport, OpRecord
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
+from kernelwright.sandbox.symbols import plain_name
 from kernelwright.sandbox.trees import same_bits, tensors_of
 from kernelwright.verifier import integrity, static
 from kernelwright.verifier.correctness import compare_outputs
@@ -176,7 +177,7 @@ class _Judge:
             first = self._call(candidate, self.task.workloads[0], 0, trace=True)
             kernels = {r.kernel: r.resources for r in first.result.reports}
             stage.summary = ", ".join(
-                f"{name}: {r.registers} registers" + (f", {r.static_shared} B shared" if r.static_shared else "")
+                f"{plain_name(name)}: {r.registers} registers" + (f", {r.static_shared} B shared" if r.static_shared else "")
                 + (f", {r.spill_stores + r.spill_loads} B spilled" if r.spill_stores + r.spill_loads else "")
                 for name, r in kernels.items() if r is not None
             ) or "loaded; it launched no kernel"  # fmt: skip

@@ -6,6 +6,8 @@ import re
 import textwrap
 from typing import TYPE_CHECKING
 
+from kernelwright.sandbox.symbols import plain_name
+
 if TYPE_CHECKING:
     from kernelwright.sandbox.candidate import CandidateFailure
     from kernelwright.sandbox.launch import LaunchReport, Violation
@@ -69,7 +71,8 @@ def failure_reason(failure: CandidateFailure) -> str:
 
 def violation_reason(report: LaunchReport, violation: Violation) -> str:
     """Where in the CUDA source, what happened, how often, and the likely fix."""
-    where = f"{report.kernel}, CUDA source line {violation.line}" if violation.line else report.kernel
+    kernel = plain_name(report.kernel)
+    where = f"{kernel}, CUDA source line {violation.line}" if violation.line else kernel
     source = f" `{violation.source.strip()}`" if violation.source.strip() else ""
     times = f" ({counted(violation.count, 'time')})" if violation.count > 1 else ""
     return f"{sentence(f'{where}{source}: {violation.message}{times}')} {violation.hint}".rstrip()

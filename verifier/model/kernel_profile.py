@@ -95,8 +95,8 @@ def _added(lines: Iterable[LineCounters]) -> tuple[LineCounters, ...]:
         if before is None:
             total[line.line] = line
             continue
-        sums = {name: getattr(before, name) + getattr(line, name) for name in _SUMS}
-        both = {
+        sums: dict[str, Any] = {name: getattr(before, name) + getattr(line, name) for name in _SUMS}
+        both: dict[str, Any] = {
             name: dict(Counter(getattr(before, name)) + Counter(getattr(line, name))) for name in ("classes", "flops")
         }
         total[line.line] = replace(before, **sums, **both)

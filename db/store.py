@@ -13,6 +13,7 @@ from sqlalchemy import Select, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, joinedload, sessionmaker
 
+from kernelwright.agents.ranking import fastest
 from kernelwright.bench_tasks.task import Task
 from kernelwright.db import rows
 from kernelwright.db.engine import BUSY_SECONDS, make_engine, place_of, use_wal, writing
@@ -30,14 +31,14 @@ from kernelwright.db.models import (
     TaskRow,
 )
 from kernelwright.db.session import GuardedSession
-from kernelwright.db.summary import RunSummary, modelled_last, summaries, summary_of
+from kernelwright.db.summary import RunSummary, summaries
 from kernelwright.db.trouble import translated
 from kernelwright.db.types import dump_json
 from kernelwright.db.uninterrupted import uninterrupted
 from kernelwright.errors import NotFoundError, StoreError
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.verifier.evaluation import Evaluation, Verdict
+from kernelwright.verifier.evaluation import Evaluation, TimingKind, Verdict
 
 __all__ = ["RunSummary", "Store"]
 
@@ -180,24 +181,24 @@ class Store:
             return [rows.attempt_of(row) for row in session.scalars(_attempts_of(run_id))]
 
     def best(self, run_id: str) -> Attempt | None:
-        """The fastest attempt that passed, None when none did.
-
-        Times of different kinds are not compared: a measured one comes before every modelled one.
-        """
+        """The fastest attempt that passed, as `agents.ranking.fastest` says; None when none did."""
         with self._reading() as session:
-            row = session.scalar(
-                _attempts_of(run_id)
-                .where(EvaluationRow.verdict == Verdict.PASSED.value)
-                .order_by(None)
-                .order_by(modelled_last(), EvaluationRow.seconds, AttemptRow.number)
-                .limit(1)
+            timed = session.execute(
+                select(AttemptRow.number, EvaluationRow.timing_kind, EvaluationRow.seconds)
+                .join(AttemptRow.evaluation)
+                .where(AttemptRow.run_id == run_id, EvaluationRow.verdict == Verdict.PASSED.value)
+                .order_by(AttemptRow.number)
             )
+            number = fastest(
+                (n, TimingKind(kind), seconds) for n, kind, seconds in timed if kind and seconds is not None
+            )
+            row = session.scalar(_attempts_of(run_id).where(AttemptRow.number == number))
             return None if row is None else rows.attempt_of(row)
 
     def runs(self, limit: int = 50, *, task: str | None = None) -> list[RunSummary]:
         """The newest runs first, at most `limit`, of the task with this name or id if one is given."""
         with self._reading() as session:
-            return [summary_of(found._mapping) for found in session.execute(summaries(limit, task))]
+            return summaries(session, limit, task)
 
     def task(self, task_id: str) -> Task:
         """The task with this id or the only one whose id begins so, under the name first seen.

@@ -1,19 +1,19 @@
-"""Runs in one line each, with their best attempt, in one query."""
+"""Runs in one line each, with their best attempt, in two queries however many runs there are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from kernelwright.agents.ranking import fastest
 from kernelwright.db.models import AttemptRow, EvaluationRow, RunRow
 from kernelwright.rl.run import RunStatus
 from kernelwright.verifier.evaluation import TimingKind, Verdict
 
-__all__ = ["RunSummary", "modelled_last", "summaries", "summary_of"]
+__all__ = ["RunSummary", "summaries"]
 
 _FARTHEST_FIRST = (
     Verdict.PASSED,
@@ -27,6 +27,18 @@ _FARTHEST_FIRST = (
     Verdict.UNSUPPORTED,
 )
 """Verdicts from the one that came farthest through the stages."""
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What a summary needs of one attempt; times in seconds, None where nothing was timed."""
+
+    number: int
+    verdict: Verdict
+    kind: TimingKind | None
+    seconds: float | None
+    baseline_seconds: float | None
+    speedup: float | None
 
 
 @dataclass(frozen=True)
@@ -57,20 +69,14 @@ class RunSummary:
     speedup: float | None
 
 
-def modelled_last() -> Any:
-    """Sorts measured times before modelled ones, which are not compared with them."""
-    return case((EvaluationRow.timing_kind == TimingKind.MEASURED.value, 0), else_=1)
-
-
-def summaries(limit: int, task: str | None) -> Select[Any]:
-    """The query for the newest `limit` runs (of the task with this name or id), newest first, each as one row."""
-    newest = select(RunRow.id).order_by(RunRow.created.desc(), RunRow.id).limit(limit)
+def summaries(session: Session, limit: int, task: str | None) -> list[RunSummary]:
+    """The newest `limit` runs (of the task with this name or id), newest first."""
+    newest = select(RunRow).order_by(RunRow.created.desc(), RunRow.id).limit(limit)
     if task is not None:
         newest = newest.where((RunRow.task_name == task) | (RunRow.task_id == task))
-    passed = EvaluationRow.verdict == Verdict.PASSED.value
-    farthest = case({v.value: place for place, v in enumerate(_FARTHEST_FIRST)}, value=EvaluationRow.verdict)
-    best_first = [farthest, modelled_last(), EvaluationRow.seconds, AttemptRow.number]
-    ranked = (
+    runs = session.scalars(newest).all()
+    made: dict[str, list[_Attempt]] = {run.id: [] for run in runs}
+    figures = (
         select(
             AttemptRow.run_id,
             AttemptRow.number,
@@ -79,36 +85,41 @@ def summaries(limit: int, task: str | None) -> Select[Any]:
             EvaluationRow.seconds,
             EvaluationRow.baseline_seconds,
             EvaluationRow.speedup,
-            func.row_number().over(partition_by=AttemptRow.run_id, order_by=best_first).label("place"),
-            func.count().over(partition_by=AttemptRow.run_id).label("attempts"),
-            func.sum(case((passed, 1), else_=0)).over(partition_by=AttemptRow.run_id).label("passed"),
         )
         .join(AttemptRow.evaluation)
-        .where(AttemptRow.run_id.in_(newest))
-        .subquery()
+        .where(AttemptRow.run_id.in_(newest.with_only_columns(RunRow.id)))
+        .order_by(AttemptRow.run_id, AttemptRow.number)
     )
-    return (
-        select(
-            *(column for column in RunRow.__table__.c if column.name not in {"settings", "task_path"}),
-            func.coalesce(ranked.c.attempts, 0).label("attempts"),
-            func.coalesce(ranked.c.passed, 0).label("passed"),
-            ranked.c.number.label("best_number"),
-            ranked.c.verdict.label("best_verdict"),
-            ranked.c.timing_kind,
-            ranked.c.seconds,
-            ranked.c.baseline_seconds,
-            ranked.c.speedup,
-        )
-        .outerjoin(ranked, (ranked.c.run_id == RunRow.id) & (ranked.c.place == 1))
-        .where(RunRow.id.in_(newest))
-        .order_by(RunRow.created.desc(), RunRow.id)
-    )
+    for run_id, number, verdict, kind, *numbers in session.execute(figures):
+        made[run_id].append(_Attempt(number, Verdict(verdict), None if kind is None else TimingKind(kind), *numbers))
+    return [_summary(run, made[run.id]) for run in runs]
 
 
-def summary_of(found: Mapping[Any, Any]) -> RunSummary:
-    """A row of `summaries` as a noun."""
-    values: dict[str, Any] = dict(found)
-    values["status"] = RunStatus(values["status"])
-    values["best_verdict"] = None if values["best_verdict"] is None else Verdict(values["best_verdict"])
-    values["timing_kind"] = None if values["timing_kind"] is None else TimingKind(values["timing_kind"])
-    return RunSummary(**values)
+def _summary(run: RunRow, attempts: list[_Attempt]) -> RunSummary:
+    passed = [a for a in attempts if a.verdict is Verdict.PASSED]
+    best = fastest((a, a.kind, a.seconds) for a in passed if a.kind is not None and a.seconds is not None)
+    if best is None:
+        best = min(attempts, key=lambda a: _FARTHEST_FIRST.index(a.verdict), default=None)
+    return RunSummary(
+        id=run.id,
+        task_id=run.task_id,
+        task_name=run.task_name,
+        strategy=run.strategy,
+        coder=run.coder,
+        judge=run.judge,
+        device=run.device,
+        gpu=run.gpu,
+        rounds=run.rounds,
+        status=RunStatus(run.status),
+        message=run.message,
+        created=run.created,
+        updated=run.updated,
+        attempts=len(attempts),
+        passed=len(passed),
+        best_number=None if best is None else best.number,
+        best_verdict=None if best is None else best.verdict,
+        timing_kind=None if best is None else best.kind,
+        seconds=None if best is None else best.seconds,
+        baseline_seconds=None if best is None else best.baseline_seconds,
+        speedup=None if best is None else best.speedup,
+    )

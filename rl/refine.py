@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,51 +64,40 @@ def search(
     return SearchResult(ended, tuple(attempts), best_attempt(attempts), end.message)
 
 
+@dataclass(frozen=True)
 class _Rounds:
     """The loop over attempts of one search."""
 
-    def __init__(
-        self,
-        run: Run,
-        coder: Coder,
-        judge: Judge,
-        evaluate: Evaluate,
-        store: RunStore,
-        saver: BaseCheckpointSaver[Any],
-        checkpoints: Path | None,
-        observer: Observer,
-        clock: Clock,
-    ) -> None:
-        self._run = run
-        self._coder = coder
-        self._judge = judge
-        self._evaluate = evaluate
-        self._store = store
-        self._saver = saver
-        self._checkpoints = checkpoints
-        self._observer = observer
-        self._clock = clock
+    run: Run
+    coder: Coder
+    judge: Judge
+    evaluate: Evaluate
+    store: RunStore
+    saver: BaseCheckpointSaver[Any]
+    checkpoints: Path | None
+    observer: Observer
+    clock: Clock
 
     def make(self, attempts: list[Attempt]) -> str:
         """Appends to `attempts`, the finished ones so far, what it makes and stores; returns why it stopped."""
         for attempt in attempts:  # left there when the process was killed just after storing it
             self._forget(attempt.number)
-        while len(attempts) < self._run.rounds:
+        while len(attempts) < self.run.rounds:
             advice = attempts[-1].advice if attempts else None
             if advice is not None and advice.mode == "stop":
                 return f"The judge sees nothing left worth trying: {advice.change}"
             number = len(attempts) + 1
-            with checkpoints_usable(self._checkpoints):
+            with checkpoints_usable(self.checkpoints):
                 result = run_attempt(
                     number,
                     tuple(PastAttempt(a.number, a.kernel, a.evaluation, a.advice) for a in attempts),
                     advice,
-                    self._coder,
-                    self._judge,
-                    self._evaluate,
-                    self._saver,
+                    self.coder,
+                    self.judge,
+                    self.evaluate,
+                    self.saver,
                     self._thread(number),
-                    self._observer,
+                    self.observer,
                     on_plan=partial(self._started, number),
                 )
             if result is None:
@@ -116,33 +105,33 @@ class _Rounds:
                 return "The coder has nothing new to try."
             attempt = self._attempt(number, result)
             attempts.append(attempt)  # first: a Ctrl-C while it is stored is raised when it has been
-            self._store.add_attempt(attempt)
+            self.store.add_attempt(attempt)
             self._forget(number)
-            self._observer(_finished(attempt, best=best_attempt(attempts) is attempt))
-        return f"All {self._run.rounds} rounds are used."
+            self.observer(_finished(attempt, best=best_attempt(attempts) is attempt))
+        return "The one round is used." if self.run.rounds == 1 else f"All {self.run.rounds} rounds are used."
 
     def _started(self, number: int, plan: str) -> None:
-        self._observer(AttemptStarted(self._run.id, number, plan))
+        self.observer(AttemptStarted(self.run.id, number, plan))
 
     def _attempt(self, number: int, result: AttemptResult) -> Attempt:
         return Attempt(
-            run_id=self._run.id,
+            run_id=self.run.id,
             number=number,
             plan=result.plan,
             kernel=result.kernel,
             evaluation=result.evaluation,
             advice=result.advice,
-            created=self._clock(),
+            created=self.clock(),
             seconds=result.seconds,
             notes=result.notes,
         )
 
     def _thread(self, number: int) -> str:
-        return f"{self._run.id}:{number}"
+        return f"{self.run.id}:{number}"
 
     def _forget(self, number: int) -> None:
-        with checkpoints_usable(self._checkpoints):
-            self._saver.delete_thread(self._thread(number))
+        with checkpoints_usable(self.checkpoints):
+            self.saver.delete_thread(self._thread(number))
 
 
 class _End:

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from kernelwright.agents.attempt import Evaluate
 from kernelwright.agents.protocols import Coder, Judge
+from kernelwright.agents.ranking import fastest
 from kernelwright.events import Observer, ignore
 from kernelwright.rl.run import Attempt, Run, RunStore
-from kernelwright.verifier.evaluation import TimingKind
 
 __all__ = ["Clock", "SearchResult", "Strategy", "best_attempt", "utc_now"]
 
@@ -67,14 +67,6 @@ class Strategy(Protocol):
 
 
 def best_attempt(attempts: Iterable[Attempt]) -> Attempt | None:
-    """The attempt with the lowest time among those that passed, the earlier one of equals; None when none passed.
-
-    Times of different kinds are not compared: a measured one comes before every modelled one.
-    """
-
-    def key(attempt: Attempt) -> tuple[bool, float, int]:
-        timing = attempt.evaluation.timing
-        assert timing is not None, "a passed evaluation has a timing"
-        return timing.kind is not TimingKind.MEASURED, timing.seconds, attempt.number
-
-    return min((a for a in attempts if a.evaluation.passed), key=key, default=None)
+    """The fastest of the attempts (oldest first) that passed, as `agents.ranking.fastest` says; None when none did."""
+    timed = ((a, a.evaluation.timing) for a in attempts if a.evaluation.passed)
+    return fastest((a, timing.kind, timing.seconds) for a, timing in timed if timing is not None)

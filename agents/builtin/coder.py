@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kernelwright.agents.builtin.forecast import forecast_all
 from kernelwright.agents.builtin.generated import Generated
+from kernelwright.agents.builtin.lessons import best as best_of
 from kernelwright.agents.builtin.lower import lower
 from kernelwright.agents.builtin.space import Choice, ParameterSpace, Value
 from kernelwright.agents.builtin.write import write_module
 from kernelwright.agents.protocols import Advice, PastAttempt, Proposal
 from kernelwright.bench_tasks.graph import Graph
+from kernelwright.errors import NotFoundError
 from kernelwright.sandbox.kernel import Kernel
+from kernelwright.verifier.model.gpus import find_gpu
 
 __all__ = ["BuiltinCoder"]
 
@@ -22,7 +26,6 @@ class BuiltinCoder:
         graph: the module, captured by `kernelwright.sandbox.capture`.
         task_name: for the docstring of the source.
         plain_first: begin with the plainest kernels; not worth it when there is one round only.
-        gpu_arch: the architecture the kernels are for; the templates run on every one from sm_75 on.
 
     Raises:
         LoweringError: nothing of the module can be lowered; the message names the operations.
@@ -30,9 +33,8 @@ class BuiltinCoder:
 
     name = "builtin"
 
-    def __init__(self, graph: Graph, task_name: str, gpu_arch: str = "sm_90", *, plain_first: bool = True) -> None:
+    def __init__(self, graph: Graph, task_name: str, *, plain_first: bool = True) -> None:
         self.task_name = task_name
-        self.gpu_arch = gpu_arch
         self.plain_first = plain_first
         self._lowered = lower(graph)
         self._space = ParameterSpace(self._lowered.kernels)
@@ -62,16 +64,18 @@ class BuiltinCoder:
 
     def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None) -> Proposal | None:
         """The plainest kernels first, easy to get right and the measure of all that follows; then the usual choice
-        for these shapes; then what the judge advises, applied to the best kernel so far, or that one's nearest untried
-        neighbour. None when every neighbour has been tried."""
+        for these shapes, after the judge's advice if that promises more; then what the judge advises, applied to the best
+        kernel so far, or that one's nearest untried neighbour. None when every neighbour has been tried."""
         tried = {attempt.kernel.id for attempt in history}
         best = self._best(history)
         parents = (best.kernel.id,) if best is not None else tuple(a.kernel.id for a in history[-1:])
-        opening = [(self._space.conservative, "plain kernels first"), (self.defaults, "the usual choice")]
-        for choice, why in opening if self.plain_first else opening[1:]:
-            first = self._proposal(dict(choice), parents, None, why)
-            if first.kernel.id not in tried:
-                return first
+        if self.plain_first:
+            plain = self._proposal(self._space.conservative, parents, None, "plain kernels first")
+            if plain.kernel.id not in tried:
+                return plain
+        usual = self._proposal(self._space.defaults, parents, None, "the usual choice")
+        if usual.kernel.id not in tried and not self._promises_more(advice, best):
+            return usual
         if best is None:
             base: Choice = dict(self._space.conservative)
         else:
@@ -82,6 +86,8 @@ class BuiltinCoder:
                 proposal = self._proposal(wanted, parents, base, "as the judge advises")
                 if proposal.kernel.id not in tried:
                     return proposal
+        if usual.kernel.id not in tried:
+            return usual
         for neighbour in self._space.neighbours(base):
             if neighbour == base:
                 continue
@@ -94,14 +100,18 @@ class BuiltinCoder:
         return {name: value for name, value in parameters.items() if name in self.defaults}
 
     def _best(self, history: tuple[PastAttempt, ...]) -> PastAttempt | None:
-        passed = [
-            a
-            for a in history
-            if a.evaluation.passed and a.evaluation.timing is not None and a.kernel.author == self.name
-        ]
-        return min(
-            passed, key=lambda a: (a.evaluation.timing.seconds if a.evaluation.timing else 0.0, a.number), default=None
-        )
+        return best_of([attempt for attempt in history if attempt.kernel.author == self.name])
+
+    def _promises_more(self, advice: Advice | None, base: PastAttempt | None) -> bool:
+        """Whether the advice is forecast to bring more than the usual choice, both from `base`."""
+        if advice is None or advice.expected_speedup is None or base is None or base.evaluation.timing is None:
+            return False
+        try:
+            gpu = find_gpu(base.evaluation.timing.gpu)
+        except NotFoundError:  # a measured time of a card that the model does not know
+            return False
+        usual = forecast_all(base, self.defaults, gpu)
+        return usual is not None and advice.expected_speedup > usual
 
     def _proposal(self, choice: Choice, parents: tuple[str, ...], base: Choice | None, why: str) -> Proposal:
         source, generated = self.write(choice)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kernelwright.agents.builtin.forecast import launches_of
 from kernelwright.agents.builtin.lessons import Value, best, seconds
-from kernelwright.agents.builtin.moves import find_moves, launches_of
+from kernelwright.agents.builtin.moves import find_moves
 from kernelwright.agents.protocols import Advice, PastAttempt
 from kernelwright.verifier.evaluation import Evaluation, StageStatus, Verdict
 from kernelwright.verifier.model.diagnosis import Diagnosis, diagnose, launch_bound
@@ -143,16 +144,17 @@ class RooflineJudge:
                 mode="improve",
                 limiter=diagnosis.limiter,
                 evidence=evidence,
-                change=f"{row}: {diagnosis.finding} {move}",
+                change=f"{row}: {diagnosis.finding} Next to try: {move}",
                 parameters=move.parameters,
                 expected_speedup=move.forecast,
             )
         if self.space:
+            # After the first attempt the coder may have more in mind than steps from there: its usual choice.
             return Advice(
-                mode="stop",
+                mode="stop" if len(attempts) > 1 else "improve",
                 limiter=diagnosis.limiter,
                 evidence=evidence,
-                change=f"{row}: {diagnosis.finding} No untried parameter is expected to help.",
+                change=f"{row}: {diagnosis.finding} Nothing is left that the model expects to help.",
             )
         bound = timing.seconds / timing.bound_seconds
         return Advice(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kernelwright.agents.builtin.dtypes import C_TYPE, SIZE
-from kernelwright.agents.builtin.emit import Code, ScopeWriter, to_memory, vector_width_limit
+from kernelwright.agents.builtin.dtypes import SIZE
+from kernelwright.agents.builtin.emit import Code, ScopeWriter, vector_width_limit
 from kernelwright.agents.builtin.generated import (
     Generated,
     Launch,
@@ -19,6 +19,7 @@ from kernelwright.agents.builtin.generated import (
 )
 from kernelwright.agents.builtin.loops import Indexer, LoopVar, is_vector, merge, spec_affines
 from kernelwright.agents.builtin.spec import KernelSpec
+from kernelwright.agents.builtin.stores import ElementStores
 from kernelwright.agents.builtin.values import Buffer
 
 __all__ = ["defaults", "generate", "space"]
@@ -142,15 +143,13 @@ def write_elements(
     pointers: Mapping[Buffer, str],
 ) -> None:
     """Loads, computes and stores `writer.width` neighbouring elements of every store of the kernel."""
-    width, inner = writer.width, writer.inner
+    width = writer.width
     roots = [s.value for s in spec.stores]
+    elements = ElementStores(code, writer, spec.stores, pointers)
     if width == 1:
         writer.write(code, roots, names, lane=False)
-        for store in spec.stores:
-            target = f"{pointers[store.buffer]}[{writer.indexer.text(store.offset)}]"
-            code.add(f"{target} = {to_memory(store.buffer.dtype, names[store.value])};")
+        elements.store(names)
         return
-    assert inner is not None
     needed = writer.evaluator.reachable(roots, frozenset(names))
     lanes_known = set(names)
     writer.load_vectors(code, needed, names)
@@ -162,22 +161,10 @@ def write_elements(
         if any(n in spec.evaluator.values[u].args or u in roots for u in needed if u not in constant)
     ]
     writer.write(code, [n for n in constant if n in kept or n in roots], names, lane=False)
-    vectors: dict[int, str] = {}
-    for at, store in enumerate(spec.stores):
-        fits = width <= vector_width_limit(store.buffer.dtype) and is_vector(store.offset, inner, width)
-        if fits:
-            vectors[at] = writer.fresh(f"{pointers[store.buffer]}_v")
-            code.add(f"Vector<{C_TYPE[store.buffer.dtype]}, {width}> {vectors[at]};")
+    elements.declare()
     code.add("#pragma unroll")
     code.open(f"for (int j = 0; j < {width}; ++j) {{")
     writer.write(code, roots, names, lane=True)
-    for at, store in enumerate(spec.stores):
-        text = to_memory(store.buffer.dtype, names[store.value])
-        if at in vectors:
-            code.add(f"{vectors[at]}.at[j] = {text};")
-        else:
-            code.add(f"{pointers[store.buffer]}[{writer.index_text(store.offset, lane=True)}] = {text};")
+    elements.store(names)
     code.close()
-    for at, name in vectors.items():
-        store = spec.stores[at]
-        code.add(f"store_vector<{width}>({pointers[store.buffer]} + {writer.indexer.text(store.offset)}, {name});")
+    elements.finish()

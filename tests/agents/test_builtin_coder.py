@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from builtin_harness import Runner, check, coder_for
 from builtin_modules import Calls, R
+from model_reports import softmax_rows
 from torch import nn
 
 from kernelwright.agents.builtin.coder import BuiltinCoder
@@ -15,6 +17,8 @@ from kernelwright.agents.protocols import Advice, Coder, PastAttempt, Proposal
 from kernelwright.bench_tasks.graph import Graph
 from kernelwright.errors import LoweringError
 from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Stage, StageStatus, Timing, TimingKind, Verdict
+from kernelwright.verifier.model import assemble
+from kernelwright.verifier.model.gpus import find_gpu
 
 DEVICE = DeviceInfo(kind="emulator", name="emulator (H200)", gpu="H200", arch="sm_90", isolation="process")
 
@@ -88,6 +92,34 @@ def test_advice_is_followed_from_the_best_kernel(coder: BuiltinCoder, started: t
     assert fourth is not None
     assert fourth.kernel.parameters["softmax_rows.vector_width"] == 4
     assert fourth.kernel.parents == (started[1].kernel.id,)
+
+
+def test_advice_that_promises_more_than_the_usual_choice_goes_first(coder: BuiltinCoder) -> None:
+    plain = coder.propose((), None)
+    assert plain is not None
+    launch = softmax_rows(64, 1024, 256, 1, passes=3, name="softmax_rows")
+    profile = assemble.profile([launch], [], find_gpu("H200"))
+    first = _past(plain, 1, 2e-5)
+    first = replace(first, evaluation=first.evaluation.model_copy(update={"profile": profile}))
+
+    def second(promised: float | None, past: PastAttempt = first) -> Proposal:
+        advice = Advice(
+            mode="improve", limiter="latency", change="",
+            parameters={"softmax_rows.threads": 512}, expected_speedup=promised,
+        )  # fmt: skip
+        found = coder.propose((past,), advice)
+        assert found is not None
+        return found
+
+    strong = second(9.0)
+    assert strong.plan.endswith("(as the judge advises)")
+    assert strong.kernel.parents == (plain.kernel.id,)
+    assert strong.kernel.parameters["softmax_rows.threads"] == 512
+    for usual in (second(1.01), second(None), second(9.0, _past(plain, 1, 2e-5))):  # the last was not profiled
+        assert dict(usual.kernel.parameters) == dict(coder.defaults)
+    third = coder.propose((first, _past(strong, 2, 3e-5)), None)
+    assert third is not None
+    assert dict(third.kernel.parameters) == dict(coder.defaults)
 
 
 def test_what_was_tried_or_is_unknown_is_not_proposed_again(

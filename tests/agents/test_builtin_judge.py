@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from model_reports import bank_conflicts, copy, naive_matmul, softmax_rows
+from model_reports import bank_conflicts, copy, naive_matmul, softmax_rows, tiled_matmul
 
 from kernelwright.agents.builtin.judge import RooflineJudge
+from kernelwright.agents.builtin.moves import find_moves
 from kernelwright.agents.protocols import Advice, PastAttempt
 from kernelwright.bench_tasks.task import TaskSignature, TensorSpec
 from kernelwright.sandbox.kernel import Kernel
@@ -251,6 +252,95 @@ def test_refused_advice_is_not_repeated():
     again = judge.advise(passed(2, copy_world(other), ELEMENTS, other), (replace(first, advice=advice),))
     assert again.parameters
     assert again.parameters != advice.parameters
+
+
+TWO_SPACE = {"a.vector_width": (1, 2, 4), "a.unroll": (1, 2), "b.vector_width": (1, 2, 4)}
+"""Two copies, `a` the larger one, with what may be changed."""
+TWO_START = {"a.vector_width": 1, "a.unroll": 1, "b.vector_width": 1}
+
+
+def two_copies(number: int, choice: Choice, registers: int = 32, elements: int = ELEMENTS) -> PastAttempt:
+    """`registers` and `elements` are those of `a`."""
+    launches = [copy(elements, 1, registers=registers, name="a"), copy(ELEMENTS // 2, 1, name="b")]
+    return passed(number, launches, ELEMENTS, choice)
+
+
+def test_a_direction_that_failed_comes_after_the_others():
+    """The coder had to set a.unroll too, and it was slower: then b, though a.vector_width is forecast to bring more."""
+    judge = RooflineJudge(H200, TWO_SPACE)
+    first = two_copies(1, TWO_START)
+    advice = judge.advise(first, ())
+    assert advice.parameters == {"a.vector_width": 4}
+    slower = two_copies(2, {**TWO_START, "a.vector_width": 4, "a.unroll": 2}, registers=168)
+    after = judge.advise(slower, (replace(first, advice=advice),))
+    assert after.parameters == {"b.vector_width": 4}
+    assert after.expected_speedup is not None
+    half = find_moves(first, [first], {"a.vector_width": (1, 2)}, H200)[0].forecast
+    assert half > after.expected_speedup
+
+
+def test_a_step_that_brought_far_less_than_forecast_makes_its_direction_the_last():
+    """a.vector_width 1 -> 2 was promised 1.3x and brought 4 %; from there 4 is promised much again."""
+    judge = RooflineJudge(H200, TWO_SPACE)
+    said = Advice(mode="improve", limiter="latency", change="", parameters={"a.vector_width": 2}, expected_speedup=1.3)
+    first = replace(two_copies(1, TWO_START), advice=said)
+    second = two_copies(2, {**TWO_START, "a.vector_width": 2}, elements=15 * ELEMENTS // 16)
+    assert 1.005 < seconds(first) / seconds(second) < 1.1
+    advice = judge.advise(second, (first,))
+    assert advice.parameters == {"b.vector_width": 4}
+
+
+def test_a_value_that_was_tried_with_another_change_is_not_asked_for_from_the_same_base():
+    """The coder's own idea, without advice: a.vector_width 4 with a.unroll 2, slower."""
+    judge = RooflineJudge(H200, {"a.vector_width": (1, 4), "a.unroll": (1, 2)})
+    first = two_copies(1, TWO_START)
+    assert judge.advise(first, ()).parameters == {"a.vector_width": 4}
+    slower = two_copies(2, {**TWO_START, "a.vector_width": 4, "a.unroll": 2}, registers=168)
+    assert "a.vector_width" not in judge.advise(slower, (first,)).parameters
+
+
+def test_it_stops_where_no_forecast_reaches_one_percent():
+    """Scattered sectors: no number of threads helps, and the bound is far away."""
+    space = {"copy.threads": (64, 128, 256, 512)}
+    choice = {"copy.threads": 256}
+    first = passed(1, [copy(ELEMENTS, 1, scattered=True)], ELEMENTS, choice)
+    judge = RooflineJudge(H200, space)
+    opening = judge.advise(first, ())
+    assert (opening.mode, opening.parameters) == ("improve", {})  # the coder's usual choice may still do better
+    again = passed(2, [copy(ELEMENTS, 1, scattered=True)], ELEMENTS, {"copy.threads": 512})
+    advice = judge.advise(again, (replace(first, advice=opening),))
+    assert (advice.mode, advice.parameters) == ("stop", {})
+    assert "Nothing is left that the model expects to help." in advice.change
+
+
+def test_another_kind_of_kernel_is_tried_before_it_stops():
+    space = {"copy.threads": (64, 128, 256, 512), "copy.strategy": ("loop", "registers")}
+    choice = {"copy.threads": 256, "copy.strategy": "loop"}
+    attempt = passed(1, [copy(ELEMENTS, 1, scattered=True)], ELEMENTS, choice)
+    advice = RooflineJudge(H200, space).advise(attempt, ())
+    assert advice.parameters == {"copy.strategy": "registers"}
+    assert advice.expected_speedup is None
+
+
+TILES = {
+    f"tiled_matmul.{knob}": value
+    for knob, value in {
+        "tile_m": 64, "tile_n": 64, "tile_k": 16, "thread_m": 4, "thread_n": 4, "stages": 1, "slices": 1
+    }.items()
+}  # fmt: skip
+TILE_SPACE = {"tiled_matmul.stages": (1, 2), "tiled_matmul.slices": (1, 2, 4, 8)}
+
+
+def test_a_matrix_with_few_tiles_and_a_long_k_is_sliced():
+    advice = RooflineJudge(H200, TILE_SPACE).advise(passed(1, [tiled_matmul(512)], 512 * 512, TILES), ())
+    assert list(advice.parameters) == ["tiled_matmul.slices"]
+    assert advice.expected_speedup is not None
+    assert advice.expected_speedup > 1.2
+
+
+def test_a_matrix_with_tiles_for_every_sm_is_not_sliced():
+    advice = RooflineJudge(H200, TILE_SPACE).advise(passed(1, [tiled_matmul(4096)], 4096 * 4096, TILES), ())
+    assert "tiled_matmul.slices" not in advice.parameters
 
 
 def test_near_the_bound_it_stops():

@@ -278,7 +278,7 @@ class TestBest:
             store.add_attempt(attempt("softmax-7k3f9q", number, outcome))
 
     def check(self, store: Store) -> int | None:
-        """SQL and the search agree."""
+        """The store, its summary and the search agree."""
         best = store.best("softmax-7k3f9q")
         assert best == best_attempt(store.attempts("softmax-7k3f9q"))
         assert store.runs()[0].best_number == (1 if best is None else best.number)
@@ -291,6 +291,14 @@ class TestBest:
     def test_first_of_equals(self, store: Store) -> None:
         self.fill(store, 3e-5, 1e-5, 1e-5)
         assert self.check(store) == 2
+
+    def test_first_of_those_closer_than_half_a_percent(self, store: Store) -> None:
+        self.fill(store, 3e-5, 1e-5, 9.96e-6, 1e-5)
+        assert self.check(store) == 2
+
+    def test_small_steps_add_up(self, store: Store) -> None:
+        self.fill(store, 1e-5, 9.96e-6, 9.92e-6)
+        assert self.check(store) == 3
 
     def test_none_passed(self, store: Store) -> None:
         self.fill(store, Verdict.WRONG, Verdict.CRASHED)
@@ -347,15 +355,17 @@ class TestRuns:
     def test_every_verdict_has_its_place(self) -> None:
         assert sorted(_FARTHEST_FIRST) == sorted(Verdict)
 
-    def test_one_statement(self, store: Store) -> None:
+    def test_two_statements_however_many_runs(self, store: Store) -> None:
         from sqlalchemy import event
 
-        store.create_run(run())
+        for number in range(3):
+            store.create_run(run(f"r-{number}"))
+            store.add_attempt(attempt(f"r-{number}", 1, 1e-5))
         statements: list[str] = []
         event.listen(store._engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
         store.runs()
         assert [s for s in statements if not s.startswith("BEGIN")] == [s for s in statements if s.startswith("SELECT")]
-        assert len([s for s in statements if s.startswith("SELECT")]) == 1
+        assert len([s for s in statements if s.startswith("SELECT")]) == 2
 
 
 def test_in_memory() -> None:

@@ -131,6 +131,14 @@ def test_an_equal_time_is_no_new_best(fixed: Fixed) -> None:
     assert [e.best for e in fixed.events if isinstance(e, AttemptFinished)] == [True, False, True, False, False]
 
 
+def test_only_what_is_half_a_percent_faster_is_a_new_best(fixed: Fixed) -> None:
+    """The last is 0.6 % faster than the first, though only 0.2 % faster than the one before it."""
+    fixed.evaluate.outcomes = (1e-5, 9.96e-6, 9.94e-6)
+    result = fixed.search(rounds=3)
+    assert [e.best for e in fixed.events if isinstance(e, AttemptFinished)] == [True, False, True]
+    assert result.best == fixed.store.best(RUN) == result.attempts[2]
+
+
 def test_an_attempt_is_stored_before_it_is_announced(fixed: Fixed) -> None:
     stored: list[int] = []
 

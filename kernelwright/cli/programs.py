@@ -13,6 +13,7 @@ from kernelwright.cli.base import Function, common_flags, console, print_json, s
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from kernelwright.config import Settings
     from kernelwright.launches import KernelLaunches, Program, PythonKernel
 
 __all__ = ["profile", "run", "sanitize"]
@@ -35,7 +36,7 @@ def program_flags(function: Function) -> Function:
     )(function)
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.cu")
 @click.argument("arguments", nargs=-1, metavar="[-- ARGUMENT...]")
 @program_flags
@@ -76,7 +77,7 @@ def run(
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE|ID")
 @click.argument("rest", nargs=-1, metavar="[KERNEL | -- ARGUMENT...]")
 @click.option(
     "--schedules", type=click.IntRange(1, 100), default=_SCHEDULES, show_default=True, metavar="N",
@@ -100,7 +101,7 @@ def sanitize(
     """Look for races, bad accesses and broken barriers.
 
     FILE is a CUDA program (.cu with a main), followed by its arguments; or a task, followed by a KERNEL file that is
-    called on its inputs. Everything runs several times, with blocks and warps in other orders, since one order can hide
+    called on its inputs; or the id of a stored run or kernel. Everything runs several times, with blocks and warps in other orders, since one order can hide
     a defect. The exit code is 0 if nothing was found and a program ended with 0.
 
     \b
@@ -114,7 +115,7 @@ def sanitize(
     from kernelwright.launches import schedules as orders
 
     settings = start(verbose=verbose, gpu=gpu)
-    code = _code(file, rest, options, timeout, capture=True)
+    code = _code(settings, file, rest, options, timeout, capture=True)
     seed = secrets.randbelow(2**31) if seed is None else seed
     screen, runs, first = console(as_json), [], None
     for options_of_run in orders(schedules, seed):
@@ -159,7 +160,7 @@ def sanitize(
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE|ID")
 @click.argument("rest", nargs=-1, metavar="[KERNEL | -- ARGUMENT...]")
 @click.option("--line", "by_line", is_flag=True, help="Annotate the source: what each line costs.")
 @click.option("--kernel", "only", metavar="NAME", help="Show only kernels whose name contains NAME.")
@@ -182,7 +183,7 @@ def profile(
     """Show what each kernel costs, and where.
 
     FILE is a CUDA program (.cu with a main), followed by its arguments; or a task, followed by a KERNEL file that is called
-    on its inputs. Counters are of PTX instructions that were executed; times are modelled, never measured.
+    on its inputs; or the id of a stored run or kernel. Counters are of PTX instructions that were executed; times are modelled, never measured.
 
     \b
     Examples:
@@ -198,7 +199,7 @@ def profile(
     from kernelwright.verifier.model.kernel_profile import profile_kernels
 
     settings = start(verbose=verbose, gpu=gpu)
-    code = _code(file, rest, options, timeout, capture=True)
+    code = _code(settings, file, rest, options, timeout, capture=True)
     done = code.run(settings, LaunchOptions(profile_lines=by_line or as_json))
     card = find_gpu(settings.gpu)
     profiles = [p for p in profile_kernels(done.reports, card) if only is None or only in p.name]
@@ -232,20 +233,31 @@ def profile(
 
 
 def _code(
-    file: Path, rest: tuple[str, ...], options: tuple[str, ...], timeout: float | None, *, capture: bool
+    settings: Settings,
+    file: Path,
+    rest: tuple[str, ...],
+    options: tuple[str, ...],
+    timeout: float | None,
+    *,
+    capture: bool,
 ) -> Program | PythonKernel:
-    """What is to run: a program, or a task with a kernel."""
+    """What is to run: a program, a task with a kernel, or a stored kernel with its task."""
     from kernelwright.bench_tasks.kernelbench import read_task
     from kernelwright.errors import MisuseError
+    from kernelwright.jobs import open_store, stored_kernel
     from kernelwright.launches import Program, PythonKernel
     from kernelwright.sandbox.kernel_file import read_kernel
 
     if file.suffix == ".cu":
         return Program(_cuda_file(file), rest, options, timeout, capture=capture)
+    if not rest and not file.suffix and not file.exists():
+        with open_store(settings, to_read=True) as store:
+            stored = stored_kernel(store, str(file))
+        return PythonKernel(stored.task, stored.kernel)
     if len(rest) != 1:
         raise MisuseError(
             f"{file} is no .cu program, so a kernel file belongs behind it; {len(rest)} were given.",
-            mend="Give a program (FILE.cu), or a task and a kernel (TASK.py KERNEL.py).",
+            mend="Give a program (FILE.cu), a task and a kernel (TASK.py KERNEL.py), or the id of a stored kernel.",
         )
     return PythonKernel(read_task(file), read_kernel(Path(rest[0])))
 

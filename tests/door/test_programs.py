@@ -1,0 +1,161 @@
+"""`run`, `sanitize` and `profile` as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+REDUCE = EXAMPLES / "reduce.cu"
+BARRIER_LINE = next(
+    n for n, text in enumerate(REDUCE.read_text().splitlines(), 1) if "partial[threadIdx.x + half]" in text
+)
+
+TASK = """\
+import torch
+class Model(torch.nn.Module):
+    def forward(self, x):
+        return torch.relu(x)
+def get_inputs():
+    return [torch.randn(64, 100)]
+def get_init_inputs():
+    return []
+"""
+EXTENSION = '''\
+import torch
+from torch.utils.cpp_extension import load_inline
+source = r"""
+#include <torch/extension.h>
+
+__global__ void relu_kernel(const float* x, float* y, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = fmaxf(x[i], 0.f);
+}
+
+torch::Tensor relu(torch::Tensor x) {
+  auto y = torch::empty_like(x);
+  const int n = x.numel();
+  relu_kernel<<<(n + 255) / 256, 256>>>(x.data_ptr<float>(), y.data_ptr<float>(), n);
+  return y;
+}
+"""
+ext = load_inline("door_relu", "torch::Tensor relu(torch::Tensor x);", source, functions=["relu"])
+class ModelNew(torch.nn.Module):
+    def forward(self, x):
+        return ext.relu(x.contiguous())
+'''
+
+
+def found(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    value = json.loads(done.stdout)
+    assert isinstance(value, dict)
+    return value
+
+
+def test_a_program_runs_with_its_arguments_output_and_exit_code(cli: Cli) -> None:
+    done = cli("run", REDUCE, "--", "5000")
+    assert (done.returncode, done.stdout) == (0, "sum of 5000 numbers: 2497500, expected 2497500\n")
+    assert done.stderr == ""
+
+
+def test_a_programs_own_exit_code_is_passed_on(cli: Cli, tmp_path: Path) -> None:
+    program = tmp_path / "seven.cu"
+    program.write_text("int main() { return 7; }\n")
+    assert cli("run", program).returncode == 7
+
+
+def test_a_race_is_told_at_its_line_and_fails(cli: Cli) -> None:
+    done = cli("sanitize", REDUCE, "-X", "-DFORGET_BARRIER", "--schedules", "2", "--seed", "1", "--", "5000")
+    assert done.returncode == 1
+    assert f"shared race in block_sums, line {BARRIER_LINE}" in done.stdout
+    assert "__syncthreads()" in done.stdout
+    body = found(
+        cli("sanitize", REDUCE, "-X", "-DFORGET_BARRIER", "--json", "--schedules", "2", "--seed", "1", "--", "5000")
+    )
+    violations = body["violations"]
+    assert isinstance(violations, list)
+    assert {(v["kind"], v["line"]) for v in violations} == {("shared_race", BARRIER_LINE)}
+    assert body["schedules"] == ["forward", "reversed"]
+
+
+def test_run_says_what_a_kernel_broke_and_fails(cli: Cli, tmp_path: Path) -> None:
+    program = tmp_path / "far.cu"
+    program.write_text(
+        "#include <cuda_runtime.h>\n"
+        "__global__ void f(int* p) { p[threadIdx.x + 1] = 1; }\n"
+        "int main() { int* p; cudaMalloc(&p, 32 * 4); f<<<1, 32>>>(p); cudaDeviceSynchronize(); return 0; }\n"
+    )
+    done = cli("run", program)
+    assert done.returncode == 1
+    assert "out of bounds in f, line 2" in done.stderr
+
+
+def test_a_clean_program_is_clean(cli: Cli) -> None:
+    done = cli("sanitize", REDUCE, "--seed", "5", "--", "3000")
+    assert done.returncode == 0
+    assert "Nothing found in 1 launch under 3 schedules" in done.stdout
+    assert "seed 5" in done.stdout
+
+
+def test_profile_of_a_program_by_line(cli: Cli) -> None:
+    done = cli("profile", REDUCE, "--line", "--gpu", "A100", "--", "100000")
+    assert done.returncode == 0
+    assert "modelled for A100" in done.stdout
+    assert f"{BARRIER_LINE}" in done.stdout
+    assert "sum += values[i]" in done.stdout
+    body = found(cli("profile", REDUCE, "--json", "--", "100000"))
+    kernels = body["kernels"]
+    assert isinstance(kernels, list)
+    (kernel,) = kernels
+    assert kernel["kernel"] == "block_sums"
+    assert kernel["kind"] == "modelled"
+    # 100,000 int loads, 4 bytes each, every sector used
+    metrics = kernel["metrics"]
+    assert metrics["l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum"] == 100_000 * 4 / 32
+    loads = [line for line in kernel["lines"] if line["global_load_bytes"]]
+    assert [line["global_load_bytes"] for line in loads] == [400_000]
+    assert "values[i]" in loads[0]["text"]
+
+
+def test_an_extension_is_judged_sanitized_and_profiled(cli: Cli, tmp_path: Path) -> None:
+    task, kernel = tmp_path / "task.py", tmp_path / "kernel.py"
+    task.write_text(TASK)
+    kernel.write_text(EXTENSION)
+    judged = found(cli("verify", task, kernel, "--json"))
+    assert judged["verdict"] == "passed", judged["reason"]
+    assert cli("sanitize", task, kernel, "--schedules", "1").returncode == 0
+    done = cli("profile", task, kernel, "--line")
+    assert "relu_kernel" in done.stdout
+    assert "y[i] = fmaxf(x[i], 0.f);" in done.stdout
+    kernel.write_text(EXTENSION.replace("if (i < n) ", ""))
+    judged = found(cli("verify", task, kernel, "--json"))
+    assert judged["verdict"] == "passed"  # 6,400 elements are 25 whole blocks
+    kernel.write_text(EXTENSION.replace("if (i < n) ", "").replace("n + 255", "n + 511"))
+    judged = found(cli("verify", task, kernel, "--json"))
+    assert judged["verdict"] == "unsafe"
+    assert "relu_kernel, CUDA source line 6" in str(judged["reason"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "nowhere.cu"], 2, "there is no such file"),
+        (["run", "empty.cu"], 1, "no function main"),
+        (["run", "broken.cu"], 1, "broken.cu:2"),
+        (["sanitize", "task.py"], 2, "a kernel file belongs behind it"),
+        (["profile", "nowhere.py", "kernel.py"], 2, "nowhere.py"),
+        (["profile", "nonsense"], 2, "nonsense"),
+    ],
+)
+def test_misuse(cli: Cli, arguments: list[str], code: int, words: str) -> None:
+    Path("empty.cu").write_text("")
+    Path("broken.cu").write_text("#include <cuda_runtime.h>\nint main() { return nothing; }\n")
+    Path("task.py").write_text(TASK)
+    done = cli(*arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert words in done.stderr

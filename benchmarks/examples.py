@@ -18,13 +18,14 @@ import sys
 import tempfile
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def tree_rss(root: int) -> int:
-    """Resident bytes of a process and all its descendants, from /proc (shared pages counted once per process)."""
+def tree_pss(root: int) -> int:
+    """Memory in bytes of a process and all its descendants; a page that several share counts once (PSS of Linux's /proc)."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -38,9 +39,10 @@ def tree_rss(root: int) -> int:
         pid = todo.pop()
         todo += parents.get(pid, [])
         try:
-            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         except OSError:
             continue
+        total += next((1024 * int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
     return total
 
 
@@ -54,7 +56,7 @@ def optimize(path: Path, rounds: int, scratch: Path) -> dict[str, object]:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, env=environment)
         peak, done = 0, threading.Event()
         while not done.is_set():
-            peak = max(peak, tree_rss(process.pid))
+            peak = max(peak, tree_pss(process.pid))
             try:
                 process.wait(timeout=0.05)  # seconds between two looks at its memory
                 done.set()
@@ -70,6 +72,15 @@ def optimize(path: Path, rounds: int, scratch: Path) -> dict[str, object]:
         "peak_bytes": peak,
         "found": found,
     }
+
+
+def _short(row: dict[str, object]) -> dict[str, object]:
+    """A row without sources and profiles."""
+    found = row["found"]
+    assert isinstance(found, dict)
+    kept = ("number", "plan", "verdict", "reason", "timing", "limited_by", "seconds")
+    attempts = [{key: attempt.get(key) for key in kept} for attempt in found.get("attempts") or []]
+    return {**row, "found": {"attempts": attempts, "best": ((found.get("best") or {}).get("number"))}}
 
 
 def main() -> int:
@@ -103,8 +114,16 @@ def main() -> int:
                 flush=True,
             )
     if options.json:
-        machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+        machine = {
+            "cpus": os.cpu_count(),
+            "load": os.getloadavg()[0],
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("kernelwright", "torch", "nvidia-cuda-nvrtc")},
+        }
+        options.json.write_text(
+            json.dumps({"machine": machine, "rows": [_short(row) for row in rows]}, indent=1) + "\n"
+        )
     return int(any(row["exit"] != 0 for row in rows))
 
 

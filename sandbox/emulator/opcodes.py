@@ -33,7 +33,7 @@ from kernelwright.sandbox.emulator.ops_bits import (
     simd,
     simple32,
 )
-from kernelwright.sandbox.emulator.ops_move import active_mask, convert_address, move, nothing
+from kernelwright.sandbox.emulator.ops_move import active_mask, cache_policy, convert_address, move, nothing
 from kernelwright.sandbox.emulator.ops_select import (
     is_space,
     select,
@@ -42,14 +42,14 @@ from kernelwright.sandbox.emulator.ops_select import (
     set_value,
     test_class,
 )
-from kernelwright.sandbox.emulator.ptx import Instr
+from kernelwright.sandbox.emulator.ptx import Instr, has_register_address
 
 __all__ = ["emit_alu", "is_alu"]
 
 
 def is_alu(instr: Instr) -> bool:
     """Whether the instruction computes lane by lane, so that `emit_alu` takes it."""
-    return instr.op in _EMITTERS or (instr.op == "ld" and "param" in instr.mods)
+    return instr.op in _EMITTERS or (instr.op == "ld" and "param" in instr.mods and not has_register_address(instr))
 
 
 def emit_alu(e: AluEmitter, instr: Instr) -> None:
@@ -142,4 +142,6 @@ _EMITTERS: dict[str, Callable[[AluEmitter, Instr], None]] = {
     "applypriority": nothing,
     "pmevent": nothing,
     "griddepcontrol": nothing,
+    "setmaxnreg": nothing,
+    "createpolicy": cache_policy,
 }

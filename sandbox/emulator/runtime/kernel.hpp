@@ -58,6 +58,28 @@ INLINE T param_small(const uint8_t* p) {
   M = w->mask;                                            \
   goto AGAIN
 
+// A call of a function with a frame: the table says where it comes back and what is saved (stack.cpp).
+#define CALL(site, table, entry)                          \
+  w->mask = M;                                            \
+  if (!kw_call(w, (site), (table))) return KW_STOP;       \
+  if (w->issued >= w->slice_end) return kw_loop(w, (entry)); \
+  GO(entry)
+
+#define CALL_POINTER(site, table, entries, count)         \
+  w->mask = M;                                            \
+  pc = kw_call_pointer(w, (site), (table), (entries), (count)); \
+  if (pc < 0) return KW_STOP;                             \
+  if (w->issued >= w->slice_end) return kw_loop(w, pc);   \
+  M = w->mask;                                            \
+  goto AGAIN
+
+#define RETURN                                            \
+  w->mask = M;                                            \
+  pc = kw_return(w);                                      \
+  if (w->issued >= w->slice_end) return kw_loop(w, pc);   \
+  M = w->mask;                                            \
+  goto AGAIN
+
 // work: whether the block does anything before it ends.
 #define EXIT(lanes, next, work)     \
   do {                              \

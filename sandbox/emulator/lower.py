@@ -152,7 +152,7 @@ class _Inliner:
         self._plan = plan
         self._copies = 0
         self._calls = 0
-        self._extents: dict[str, set[tuple[int, int]]] = {}  # (offset, bytes) of arguments that are moved
+        self._pieces: dict[str, set[tuple[int, int]]] = {}  # (offset, bytes) of arguments that are written
         self._first = 0  # where the kernel's own body begins
         self._context = ""  # the framed function whose body is being appended; empty for the kernel
         self._out: list[Instr | LabelDef] = []
@@ -324,25 +324,31 @@ class _Inliner:
                 continue
             offset = address.offset + address.base.offset + i * size
             slot = argument(address.base.name, offset, size)
-            self._note_extent(address.base.name, offset, size, instr)
+            if not address.base.name.startswith(ABI):
+                self._note_piece(address.base.name, offset, size, instr, store=store)
             wide = "b64" if size == 8 else "b32"
             if store:
                 self._out.append(replace(instr, op="mov", mods=(wide,), operands=(slot, item)))
             else:
                 self._out.append(replace(instr, op="mov", mods=(wide,), operands=(item, slot)))
-                if size < 4 and isinstance(item, Reg):
+                if size < 4 and type_[0] == "s":
+                    self._out.append(replace(instr, op="cvt", mods=("s32", type_), operands=(item, item)))
+                elif size < 4 and isinstance(item, Reg):
                     mask = Imm((1 << (8 * size)) - 1)
                     self._out.append(replace(instr, op="and", mods=("b32",), operands=(item, item, mask)))
 
-    def _note_extent(self, name: str, offset: int, size: int, instr: Instr) -> None:
-        """Arguments live in registers, so both sides must cut them alike."""
-        known = self._extents.setdefault(name, set())
-        if not name.startswith(ABI) and any(o < offset + size and offset < o + s for o, s in known - {(offset, size)}):
-            raise UnsupportedError(
-                f"an argument that is written and read in pieces of another width is not supported{_at(instr.where)}",
-                line=instr.where.line,
-            )
-        known.add((offset, size))
+    def _note_piece(self, name: str, offset: int, size: int, instr: Instr, *, store: bool) -> None:
+        """Arguments live in registers, so what is read must be what was written, or the lower part of a word of it."""
+        if store:
+            self._pieces.setdefault(name, set()).add((offset, size))
+            return
+        for o, s in self._pieces.get(name, ()):
+            apart = o >= offset + size or offset >= o + s
+            if not (apart or (o == offset and (s == size or size < s <= 4))):
+                raise UnsupportedError(
+                    f"an argument that is written and read in pieces of another width is not supported{_at(instr.where)}",
+                    line=instr.where.line,
+                )
 
 
 class _Renamer:

@@ -30,7 +30,6 @@ from kernelwright.sandbox.emulator.ops_bits import (
     permute,
     shift,
     signed_flag,
-    simd,
     simple32,
 )
 from kernelwright.sandbox.emulator.ops_move import active_mask, cache_policy, convert_address, move, nothing
@@ -41,6 +40,13 @@ from kernelwright.sandbox.emulator.ops_select import (
     set_predicate,
     set_value,
     test_class,
+)
+from kernelwright.sandbox.emulator.ops_video import (
+    SCALAR_VIDEO,
+    SIMD_VIDEO,
+    multiply_add_video,
+    scalar_video,
+    simd_video,
 )
 from kernelwright.sandbox.emulator.ptx import Instr, has_register_address
 
@@ -133,7 +139,9 @@ _EMITTERS: dict[str, Callable[[AluEmitter, Instr], None]] = {
             f"dp2a<{signed_flag(i.mods[1])}, {signed_flag(i.mods[2])}, {'true' if i.mods[0] == 'hi' else 'false'}>"
         )
     ),
-    **{f"v{name}{count}": simd for name in ("add", "sub", "avrg", "absdiff", "min", "max") for count in (2, 4)},
+    **dict.fromkeys(SIMD_VIDEO, simd_video),
+    **dict.fromkeys(SCALAR_VIDEO, scalar_video),
+    "vmad": multiply_add_video,
     "activemask": active_mask,
     "nanosleep": nothing,
     "prefetch": nothing,
@@ -142,6 +150,5 @@ _EMITTERS: dict[str, Callable[[AluEmitter, Instr], None]] = {
     "applypriority": nothing,
     "pmevent": nothing,
     "griddepcontrol": nothing,
-    "setmaxnreg": nothing,
     "createpolicy": cache_policy,
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include "abi.hpp"
 #include "convert.hpp"
+#include "video.hpp"
 
 INLINE uint32_t param32(const uint8_t* p) {
   uint32_t v;

@@ -135,6 +135,11 @@ class Explainer:
                     "Take the function's address in device code, and set every entry of the table; a pointer that the host "
                     "took is none.",
                 )
+            if native.extra == 5:
+                return (
+                    "there is no memory for the stacks of a block's threads",
+                    "Ask for smaller stacks, or fewer threads.",
+                )
             if native.extra == 4:
                 why = "has been freed already" if native.size else "malloc in device code has not given"
                 return f"free() of address {native.address:#x}, which {why}", "Free each pointer from malloc once."

@@ -23,6 +23,8 @@ SAMPLE = (
     "template_instances",
     "dense_switch",
     "every_lane_its_own_path",
+    "virtual_functions_of_objects_on_the_heap",
+    "structs_of_arrays_indexed_at_run_time",
     "transpose_with_padding",
     "dynamic_shared_carved_in_three",
     "generic_addresses",

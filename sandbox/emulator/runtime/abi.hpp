@@ -31,7 +31,7 @@ enum KwViolationKind {
 enum KwSpace { KW_GLOBAL = 0, KW_SHARED = 1, KW_LOCAL = 2, KW_FREED = 3, KW_PARAM = 4 };
 
 // Why a thread trapped.
-enum KwTrap { KW_TRAP_ITSELF = 0, KW_TRAP_ASSERT = 1, KW_TRAP_STACK = 2, KW_TRAP_NO_FUNCTION = 3, KW_TRAP_FREE = 4 };
+enum KwTrap { KW_TRAP_ITSELF = 0, KW_TRAP_ASSERT = 1, KW_TRAP_STACK = 2, KW_TRAP_NO_FUNCTION = 3, KW_TRAP_FREE = 4, KW_TRAP_MEMORY = 5 };
 
 // One static place in the program that calls the runtime. Operand i is register slot[i] (in units of 32 words), or the
 // constant imm[i] where slot[i] is -1. Loads and stores: data in 0..7. The rest: see warp.cpp and atomic.cpp.

@@ -248,6 +248,11 @@ void work(KwWorker& c) {
         block = std::move(spare);
       } else {
         block = std::make_unique<Resident>(r, warps);
+        if (block->arena.stacks && !block->arena.stacks->local) {
+          c.violation(KW_TRAP, -1, nullptr, 0, 0, 0, KW_TRAP_MEMORY);
+          c.common->stop = true;
+          break;
+        }
         set_up_warps(c, block->arena);
       }
       block->number = n;

@@ -16,8 +16,8 @@ inline uint64_t saved_words(const Request& r) { return (r.stack_bytes / 4 + 1) *
 
 // The stacks of a block's warps. The system gives the memory page by page as it is used.
 struct Stacks {
-  uint8_t* local;
-  uint32_t* saved;
+  uint8_t* local = nullptr;  // null: there is no address space for them
+  uint32_t* saved = nullptr;
 
   Stacks(const Request& r, uint64_t warps);
   ~Stacks();

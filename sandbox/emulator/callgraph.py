@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwright.sandbox.emulator.ptx import Function, Instr, Mem, Operand, Program, Sym, Vec
@@ -26,6 +26,8 @@ class CallPlan:
     """Framed function to the framed functions that may run before it returns, itself included."""
     stack: bool
     """Whether threads take stack memory at run time."""
+    size: int
+    """Instructions once everything is inlined that is to be."""
 
 
 def plan_calls(program: Program, kernel: str, *, inline: bool = True) -> CallPlan:
@@ -66,7 +68,23 @@ def plan_calls(program: Program, kernel: str, *, inline: bool = True) -> CallPla
     framed = tuple(name for name in order if name != kernel)
     reach = {name: frozenset(_closure([name], lambda n: edges[n])) for name in framed}
     allocates = any(i.op in _STACK_OPS for name in under for i in _instructions(program.functions[name]))
-    return CallPlan(framed, frozenset(direct), used, reach, bool(framed) or allocates)
+    size = _size_inlined(program, (kernel, *framed), direct)
+    return CallPlan(framed, frozenset(direct), used, reach, bool(framed) or allocates, size)
+
+
+def _size_inlined(program: Program, roots: Sequence[str], framed: set[str]) -> int:
+    """Instructions of the functions in `roots`, with all in them that has no frame."""
+    known: dict[str, int] = {}
+
+    def size(name: str) -> int:
+        if name not in known:
+            called = [i.operands[1] for i in _instructions(program.functions[name]) if i.op == "call"]
+            within = [c.name for c in called if isinstance(c, Sym) and c.name not in framed]
+            own = len(program.functions[name].body or ())
+            known[name] = own + sum(size(c) for c in within if c in program.functions)
+        return known[name]
+
+    return sum(size(name) for name in roots)
 
 
 def _instructions(function: Function) -> Iterable[Instr]:

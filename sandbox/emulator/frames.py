@@ -30,7 +30,6 @@ from kernelwright.sandbox.emulator.ptx import (
 __all__ = [
     "ABI",
     "STACK",
-    "TooLarge",
     "abi_names",
     "abi_registers",
     "argument",
@@ -49,10 +48,6 @@ STACK = Reg("%%stack", "b64")
 
 _CODE = 1 << 58
 """Functions have addresses from here on, where no data is (KW_CODE_WINDOW of runtime/abi.hpp)."""
-
-
-class TooLarge(UnsupportedError):
-    """A kernel that has too many instructions once everything is inlined."""
 
 
 def entry_label(name: str) -> str:

@@ -10,7 +10,6 @@ from kernelwright.sandbox.emulator.callgraph import CallPlan, plan_calls
 from kernelwright.sandbox.emulator.frames import (
     ABI,
     STACK,
-    TooLarge,
     abi_names,
     abi_registers,
     argument,
@@ -60,8 +59,12 @@ RESERVED = "%reserved_smem"
 RESERVED_BYTES = 1024
 """Its size from compute capability 8.0 on (CUDA C++ Programming Guide, shared memory)."""
 
+_LARGE = 20_000
+"""Instructions of one kernel after inlining, above which every device function gets a frame: the C++ compiler would take
+minutes for them."""
+
 _MAX_INLINED = 200_000
-"""Instructions of one kernel after inlining; more is refused."""
+"""Instructions of one kernel, above which it is refused."""
 
 _CALLED = {"vprintf": "printf", "__assertfail": "assert", "malloc": "malloc", "free": "free"}
 
@@ -107,13 +110,10 @@ def lower(program: Program, name: str) -> Lowered:
     """
     function = program.functions[name]
     plan = plan_calls(program, name)
-    try:
-        inliner = _Inliner(program, plan)
-        body = inliner.run(function)
-    except TooLarge:
+    if plan.size > _LARGE:
         plan = plan_calls(program, name, inline=False)
-        inliner = _Inliner(program, plan)
-        body = inliner.run(function)
+    inliner = _Inliner(program, plan)
+    body = inliner.run(function)
     body = _propagate_constants(split_wide(body))
     shared_variables = [v for v in program.variables if v.space == "shared"] + inliner.shared
     used = _names_used(body)
@@ -218,7 +218,7 @@ class _Inliner:
         rename = _Renamer(suffix, own | labels, {**bound, **abi_names(function, self._is_framed_call)})
         for item in function.body:
             if len(self._out) > _MAX_INLINED:
-                raise TooLarge(f"kernel {stack[0]} is too large after inlining its device functions")
+                raise UnsupportedError(f"kernel {stack[0]} is too large after inlining its device functions")
             if isinstance(item, LabelDef):
                 self._out.append(LabelDef(item.name + suffix))
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -55,10 +56,12 @@ def trim_cache(folder: Path, limit: int = CACHE_BYTES) -> None:
     """Removes the files used longest ago until `folder` holds at most `limit` bytes."""
     entries = []
     try:
-        for entry in os.scandir(folder):
-            if entry.is_file():
-                status = entry.stat()
-                entries.append((max(status.st_atime, status.st_mtime), status.st_size, entry.path))
+        with os.scandir(folder) as found:
+            for entry in found:
+                with contextlib.suppress(FileNotFoundError):  # another process trims as well
+                    if entry.is_file():
+                        status = entry.stat()
+                        entries.append((max(status.st_atime, status.st_mtime), status.st_size, entry.path))
     except OSError:
         return
     total = sum(size for _, size, _ in entries)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from kernelwright.errors import EmulatorError, UnsupportedError
-from kernelwright.sandbox.emulator.lower import Lowered
+from kernelwright.sandbox.emulator.lower import RESERVED, RESERVED_BYTES, Lowered
 from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Imm, Instr, Mem, Operand, Reg, Special, Sym, Vec
 
 __all__ = ["AluEmitter", "refuse"]
@@ -43,6 +43,12 @@ _SPECIAL_32: Mapping[str, str] = {
     "%dynamic_smem_size": "bc(L->dynamic_shared)",
     "%total_smem_size": "bc(L->total_shared)",
     "%aggr_smem_size": "bc(L->total_shared)",
+}
+_RESERVED_OFFSETS = {
+    "%reserved_smem_offset_begin": 0,
+    "%reserved_smem_offset_0": 0,
+    "%reserved_smem_offset_1": RESERVED_BYTES // 2,
+    "%reserved_smem_offset_end": RESERVED_BYTES,
 }
 _SPECIAL_64 = {"%clock64": "bc64(w->issued)", "%globaltimer": "bc64(w->issued)", "%gridid": "bc64(1)"}
 
@@ -116,6 +122,10 @@ class AluEmitter:
         elif isinstance(operand, Imm):
             return _u32(operand.value)
         elif isinstance(operand, Special):
+            if operand.name in _RESERVED_OFFSETS:
+                return _u32(self._lowered.shared[RESERVED][0] + _RESERVED_OFFSETS[operand.name])
+            if operand.name == "%reserved_smem_offset_cap":
+                return _u32(RESERVED_BYTES)
             if operand.name not in _SPECIAL_32:
                 raise UnsupportedError(f"the special register {operand.name} is not supported by the emulator")
             return _SPECIAL_32[operand.name]
@@ -163,6 +173,8 @@ class AluEmitter:
             return f"{lowered.local[symbol.name] + symbol.offset}ull"
         if symbol.name in lowered.globals:
             return f"(L->globals[{lowered.globals[symbol.name]}] + {symbol.offset}ull)"
+        if symbol.name in lowered.functions:
+            return f"{lowered.functions[symbol.name]:#x}ull"
         if symbol.name in self._params:
             return f"((uint64_t)L->params + {self._params[symbol.name] + symbol.offset}ull)"
         raise UnsupportedError(f"the address of {symbol.name} is not supported by the emulator")
@@ -246,7 +258,7 @@ class AluEmitter:
         target, address = instr.operands
         assert isinstance(address, Mem)
         if isinstance(address.base, Reg):
-            refuse(instr, "with an address in a register is not supported by the emulator")
+            refuse(instr)
         if address.base is None or address.base.name not in self._params:
             refuse(instr)
         type_ = instr.mods[-1]

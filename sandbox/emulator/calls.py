@@ -18,7 +18,7 @@ __all__ = ["CallEmitter"]
 _ATOMIC_OPS = ("add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec")
 _ATOMIC_TYPES = {
     "u32": 0, "b32": 0, "s32": 1, "u64": 2, "b64": 2, "s64": 3, "f32": 4, "f64": 5,
-    "f16": 6, "bf16": 7, "f16x2": 8, "bf16x2": 9, "b16": 10, "u16": 10,
+    "f16": 6, "bf16": 7, "f16x2": 8, "bf16x2": 9, "b16": 10, "u16": 10, "b128": 11,
 }  # fmt: skip
 
 _MBARRIER_OPS = (
@@ -101,6 +101,9 @@ class CallEmitter:
 
     def _load_store(self, instr: Instr) -> None:
         load = instr.op == "ld"
+        if "param" in instr.mods:
+            self._load_param(instr)
+            return
         address, value = (instr.operands[1], instr.operands[0]) if load else (instr.operands[0], instr.operands[1])
         assert isinstance(address, Mem)
         assert isinstance(value, Vec)
@@ -113,8 +116,27 @@ class CallEmitter:
         for i, item in enumerate(value.items):
             assert isinstance(item, Reg)
             site.slot[i] = self._registers.slot(item)
-        function = f"kw_{instr.op}_{_space(instr)}_{size}_{count}"
-        self._out.append(f"{function}(w, {self._sites.mask(instr)}, {site.number});")
+        mask = self._sites.mask(instr)
+        call = f"kw_{instr.op}_{_space(instr)}_{size}_{count}(w, {mask}, {site.number});"
+        fence = f"if ({mask}) kw_fence(w, M, {site.number});"
+        if "acquire" in instr.mods:
+            call = f"{call} {fence}"
+        elif "release" in instr.mods:
+            call = f"{fence} {call}"
+        self._out.append(call)
+
+    def _load_param(self, instr: Instr) -> None:
+        """ld.param at an address in a register; see runtime/stack.cpp."""
+        value, address = instr.operands
+        if instr.op != "ld" or not isinstance(address, Mem) or not isinstance(value, Vec):
+            refuse(instr)
+        site = self._sites.add(instr, address)
+        for i, item in enumerate(value.items):
+            assert isinstance(item, Reg)
+            site.slot[i] = self._registers.slot(item)
+        site.extra[0], site.extra[1] = TYPE_BYTES[instr.mods[-1]], len(value.items)
+        site.imm[0], site.imm[1] = self._sites.parameter_bounds(site.info.origins)
+        self._out.append(f"kw_ld_param(w, {self._sites.mask(instr)}, {site.number});")
 
     def _note_shared(self, instr: Instr, size: int) -> None:
         if _space(instr) in ("shared", "generic"):
@@ -134,11 +156,13 @@ class CallEmitter:
             refuse(instr)
         site = self._sites.add(instr, address)
         target = instr.operands[0] if has_result else None
-        wanted = isinstance(target, Reg) and target.name in self._read
-        if wanted:
-            self._sites.operand(site, 0, target)
-        for i, operand in enumerate(operands[1:3]):
-            self._sites.operand(site, 1 + i, operand)
+        results = target.items if isinstance(target, Vec) else (target,)
+        wanted = any(isinstance(r, Reg) and r.name in self._read for r in results)
+        for i, operand in enumerate((target if wanted else None, *operands[1:3])):
+            # The upper halves of 128-bit operands have numbers of their own.
+            low, high = operand.items if isinstance(operand, Vec) else (operand, None)
+            self._sites.operand(site, i, low)
+            self._sites.operand(site, 4 + i, high)
         site.extra[0] = _ATOMIC_OPS.index(operation)
         site.extra[1] = _ATOMIC_TYPES[type_]
         self._note_shared(instr, TYPE_BYTES[type_])

@@ -8,12 +8,14 @@ from kernelwright.sandbox.emulator.tensor import TENSOR_OPS, multiply_adds
 __all__ = ["flops", "issue_class"]
 
 _SFU = frozenset(("ex2", "lg2", "sin", "cos", "tanh", "rsqrt"))
-_CONTROL = frozenset(("bra", "brx", "ret", "exit", "call", "trap", "printf", "assert", "brkpt", "nanosleep"))
+_CONTROL = frozenset(
+    ("bra", "brx", "ret", "exit", "call", "trap", "printf", "assert", "brkpt", "nanosleep", "callf", "malloc", "free")
+)
 _ARITHMETIC = frozenset(("add", "sub", "mul", "fma", "mad", "div", "min", "max", "rcp", "sqrt", "neg", "abs"))
 _HALF_TYPES = frozenset(("f16", "bf16", "f16x2", "bf16x2"))
 _LANES = 32
-_FREE = frozenset(("barresult",))
-"""Second halves of instructions that were counted already."""
+_FREE = frozenset(("barresult", "jump", "frame", "restore", "retf"))
+"""Parts of instructions that were counted already, and what the translator adds."""
 
 
 def _type(instr: Instr) -> str:

@@ -9,12 +9,14 @@ from kernelwright.sandbox.emulator.alu import AluEmitter, refuse
 from kernelwright.sandbox.emulator.calls import CallEmitter
 from kernelwright.sandbox.emulator.counts import flops, issue_class
 from kernelwright.sandbox.emulator.flow import Block, build_blocks, is_barrier, mark_live
+from kernelwright.sandbox.emulator.frames import STACK
 from kernelwright.sandbox.emulator.lower import Lowered, destinations, sources
 from kernelwright.sandbox.emulator.opcodes import emit_alu, is_alu
 from kernelwright.sandbox.emulator.operands import Splitter, is_helper
 from kernelwright.sandbox.emulator.provenance import find_origins
-from kernelwright.sandbox.emulator.ptx import Instr, LabelDef, Special, Where
+from kernelwright.sandbox.emulator.ptx import Instr, LabelDef, Special, Sym, Where
 from kernelwright.sandbox.emulator.sites import Registers, SiteInfo, Sites
+from kernelwright.sandbox.emulator.stack_calls import StackEmitter
 
 __all__ = ["BlockInfo", "Translated", "translate"]
 
@@ -44,6 +46,10 @@ class Translated:
     """Whether blocks must run one after the other for the result to be the same every time."""
     cooperative: bool = False
     """Whether all blocks must be resident together (the kernel asks for the grid's workspace)."""
+    stack_slot: int = -1
+    """Place of the register that holds the top of each thread's stack; -1 if threads take no stack memory."""
+    reads_params: bool = False
+    """Whether the address of a parameter is taken."""
 
 
 def translate(lowered: Lowered) -> Translated:
@@ -65,11 +71,13 @@ class _Translator:
         self._blocks = build_blocks([_prepared(item) for item in lowered.body])
         for block in self._blocks:
             block.instrs = [part for instr in block.instrs for part in splitter.split(instr)]
-        mark_live(self._blocks)
+        live = mark_live(self._blocks)
         every = [instr for block in self._blocks for instr in block.instrs]
         self._sites = Sites(lowered, self._registers, find_origins(every, lowered, self._params))
         read = frozenset(r.name for instr in every for r in sources(instr))
         self._calls = CallEmitter(self._sites, self._registers, read, self._out)
+        self._stack = StackEmitter(self._sites, self._registers, live, lowered.functions, self._out)
+        self._stack.plan(self._blocks)
 
     def run(self) -> Translated:
         for block in self._blocks:
@@ -81,8 +89,15 @@ class _Translator:
             slots=self._registers.slots,
             predicates=self._registers.predicates,
             cell_bytes=self._calls.cell_bytes,
-            ordered=self._calls.ordered,
+            ordered=self._calls.ordered or self._stack.ordered,
             cooperative=any(_asks_for_workspace(i) for b in self._blocks for i in b.instrs),
+            stack_slot=self._registers.slot(STACK) if self._lowered.stack else -1,
+            reads_params=any(
+                isinstance(o, Sym) and o.name in self._params
+                for b in self._blocks
+                for i in b.instrs
+                for o in i.operands
+            ),
         )
 
     def _block(self, block: Block) -> None:
@@ -102,7 +117,8 @@ class _Translator:
                 continue
             self._region(pending, needed[i])
             pending = []
-            self._calls.call(instr)
+            if not self._stack.call(instr):
+                self._calls.call(instr)
         self._region(pending, needed[len(block.instrs) - (block.terminator is not None)])
         self._terminate(block)
         out.append("}")
@@ -165,6 +181,8 @@ class _Translator:
         elif is_barrier(last):
             site = len(self._sites.listed) - 1
             out.append(f"w->mask = M; w->pc = {block.successors[0]}; return kw_barrier(w, {site});")
+        elif last.op in ("jump", "callf", "retf"):
+            self._stack.terminate(block, go)
         elif last.op == "bra":
             if last.guard is None:
                 out.append(f"{go(block.successors[0])};")
@@ -193,6 +211,7 @@ class _Translator:
         code = "\n".join(self._out)
         return (
             '#include "kernel.hpp"\n'
+            f"{self._stack.tables()}"
             f'extern "C" const KwSite kw_sites[] = {{\n{sites}\n}};\n'
             'extern "C" int32_t kw_kernel(KwWarp* w, KwLaunch* L) {\n'
             "uint32_t* const R = (uint32_t*)__builtin_assume_aligned(w->R, 64); uint32_t* const P = w->P;\n"

@@ -12,7 +12,7 @@ from kernelwright.sandbox.emulator.tensor import TENSOR_OPS
 
 __all__ = ["Block", "build_blocks", "is_barrier", "is_collective", "mark_live"]
 
-_TERMINATORS = frozenset(("bra", "brx", "ret", "exit"))
+_TERMINATORS = frozenset(("bra", "brx", "ret", "exit", "jump", "callf", "retf"))
 _COLLECTIVE = frozenset(("shfl", "vote", "match", "redux", "elect"))
 
 
@@ -126,6 +126,14 @@ def _connect(blocks: list[Block]) -> None:
             block.successors = [target(label.name)]
             if last.guard is not None:
                 block.successors.append(following)
+        elif last is not None and last.op == "jump":
+            label = last.operands[0]
+            assert isinstance(label, Sym)
+            block.successors = [target(label.name)]
+        elif last is not None and last.op == "callf":  # where it comes back, then where it goes
+            block.successors = [target(name) for name in last.targets]
+        elif last is not None and last.op == "retf":
+            block.successors = []
         elif last is not None and last.op == "brx":
             block.successors = [target(name) for name in last.targets]
             if last.guard is not None:

@@ -15,7 +15,7 @@ from kernelwright.sandbox.build import Build, build_cuda
 from kernelwright.sandbox.emulator import native
 from kernelwright.sandbox.emulator.arguments import Packed, pack_arguments, parameter_names
 from kernelwright.sandbox.emulator.emit import Translated
-from kernelwright.sandbox.emulator.lower import Lowered
+from kernelwright.sandbox.emulator.lower import RESERVED, Lowered
 from kernelwright.sandbox.emulator.memory import Memory
 from kernelwright.sandbox.emulator.ptx import Variable
 from kernelwright.sandbox.emulator.report import Explainer, origin_pointers, shared_ranges
@@ -50,6 +50,11 @@ class LaunchLimits:
     """Whether to look for races between warps and uninitialised reads in shared memory (costs up to a third more time)."""
     on_print: Callable[[str], None] | None = None
     """Takes what device `printf` wrote, once per launch; None sends it to the log."""
+    stack_bytes: int = 32768
+    """Stack memory of a thread, for functions that are not inlined (recursion, calls through pointers) and alloca: their
+    variables, and the registers saved around their calls. A GPU gives 1024 unless cudaLimitStackSize says more."""
+    heap_bytes: int = 8 * 2**20
+    """Memory that malloc in device code hands out, of all launches together, as cudaLimitMallocHeapSize has it."""
     options: LaunchOptions = field(default_factory=LaunchOptions)
 
 
@@ -95,7 +100,7 @@ class Module:
         if self._refused and not self._kernels:
             raise next(iter(self._refused.values())).error()
         self._workspace = (ctypes.c_uint64 * 4)()  # what a cooperative launch gives its grid
-        self._globals = _allocate_globals(self._variables)
+        self._globals = _allocate_globals(self._variables, translation.functions)
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -181,11 +186,15 @@ class Module:
         begin = time.perf_counter()
         with memory.lock:
             temporary = self._register(memory, packed)
+            params = ctypes.create_string_buffer(packed.data, max(1, len(packed.data)))
+            if kernel.translated.reads_params:
+                memory.register(ctypes.addressof(params), ctypes.sizeof(params), "parameters")
+                temporary.append(ctypes.addressof(params))
             if kernel.translated.cooperative:
                 memory.register(ctypes.addressof(self._workspace), ctypes.sizeof(self._workspace), "grid workspace")
                 temporary.append(ctypes.addressof(self._workspace))
             try:
-                counters, found, printed = self._run(kernel, grid3, block3, packed, shared, memory, limits, resident)
+                counters, found, printed = self._run(kernel, grid3, block3, params, shared, memory, limits, resident)
                 explainer = Explainer(
                     self._source, lowered, kernel.translated, grid3, block3, memory, packed.data, kernel.names, shared
                 )
@@ -225,20 +234,20 @@ class Module:
         kernel: _Kernel,
         grid: tuple[int, int, int],
         block: tuple[int, int, int],
-        packed: Packed,
+        params: ctypes.Array[ctypes.c_char],
         shared: int,
         memory: Memory,
         limits: LaunchLimits,
         resident: int,
     ) -> tuple[Counters, list[native.NativeViolation], str]:
         lowered, translated = kernel.lowered, kernel.translated
-        params = ctypes.create_string_buffer(packed.data, max(1, len(packed.data)))
         addresses = (ctypes.c_uint64 * max(1, len(self._globals)))(*(a for _, a in self._globals))
         ranges = [n for pair in shared_ranges(lowered, shared).values() for n in pair]
+        reserved = lowered.shared.get(RESERVED, (0, 0))
         range_array = (ctypes.c_uint32 * max(1, len(ranges)))(*ranges)
         bases = (ctypes.c_uint64 * max(1, len(translated.sites)))()
         for i, site in enumerate(translated.sites):
-            pointers = [p for p in origin_pointers(site.origins, packed.data) if memory.find(p) is not None]
+            pointers = [p for p in origin_pointers(site.origins, params.raw) if memory.find(p) is not None]
             bases[i] = pointers[0] if len(pointers) == 1 else 0
         workspace = ctypes.addressof(self._workspace) if translated.cooperative else 0
         if workspace:
@@ -257,6 +266,7 @@ class Module:
             grid=(ctypes.c_uint32 * 3)(*grid),
             block=(ctypes.c_uint32 * 3)(*block),
             params=ctypes.addressof(params),
+            param_bytes=lowered.param_bytes,
             globals=ctypes.addressof(addresses),
             shared_ranges=ctypes.addressof(range_array),
             shared_variables=len(ranges) // 2,
@@ -265,6 +275,11 @@ class Module:
             workspace=workspace,
             resident_blocks=resident,
             frame_bytes=lowered.frame_bytes,
+            reserved_shared=reserved[0],
+            reserved_bytes=reserved[1] - reserved[0],
+            stack_slot=translated.stack_slot,
+            stack_bytes=max(0, limits.stack_bytes),
+            heap_bytes=max(0, limits.heap_bytes),
             threads=1 if translated.ordered else limits.threads or len(os.sched_getaffinity(0)),
             max_warp_instructions=limits.max_warp_instructions,
             seconds=limits.seconds,
@@ -367,7 +382,9 @@ def _check_sizes(
             )
 
 
-def _allocate_globals(variables: Sequence[Variable]) -> list[tuple[ctypes.Array[ctypes.c_char] | None, int]]:
+def _allocate_globals(
+    variables: Sequence[Variable], functions: Mapping[str, int]
+) -> list[tuple[ctypes.Array[ctypes.c_char] | None, int]]:
     """Memory for the module's variables, initialised; (None, 0) for those of other spaces."""
     alignment = 256
     made: list[tuple[ctypes.Array[ctypes.c_char] | None, int]] = []
@@ -379,7 +396,8 @@ def _allocate_globals(variables: Sequence[Variable]) -> list[tuple[ctypes.Array[
         address = -(-ctypes.addressof(buffer) // alignment) * alignment
         ctypes.memmove(address, variable.initial, min(len(variable.initial), variable.size))
         made.append((buffer, address))
-    known = {v.name: address for v, (buffer, address) in zip(variables, made, strict=True) if buffer is not None}
+    known = dict(functions)
+    known |= {v.name: address for v, (buffer, address) in zip(variables, made, strict=True) if buffer is not None}
     for variable, (_, address) in zip(variables, made, strict=True):
         for offset, symbol, addend in variable.relocations:
             if symbol not in known:

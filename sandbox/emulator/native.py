@@ -8,7 +8,7 @@ from kernelwright.errors import EmulatorError
 
 __all__ = ["ABI", "COUNTERS", "KINDS", "MAX_VIOLATIONS", "NativeViolation", "Request", "check_abi"]
 
-ABI = 3
+ABI = 4
 MAX_VIOLATIONS = 64
 
 COUNTERS = (
@@ -59,12 +59,18 @@ class Request(ctypes.Structure):
         ("grid", ctypes.c_uint32 * 3),
         ("block", ctypes.c_uint32 * 3),
         ("params", ctypes.c_void_p),
+        ("param_bytes", ctypes.c_int64),
         ("globals", ctypes.c_void_p),
         ("shared_ranges", ctypes.c_void_p),
         ("shared_variables", ctypes.c_int64),
         ("static_shared", ctypes.c_int64),
         ("dynamic_shared", ctypes.c_int64),
         ("frame_bytes", ctypes.c_int64),
+        ("reserved_shared", ctypes.c_int64),
+        ("reserved_bytes", ctypes.c_int64),
+        ("stack_slot", ctypes.c_int64),
+        ("stack_bytes", ctypes.c_int64),
+        ("heap_bytes", ctypes.c_int64),
         ("threads", ctypes.c_int64),
         ("max_warp_instructions", ctypes.c_uint64),
         ("seconds", ctypes.c_double),

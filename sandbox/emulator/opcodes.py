@@ -30,10 +30,9 @@ from kernelwright.sandbox.emulator.ops_bits import (
     permute,
     shift,
     signed_flag,
-    simd,
     simple32,
 )
-from kernelwright.sandbox.emulator.ops_move import active_mask, convert_address, move, nothing
+from kernelwright.sandbox.emulator.ops_move import active_mask, cache_policy, convert_address, move, nothing
 from kernelwright.sandbox.emulator.ops_select import (
     is_space,
     select,
@@ -42,14 +41,21 @@ from kernelwright.sandbox.emulator.ops_select import (
     set_value,
     test_class,
 )
-from kernelwright.sandbox.emulator.ptx import Instr
+from kernelwright.sandbox.emulator.ops_video import (
+    SCALAR_VIDEO,
+    SIMD_VIDEO,
+    multiply_add_video,
+    scalar_video,
+    simd_video,
+)
+from kernelwright.sandbox.emulator.ptx import Instr, has_register_address
 
 __all__ = ["emit_alu", "is_alu"]
 
 
 def is_alu(instr: Instr) -> bool:
     """Whether the instruction computes lane by lane, so that `emit_alu` takes it."""
-    return instr.op in _EMITTERS or (instr.op == "ld" and "param" in instr.mods)
+    return instr.op in _EMITTERS or (instr.op == "ld" and "param" in instr.mods and not has_register_address(instr))
 
 
 def emit_alu(e: AluEmitter, instr: Instr) -> None:
@@ -133,7 +139,9 @@ _EMITTERS: dict[str, Callable[[AluEmitter, Instr], None]] = {
             f"dp2a<{signed_flag(i.mods[1])}, {signed_flag(i.mods[2])}, {'true' if i.mods[0] == 'hi' else 'false'}>"
         )
     ),
-    **{f"v{name}{count}": simd for name in ("add", "sub", "avrg", "absdiff", "min", "max") for count in (2, 4)},
+    **dict.fromkeys(SIMD_VIDEO, simd_video),
+    **dict.fromkeys(SCALAR_VIDEO, scalar_video),
+    "vmad": multiply_add_video,
     "activemask": active_mask,
     "nanosleep": nothing,
     "prefetch": nothing,
@@ -142,4 +150,5 @@ _EMITTERS: dict[str, Callable[[AluEmitter, Instr], None]] = {
     "applypriority": nothing,
     "pmevent": nothing,
     "griddepcontrol": nothing,
+    "createpolicy": cache_policy,
 }

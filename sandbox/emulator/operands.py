@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernelwright.sandbox.emulator.alu import refuse
 from kernelwright.sandbox.emulator.lower import destination_count
-from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Imm, Instr, Mem, Operand, Reg, Sym, Vec
+from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Imm, Instr, Mem, Operand, Reg, Sym, Vec, has_register_address
 from kernelwright.sandbox.emulator.tensor import TENSOR_OPS, check_form, listed_registers
 
 __all__ = ["Splitter", "is_helper"]
@@ -13,9 +13,10 @@ _HELPER = "%%t"
 
 
 def is_helper(instr: Instr) -> bool:
-    """Whether `Splitter` added the instruction: it is not counted as issued."""
-    return instr.op in ("mov", "cvt") and any(
-        isinstance(o, Reg) and o.name.startswith(_HELPER) for o in instr.operands[:2]
+    """Whether the translator added the instruction (`Splitter`, or the mark `helper`): it is not counted as issued."""
+    return "helper" in instr.mods or (
+        instr.op in ("mov", "cvt")
+        and any(isinstance(o, Reg) and o.name.startswith(_HELPER) for o in instr.operands[:2])
     )
 
 
@@ -35,7 +36,7 @@ class Splitter:
         if op == "ldu":
             instr = Instr("ld", mods, instr.operands, instr.where, instr.guard, instr.guard_negated)
             op = "ld"
-        if op == "ld" and "param" not in mods:
+        if op == "ld" and ("param" not in mods or has_register_address(instr)):
             return self._split_load(instr)
         if op == "st":
             return self._split_store(instr)
@@ -114,6 +115,12 @@ class Splitter:
         operands = list(instr.operands)
         at = 0 if instr.op == "red" else 1
         vectors = [o for o in operands if isinstance(o, Vec)]
+        if "b128" in instr.mods:
+            operands[at] = self._address_register(instr, operands[at], before)
+            for i in range(at + 1, len(operands)):
+                if isinstance(value := operands[i], Vec):
+                    operands[i] = Vec(tuple(self._in_register(o, 64, instr, before) for o in value.items))
+            return [*before, instr.with_operands(*operands)]
         if vectors:
             return self._split_vector_atomic(instr, at, len(vectors[0].items))
         operands[at] = self._address_register(instr, operands[at], before)

@@ -21,7 +21,6 @@ __all__ = [
     "permute",
     "shift",
     "signed_flag",
-    "simd",
     "simple32",
 ]
 
@@ -105,22 +104,6 @@ def simple32(name: Callable[[Instr], str]) -> Callable[[AluEmitter, Instr], None
 
 def signed_flag(mod: str) -> str:
     return "true" if mod[0] == "s" else "false"
-
-
-_SIMD = {"add": "ADD", "sub": "SUB", "avrg": "AVERAGE", "absdiff": "DISTANCE", "min": "MIN", "max": "MAX"}
-
-
-def simd(e: AluEmitter, instr: Instr) -> None:
-    """`vadd2`, `vabsdiff4` and their kin without byte selectors and masks (PTX ISA 9.7.18)."""
-    name, count = instr.op[1:-1], int(instr.op[-1])
-    types = [m for m in instr.mods if m in ("u32", "s32")]
-    rest = [m for m in instr.mods if m not in ("u32", "s32", "sat", "add")]
-    if rest or len(types) != 3 or len(instr.operands) != 4:
-        refuse(instr)
-    to, a, b = (signed_flag(t) for t in types)
-    sat, total = (str(m in instr.mods).lower() for m in ("sat", "add"))
-    function = f"simd_words<SIMD_{_SIMD[name]}, {32 // count}, {a}, {b}, {to}, {sat}, {total}>"
-    e.each(function, *instr.operands, bits=32)
 
 
 def extend_field(e: AluEmitter, instr: Instr) -> None:

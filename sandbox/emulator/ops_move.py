@@ -10,6 +10,7 @@ from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Instr, Operand, Reg, V
 
 __all__ = [
     "active_mask",
+    "cache_policy",
     "convert_address",
     "move",
     "nothing",
@@ -100,3 +101,8 @@ def active_mask(e: AluEmitter, instr: Instr) -> None:
 
 def nothing(e: AluEmitter, instr: Instr) -> None:
     """Instructions without an effect that a program could see here (ordering, caching, waiting)."""
+
+
+def cache_policy(e: AluEmitter, instr: Instr) -> None:
+    """A policy that says nothing: caches are not emulated, and nothing else may look at its bits."""
+    e.set64(instr.operands[0], ("bc64(0)", "bc64(0)"))

@@ -30,6 +30,8 @@ _SPECIAL = re.compile(
     r"|dynamic_smem_size|total_smem_size|aggr_smem_size|cluster_ctarank|cluster_nctarank|is_explicit_cluster|pm\d"
     r"|envreg\d+|reserved_smem_\w+)"
 )
+VIDEO = re.compile(r"v(?:add|sub|avrg|absdiff|min|max|set)[24]|v(?:add|sub|absdiff|min|max|set|shl|shr|mad)")
+"""Video instructions: operands may be parts of registers (PTX ISA 9.7.18)."""
 _BRACKETS = {"{": "}", "(": ")"}
 
 
@@ -187,6 +189,8 @@ class BodyParser:
         operands: list[Operand | None] = []
         if op == "call":
             operands = self._call_operands()
+        elif VIDEO.fullmatch(op):
+            operands = self._video_operands(mods)
         else:
             while read.peek() != ";":
                 operands.append(self._operand())
@@ -209,6 +213,27 @@ class BodyParser:
         if len(groups) < 3 or not isinstance(groups[2], Vec):
             groups.insert(2, Vec(()))
         return groups[:3]
+
+    def _video_operands(self, mods: list[str]) -> list[Operand | None]:
+        """Operands of which each may be a part (`%r1.h10`) or negated (`-%r1`); `mods` gets `a:h10` and `a:-`."""
+        read = self._read
+        operands: list[Operand | None] = []
+        for name in "dabc":
+            if read.peek() == ";":
+                break
+            if read.peek() == "-" and read.peek(1).startswith(("%", "$", "_")):
+                read.next()
+                mods.append(f"{name}:-")
+            if read.kind == "word":
+                register, _, part = read.next().partition(".")
+                operands.append(self._named(register))
+                if part:
+                    mods.append(f"{name}:{part}")
+            else:
+                operands.append(read.number())
+            if not read.take(","):
+                break
+        return operands
 
     def _operand(self) -> Operand | None:
         read = self._read

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kernelwright.errors import UnsupportedError
 from kernelwright.sandbox.emulator.parse_bodies import BodyParser
 from kernelwright.sandbox.emulator.parse_lines import LineTable
@@ -35,6 +37,9 @@ def parse(text: str, source_name: str) -> Program:
                 read.next()
         else:
             _declaration(read, lines, program)
+    for alias, name in program.aliases.items():
+        if name in program.functions:
+            program.functions[alias] = replace(program.functions[name], name=alias)
     return program
 
 
@@ -50,7 +55,13 @@ def _declaration(read: Reader, lines: LineTable, program: Program) -> None:
             program.functions[function.name] = function
     elif word in SPACES:
         program.variables.extend(read_variables(read, extern))
-    elif word in (".pragma", ".alias"):
+    elif word == ".alias":
+        read.next()
+        alias = read.next()
+        read.need(",")
+        program.aliases[alias] = read.next()
+        read.need(";")
+    elif word == ".pragma":
         read.skip_statement()
     else:
         raise read.error("a declaration")

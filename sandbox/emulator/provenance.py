@@ -14,7 +14,8 @@ from kernelwright.sandbox.emulator.ptx import Imm, Instr, Mem, Operand, Reg, Sym
 __all__ = ["Origins", "find_origins"]
 
 Origin = tuple[str, str | int]
-"""`("param", byte offset)`, `("shared", name)`, `("global", name)`, or `("unknown", "")`."""
+"""`("param", byte offset)`, `("shared", name)`, `("global", name)`, `("struct", name)` for the address of a parameter itself,
+or `("unknown", "")`."""
 
 _UNKNOWN: Origin = ("unknown", "")
 _PASS = frozenset(("mov", "cvta", "add", "sub", "selp", "min", "max", "cvt", "and", "or", "mad", "shfl"))
@@ -40,6 +41,8 @@ def _symbol(symbol: Sym, lowered: Lowered) -> frozenset[Origin]:
         return frozenset((("shared", symbol.name),))
     if symbol.name in lowered.globals:
         return frozenset((("global", symbol.name),))
+    if any(p.name == symbol.name for p in lowered.params):
+        return frozenset((("struct", symbol.name),))
     return frozenset()
 
 

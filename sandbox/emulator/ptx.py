@@ -20,6 +20,7 @@ __all__ = [
     "Variable",
     "Vec",
     "Where",
+    "has_register_address",
     "register_bits",
 ]
 
@@ -127,6 +128,11 @@ class Instr:
         return replace(self, operands=operands)
 
 
+def has_register_address(instr: Instr) -> bool:
+    """Whether an operand in memory is at an address in a register."""
+    return any(isinstance(o, Mem) and isinstance(o.base, Reg) for o in instr.operands)
+
+
 @dataclass(frozen=True, slots=True)
 class LabelDef:
     """A label in a body."""
@@ -181,3 +187,5 @@ class Program:
 
     variables: list[Variable] = field(default_factory=list)
     functions: dict[str, Function] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Another name of a function to its own."""

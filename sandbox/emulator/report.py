@@ -123,6 +123,26 @@ class Explainer:
                 f"Look at the condition that should end the loop around {line}.",
             )
         if kind == "trap":
+            if native.extra == 2:
+                return (
+                    "a thread's stack is full: the calls of device functions are nested too deeply, or without end",
+                    "Look at the condition that should end the recursion; a GPU has 1 KiB a thread unless "
+                    "cudaDeviceSetLimit(cudaLimitStackSize, ...) asks for more.",
+                )
+            if native.extra == 3:
+                return (
+                    f"a call through a pointer that is no function with these parameters (address {native.address:#x})",
+                    "Take the function's address in device code, and set every entry of the table; a pointer that the host "
+                    "took is none.",
+                )
+            if native.extra == 5:
+                return (
+                    "there is no memory for the stacks of a block's threads",
+                    "Ask for smaller stacks, or fewer threads.",
+                )
+            if native.extra == 4:
+                why = "has been freed already" if native.size else "malloc in device code has not given"
+                return f"free() of address {native.address:#x}, which {why}", "Free each pointer from malloc once."
             if native.extra:
                 return (
                     f"an assertion failed: {self._string(native.address)}",
@@ -203,6 +223,17 @@ class Explainer:
         reads, writes = ("ld", "cp", "wmma.load"), ("st", "wmma.store")
         verb = "read" if opcode.startswith(reads) else "write" if opcode.startswith(writes) else "atomic update"
         size = native.size
+        if native.extra == 3:
+            return (
+                f"{verb} of {size} bytes in memory of device malloc that has been freed (address {native.address:#x})",
+                "Free the memory after its last use.",
+            )
+        if native.extra == 4:
+            return (
+                f"{'misaligned' if kind == 'misaligned' else 'out-of-bounds'} read of {size} bytes of the kernel's "
+                f"parameters, at byte {native.address} of {self._lowered.param_bytes}",
+                "Correct the index into the struct that is passed by value.",
+            )
         space = _SPACES[native.extra] if 0 <= native.extra < 3 else "global"
         if kind == "null_pointer":
             return (
@@ -211,6 +242,8 @@ class Explainer:
             )
         if space == "local":
             place = f"local array, byte {native.address} of a frame of {self._lowered.frame_bytes}"
+            if self._lowered.stack:
+                place = f"local memory, byte {native.address}, above the top of the thread's stack"
         elif space == "shared":
             place = self._shared_place(native.address, size, site)
         else:

@@ -110,6 +110,13 @@ class Sites:
         self.listed.append(site)
         return site
 
+    def parameter_bounds(self, origins: frozenset[Origin]) -> tuple[int, int]:
+        """(first byte, byte past the end) that an address in the parameter buffer may reach."""
+        found = [p for p in self._lowered.params if ("struct", p.name) in origins]
+        if len(origins) == 1 and found:
+            return found[0].offset, found[0].offset + found[0].bytes
+        return 0, self._lowered.param_bytes
+
     def operand(self, site: Site, i: int, operand: Operand | None) -> None:
         """Operand `i` of a site: a register's slot or a constant."""
         if isinstance(operand, Reg):

@@ -7,13 +7,14 @@ import hashlib
 import logging
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kernelwright.errors import UnsupportedError
 from kernelwright.sandbox.build import SOURCE_NAME
 from kernelwright.sandbox.cache import cache_folder, store_atomically, trim_cache
 from kernelwright.sandbox.emulator.emit import Translated, translate
+from kernelwright.sandbox.emulator.frames import function_addresses
 from kernelwright.sandbox.emulator.lower import Lowered, lower
 from kernelwright.sandbox.emulator.parser import parse
 from kernelwright.sandbox.emulator.ptx import Variable
@@ -51,6 +52,8 @@ class Translation:
     kernels: Mapping[str, KernelTranslation | Refusal]
     prints: bool
     """Whether a kernel may call printf."""
+    functions: Mapping[str, int] = field(default_factory=dict)
+    """Device function to its address."""
 
 
 def translate_ptx(ptx: str, cache_dir: Path | None = None) -> Translation:
@@ -75,7 +78,7 @@ def translate_ptx(ptx: str, cache_dir: Path | None = None) -> Translation:
             kernels[name] = KernelTranslation(replace(lowered, body=()), translate(lowered))
         except UnsupportedError as error:
             kernels[name] = Refusal(error.message, error.line)
-    made = Translation(tuple(program.variables), kernels, "vprintf" in program.functions)
+    made = Translation(tuple(program.variables), kernels, "vprintf" in program.functions, function_addresses(program))
     store_atomically(path, pickle.dumps(made, protocol=5))
     if key[0] == "0":
         trim_cache(folder)

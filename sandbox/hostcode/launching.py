@@ -142,6 +142,7 @@ class Launcher:
     ) -> None:
         self.session = session
         self.raises = raises
+        self._default_stack = session.limits.stack_bytes
         self.pending: BaseException | None = None
         self._units: dict[str, DeviceUnit] = {}
         self._lock = threading.RLock()
@@ -198,6 +199,7 @@ class Launcher:
             args = [ctypes.string_at(asked.args[i], asked.sizes[i]) for i in range(asked.count)]
             with self._lock:
                 before = len(self.session.reports)
+                self._obey_limits()
                 self.session.launch(
                     module, expression, _triple(asked.grid), _triple(asked.block), args, int(asked.shared)
                 )
@@ -215,6 +217,13 @@ class Launcher:
         except Exception as error:  # noqa: BLE001 - an exception can't cross compiled code; it is raised after it
             self._keep(error)
             return _FAILED
+
+    def _obey_limits(self) -> None:
+        """Takes over what the program asked of cudaDeviceSetLimit; a stack no smaller than the emulator's own default."""
+        ask = self.library.kernelwright_limit
+        ask.restype = ctypes.c_uint64
+        stack = max(self._default_stack, int(ask(0)))
+        self.session.limits = replace(self.session.limits, stack_bytes=stack, heap_bytes=int(ask(2)))
 
     def _resources(self, unit_key: bytes, kernel: int, instance: bytes, found: Any) -> int:
         try:

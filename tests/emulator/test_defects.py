@@ -272,10 +272,3 @@ def test_one_refused_kernel_leaves_the_others() -> None:
     assert y[0] == 7
     with pytest.raises(UnsupportedError, match="wgmma"):
         module.launch("bad", 1, 1, (y,), memory=emulator.Memory())
-
-
-def test_recursion_is_refused() -> None:
-    source = """__device__ __noinline__ int fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
-    extern "C" __global__ void f(int* y) { y[0] = fib(y[0]); }"""
-    with pytest.raises(UnsupportedError, match="recursive"):
-        emulator.compile(source)

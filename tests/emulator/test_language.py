@@ -160,3 +160,19 @@ def test_device_functions_that_are_not_inlined() -> None:
     wanted = [(poly(v, i % 5) + v) * poly(v, i % 5) if i & 1 else -1 for i, v in enumerate(wide)]
     close(y, np.array(wanted), 1e-5)
     close(z, np.array([(poly(v, 3) + v) * (-2 if i & 2 else 2) for i, v in enumerate(wide)]), 1e-6)
+
+
+def test_functions_that_would_grow_without_bound_are_not_inlined() -> None:
+    depth = 16  # each calls the next one twice: 65,536 copies of the last if all were inlined
+    functions = [f"__device__ __noinline__ int f{depth}(int x) {{ return x ^ 5; }}"]
+    for i in reversed(range(depth)):
+        body = f"return f{i + 1}(x + {i}) * 3 + f{i + 1}(x - 1);"
+        functions.append(f"__device__ __noinline__ int f{i}(int x) {{ {body} }}")
+    kernel = 'extern "C" __global__ void f(int* y) { y[threadIdx.x] = f0(threadIdx.x); }'
+    y = np.zeros(32, np.int32)
+    run("\n".join([*functions, kernel]), "f", 1, 32, (y,))
+    x = np.arange(32)
+    level = {offset: (x + offset) ^ 5 for offset in range(-depth, depth * depth)}
+    for i in reversed(range(depth)):
+        level = {k: level[k + i] * 3 + level[k - 1] for k in level if k + i in level and k - 1 in level}
+    assert np.array_equal(y, level[0].astype(np.int32))

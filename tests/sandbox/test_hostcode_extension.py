@@ -20,10 +20,6 @@ REPRESENTATIVE = {
     "dispatch_axpby", "layer_norm_warp", "gated_cell_accessors", "overloaded_kernels", "device_variables",
     "keyword_arguments_module",
 }  # fmt: skip
-# what the emulator does not have yet; strict, so that the day it does is noticed
-NOT_YET = {
-    "multi_tensor_by_value": "a by-value struct indexed at run time: the emulator refuses ld.param with a register",
-}
 
 Ask = Callable[[Path], dict[str, Any]]
 
@@ -63,8 +59,6 @@ def _cases() -> list[Any]:
         marks: list[pytest.MarkDecorator | pytest.Mark] = [
             pytest.mark.extensions(representative=path.stem in REPRESENTATIVE)
         ]
-        if path.stem in NOT_YET:
-            marks.append(pytest.mark.xfail(strict=True, reason=NOT_YET[path.stem]))
         cases.append(pytest.param(path, id=path.stem, marks=marks))
     return cases
 
@@ -79,7 +73,7 @@ def test_extension_agrees_with_torch(path: Path, ask: Ask) -> None:
 
 def test_the_corpus_is_whole() -> None:
     assert len(CORPUS) >= 50
-    assert {path.stem for path in CORPUS} >= REPRESENTATIVE | set(NOT_YET)
+    assert {path.stem for path in CORPUS} >= REPRESENTATIVE
 
 
 TEMPLATE = """

@@ -180,3 +180,51 @@ def test_a_program_that_does_not_end_is_ended() -> None:
 def test_no_such_file() -> None:
     with pytest.raises(NotFoundError):
         run_program(Path("does-not-exist.cu"))
+
+
+DEEP = r"""
+#include <cstdio>
+#include <cuda_runtime.h>
+struct Shape { __device__ virtual int sides() const = 0; __device__ virtual ~Shape() {} };
+struct Square : Shape { __device__ int sides() const override { return 4; } };
+struct Star : Shape { int points; __device__ Star(int p) : points(p) {} __device__ int sides() const override { return 2 * points; } };
+__device__ __noinline__ int sum(int n) { volatile int k = n; return k == 0 ? 0 : sum(n - 1) + k; }
+__global__ void deep(int* out, int n) { out[threadIdx.x] = sum(n + threadIdx.x); }
+__global__ void shapes(int* out) {
+  Shape* all[2] = {new Square, new Star(5)};
+  int* copy = (int*)alloca(2 * sizeof(int));
+  for (int i = 0; i < 2; i++) copy[i] = all[i]->sides();
+  out[threadIdx.x] = copy[0] * 100 + copy[1];
+  for (Shape* s : all) delete s;
+}
+__global__ void greedy(int* out) { *out = 0; while (malloc(1 << 20)) ++*out; }
+int main() {
+  int* out;
+  cudaMallocManaged(&out, 32 * sizeof(int));
+  deep<<<1, 32>>>(out, 3000);
+  printf("%s\n", cudaGetErrorName(cudaGetLastError()));
+  cudaDeviceSetLimit(cudaLimitStackSize, 1 << 19);
+  deep<<<1, 32>>>(out, 3000);
+  printf("%s %d\n", cudaGetErrorName(cudaGetLastError()), out[31]);
+  shapes<<<1, 32>>>(out);
+  printf("%d\n", out[7]);
+  size_t heap, stack;
+  cudaDeviceSetLimit(cudaLimitMallocHeapSize, 20 << 20);
+  cudaDeviceGetLimit(&heap, cudaLimitMallocHeapSize);
+  cudaDeviceGetLimit(&stack, cudaLimitStackSize);
+  greedy<<<1, 1>>>(out);
+  printf("%d %zu %zu\n", *out, heap, stack);
+  cudaFree(out);
+}
+"""
+
+
+def test_recursion_virtual_functions_and_limits() -> None:
+    found = run_program(DEEP)
+    assert found.stdout.splitlines() == [
+        "cudaErrorAssert",
+        f"cudaSuccess {3031 * 3032 // 2}",
+        "410",
+        f"20 {20 << 20} {1 << 19}",
+    ], found
+    assert [v.kind for v in found.violations] == ["trap"]

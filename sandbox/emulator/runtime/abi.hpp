@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define KW_ABI 3
+#define KW_ABI 4
 #define KW_LANES 32
 #define KW_FULL 0xffffffffu
 
@@ -10,6 +10,7 @@
 #define KW_SHARED_WINDOW (1ull << 56)
 #define KW_LOCAL_WINDOW (1ull << 57)
 #define KW_WINDOW_MASK (~0ull << 56)
+#define KW_CODE_WINDOW (1ull << 58)  // addresses of device functions
 
 // Why kw_kernel returned.
 enum KwStatus { KW_DONE = 0, KW_BARRIER = 1, KW_YIELD = 2, KW_STOP = 3 };
@@ -27,7 +28,10 @@ enum KwViolationKind {
   KW_UNINITIALISED = 9,
 };
 
-enum KwSpace { KW_GLOBAL = 0, KW_SHARED = 1, KW_LOCAL = 2 };
+enum KwSpace { KW_GLOBAL = 0, KW_SHARED = 1, KW_LOCAL = 2, KW_FREED = 3, KW_PARAM = 4 };
+
+// Why a thread trapped.
+enum KwTrap { KW_TRAP_ITSELF = 0, KW_TRAP_ASSERT = 1, KW_TRAP_STACK = 2, KW_TRAP_NO_FUNCTION = 3, KW_TRAP_FREE = 4, KW_TRAP_MEMORY = 5 };
 
 // One static place in the program that calls the runtime. Operand i is register slot[i] (in units of 32 words), or the
 // constant imm[i] where slot[i] is -1. Loads and stores: data in 0..7. The rest: see warp.cpp and atomic.cpp.
@@ -79,6 +83,8 @@ struct alignas(64) KwWarp {
   int32_t waiting;
   int32_t awaits_copies;  // an mbarrier waits for copies of this warp
   uint64_t stamp;
+  uint32_t* saved;  // registers saved around calls, and where to come back to: rows of 32 words, one a lane
+  uint32_t depth[KW_LANES];  // rows that the lane uses
   alignas(64) uint32_t tid[3][KW_LANES];
   KwGroup group[KW_LANES];
 };
@@ -105,6 +111,15 @@ int32_t kw_switch(KwWarp* w, int32_t pc);
 int32_t kw_exit(KwWarp* w, uint32_t lanes, int32_t next, int32_t work);
 int32_t kw_loop(KwWarp* w, int32_t pc);
 int32_t kw_branch_table(KwWarp* w, uint32_t site, const int32_t* targets, int32_t count);
+int32_t kw_call(KwWarp* w, uint32_t site, const int32_t* table);
+int32_t kw_call_pointer(KwWarp* w, uint32_t site, const int32_t* table, const uint64_t* entries, int32_t count);
+int32_t kw_return(KwWarp* w);
+void kw_restore(KwWarp* w, uint32_t mask, const int32_t* table);
+int32_t kw_frame(KwWarp* w, uint32_t mask, uint32_t site);
+int32_t kw_alloca(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_malloc(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_free(KwWarp* w, uint32_t mask, uint32_t site);
+void kw_ld_param(KwWarp* w, uint32_t mask, uint32_t site);
 int32_t kw_collect(KwWarp* w, int32_t pc, uint32_t site, int32_t kind);
 int32_t kw_barrier(KwWarp* w, uint32_t site);
 void kw_arrive(KwWarp* w, uint32_t site);

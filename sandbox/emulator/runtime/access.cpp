@@ -239,13 +239,12 @@ void store_shared(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
 }
 
 inline uint32_t check_local(KwWarp* w, KwWorker& c, uint32_t mask, uint32_t site, const uint64_t* a, int size) {
-  const uint64_t frame = c.request->frame_bytes;
   uint32_t ok = 0;
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = __builtin_ctz(m);
     if (a[l] % size)
       c.violation(KW_MISALIGNED, site, w, l, a[l], size, KW_LOCAL);
-    else if (a[l] + size > frame || a[l] + size < a[l])
+    else if (a[l] + size > local_end(w, l) || a[l] + size < a[l])
       c.violation(KW_OUT_OF_BOUNDS, site, w, l, a[l], size, KW_LOCAL);
     else
       ok |= 1u << l;
@@ -263,7 +262,7 @@ void load_local(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   if (ok != mask) zero_lanes<E, V>(w, s, mask & ~ok);
   for (uint32_t m = ok; m; m &= m - 1) {
     const int l = __builtin_ctz(m);
-    const Raw<E>* p = (const Raw<E>*)(w->local + l * c.request->frame_bytes + a[l]);
+    const Raw<E>* p = (const Raw<E>*)(local_of(w, l) + a[l]);
     for (int i = 0; i < V; i++) ((L*)(w->R + s.slot[i] * KW_LANES))[l] = p[i];
   }
 }
@@ -277,7 +276,7 @@ void store_local(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   c.counters[LS_BYTES] += E * V * __builtin_popcount(mask);
   for (uint32_t m = ok; m; m &= m - 1) {
     const int l = __builtin_ctz(m);
-    Raw<E>* p = (Raw<E>*)(w->local + l * c.request->frame_bytes + a[l]);
+    Raw<E>* p = (Raw<E>*)(local_of(w, l) + a[l]);
     for (int i = 0; i < V; i++) p[i] = (Raw<E>)((const L*)(w->R + s.slot[i] * KW_LANES))[l];
   }
 }

@@ -11,12 +11,13 @@ using namespace kw;
 namespace {
 
 enum Op { ADD, MIN, MAX, AND, OR, XOR, EXCH, CAS, INC, DEC };
-enum Type { U32, S32, U64, S64, F32, F64, F16, BF16, F16X2, BF16X2, B16 };
+enum Type { U32, S32, U64, S64, F32, F64, F16, BF16, F16X2, BF16X2, B16, B128 };
 
 int bytes_of(int type) {
   switch (type) {
     case U64: case S64: case F64: return 8;
     case F16: case BF16: case B16: return 2;
+    case B128: return 16;
     default: return 4;
   }
 }
@@ -81,7 +82,27 @@ uint64_t update(void* at, int op, int type, uint64_t b, uint64_t c) {
   }
 }
 
+// cas and exch on 128 bits; the upper halves of operands are 4, 5, 6. Kernels that use them run on one worker.
+void wide_lanes(KwWarp* w, const KwSite& s, uint32_t mask, const uint64_t* a, uint8_t* host) {
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const int l = __builtin_ctz(m);
+    auto half = [&](int i) -> uint64_t {
+      return s.slot[i] < 0 ? 0 : ((const uint64_t*)(w->R + s.slot[i] * KW_LANES))[l];
+    };
+    uint64_t* p = (uint64_t*)(host + a[l]);
+    const uint64_t old[2] = {p[0], p[1]};
+    if (s.extra[0] == EXCH) {
+      p[0] = half(1), p[1] = half(5);
+    } else if (old[0] == half(1) && old[1] == half(5)) {
+      p[0] = half(2), p[1] = half(6);
+    }
+    for (int i = 0; i < 2; i++)
+      if (s.slot[4 * i] >= 0) ((uint64_t*)(w->R + s.slot[4 * i] * KW_LANES))[l] = old[i];
+  }
+}
+
 void lanes(KwWarp* w, const KwSite& s, uint32_t mask, const uint64_t* a, uint8_t* host, int size) {
+  if (size == 16) return wide_lanes(w, s, mask, a, host);
   const int op = s.extra[0], type = s.extra[1];
   auto value = [&](int i, int l) -> uint64_t {
     if (s.slot[i] < 0) return (uint64_t)s.imm[i];
@@ -121,7 +142,8 @@ void zero(KwWarp* w, const KwSite& s, uint32_t mask, int size) {
   if (s.slot[0] < 0) return;
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = __builtin_ctz(m);
-    if (size == 8)
+    if (size == 16 && s.slot[4] >= 0) ((uint64_t*)(w->R + s.slot[4] * KW_LANES))[l] = 0;
+    if (size >= 8)
       ((uint64_t*)(w->R + s.slot[0] * KW_LANES))[l] = 0;
     else
       w->R[s.slot[0] * KW_LANES + l] = 0;
@@ -210,10 +232,10 @@ void kw_atom_generic(KwWarp* w, uint32_t mask, uint32_t site) {
   const int size = bytes_of(s.extra[1]);
   for (uint32_t m = in_local; m; m &= m - 1) {
     const int l = __builtin_ctz(m);
-    if (a[l] + size > (uint64_t)c.request->frame_bytes || a[l] % size)
+    if (a[l] + size > local_end(w, l) || a[l] % size)
       c.violation(KW_OUT_OF_BOUNDS, site, w, l, a[l], size, KW_LOCAL);
     else
-      lanes(w, s, 1u << l, a, w->local + l * c.request->frame_bytes, size);
+      lanes(w, s, 1u << l, a, local_of(w, l), size);
   }
   forget(c.cache[site]);
 }

@@ -129,6 +129,13 @@ static void attach(KwWorker& c, Cache& k, Allocation* a, bool store) {
   k.bits = store ? a->store_bits.data() : a->load_bits.data();
 }
 
+// Whether the kernel gave this memory back (device free).
+static bool was_freed(Table* t, uint64_t address) {
+  std::shared_lock lock(t->mutex);
+  auto it = t->freed.upper_bound(address);
+  return it != t->freed.begin() && address < std::prev(it)->first + std::prev(it)->second;
+}
+
 uint32_t check_global(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uint32_t site, const uint64_t* address,
                       int size, bool store) {
   Table* t = c.common->table;
@@ -166,7 +173,8 @@ uint32_t check_global(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uin
       attach(c, k, a, store);
       ok |= 1u << l;
     } else {
-      c.violation(at < kNullPage ? KW_NULL_POINTER : KW_OUT_OF_BOUNDS, site, w, l, at, size, KW_GLOBAL);
+      c.violation(at < kNullPage ? KW_NULL_POINTER : KW_OUT_OF_BOUNDS, site, w, l, at, size,
+                  was_freed(t, at) ? KW_FREED : KW_GLOBAL);
     }
   }
   return ok;

@@ -302,34 +302,3 @@ INLINE u f16_from_e4m3(u a) {
       },
       a);
 }
-
-// -- two or four small integers in a word (ISA 9.7.18) ------------------------------------------------------------------
-enum { SIMD_ADD, SIMD_SUB, SIMD_AVERAGE, SIMD_DISTANCE, SIMD_MIN, SIMD_MAX };
-// OP on fields of `Bits` bits; A, B, D: whether a, b and the result are signed. Sum: the results are added to c instead
-// of being put into its place.
-template <int OP, int Bits, bool A, bool B, bool D, bool Saturate, bool Sum>
-INLINE u simd_words(u a, u b, u c) {
-  return map3(
-      [](uint32_t x, uint32_t y, uint32_t z) -> uint32_t {
-        const auto field = [](uint32_t v, int at, bool is_signed) -> int64_t {
-          const uint32_t raw = v >> at & ((1u << Bits) - 1);
-          return is_signed ? (int64_t)(int32_t)(raw << (32 - Bits)) >> (32 - Bits) : (int64_t)raw;
-        };
-        uint32_t result = Sum ? z : 0;
-        for (int at = 0; at < 32; at += Bits) {
-          const int64_t p = field(x, at, A), q = field(y, at, B);
-          int64_t r = OP == SIMD_ADD ? p + q : OP == SIMD_SUB ? p - q : OP == SIMD_AVERAGE ? (p + q + (p + q >= 0)) >> 1
-                      : OP == SIMD_DISTANCE ? (p > q ? p - q : q - p) : OP == SIMD_MIN ? (p < q ? p : q) : (p > q ? p : q);
-          if (Saturate) {
-            const int64_t low = D ? -(1ll << (Bits - 1)) : 0, high = D ? (1ll << (Bits - 1)) - 1 : (1ll << Bits) - 1;
-            r = r < low ? low : r > high ? high : r;
-          }
-          if (Sum)
-            result += (uint32_t)r;
-          else
-            result |= ((uint32_t)r & ((1u << Bits) - 1)) << at;
-        }
-        return result;
-      },
-      a, b, c);
-}

@@ -2,6 +2,7 @@
 #pragma once
 #include "abi.hpp"
 #include "convert.hpp"
+#include "video.hpp"
 
 INLINE uint32_t param32(const uint8_t* p) {
   uint32_t v;
@@ -54,6 +55,28 @@ INLINE T param_small(const uint8_t* p) {
 #define BRANCH_TABLE(site, targets, count)                \
   w->mask = M;                                            \
   pc = kw_branch_table(w, (site), (targets), (count));    \
+  if (w->issued >= w->slice_end) return kw_loop(w, pc);   \
+  M = w->mask;                                            \
+  goto AGAIN
+
+// A call of a function with a frame: the table says where it comes back and what is saved (stack.cpp).
+#define CALL(site, table, entry)                          \
+  w->mask = M;                                            \
+  if (!kw_call(w, (site), (table))) return KW_STOP;       \
+  if (w->issued >= w->slice_end) return kw_loop(w, (entry)); \
+  GO(entry)
+
+#define CALL_POINTER(site, table, entries, count)         \
+  w->mask = M;                                            \
+  pc = kw_call_pointer(w, (site), (table), (entries), (count)); \
+  if (pc < 0) return KW_STOP;                             \
+  if (w->issued >= w->slice_end) return kw_loop(w, pc);   \
+  M = w->mask;                                            \
+  goto AGAIN
+
+#define RETURN                                            \
+  w->mask = M;                                            \
+  pc = kw_return(w);                                      \
   if (w->issued >= w->slice_end) return kw_loop(w, pc);   \
   M = w->mask;                                            \
   goto AGAIN

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "runtime.hpp"
+#include "stack.hpp"
 
 namespace kw {
 
@@ -28,15 +29,20 @@ struct Arena {
   std::vector<uint8_t> memory;
   uint8_t *registers, *shared, *local;
   std::vector<uint32_t> predicates;
+  std::unique_ptr<Stacks> stacks;
 
   Arena(const Request& r, uint64_t warp_count) : warps(warp_count) {
     const uint64_t words = round_up(r.register_words, 1) * KW_LANES * 4 * warp_count;
     const uint64_t shared_bytes = round_up(r.static_shared + r.dynamic_shared + 64, 64);
-    const uint64_t frames = (uint64_t)r.frame_bytes * KW_LANES * warp_count;
+    const uint64_t frames = r.stack_slot < 0 ? (uint64_t)r.frame_bytes * KW_LANES * warp_count : 0;
     memory.assign(words + shared_bytes + frames + 192, 0);
     registers = (uint8_t*)round_up((uint64_t)memory.data(), 64);
     shared = registers + words;
     local = shared + shared_bytes;
+    if (r.stack_slot >= 0) {
+      stacks = std::make_unique<Stacks>(r, warp_count);
+      local = stacks->local;
+    }
     predicates.assign((r.predicates + 1) * warp_count, 0);
   }
 };
@@ -51,7 +57,12 @@ void set_up_block(KwWorker& c, Arena& arena, uint64_t number) {
   // What a GPU leaves in shared memory is not zero: a NaN in every format makes a missing store visible.
   memset(c.shared, 0xff, c.shared_bytes);
   memset(c.arrived, 0, sizeof c.arrived);
-  if (c.shadow.on) c.shadow.begin_block();
+  memset(c.shared + r.reserved_shared, 0, r.reserved_bytes);
+  if (c.shadow.on) {
+    c.shadow.begin_block();
+    const uint64_t first = r.reserved_shared >> c.shadow.shift, cells = r.reserved_bytes >> c.shadow.shift;
+    std::fill_n(c.shadow.write.begin() + first, cells, c.shadow.start << Shadow::kWarpBits);
+  }
   const uint64_t threads = (uint64_t)r.block[0] * r.block[1] * r.block[2];
   for (uint64_t i = 0; i < arena.warps.size(); i++) {
     KwWarp& w = arena.warps[i];
@@ -63,6 +74,7 @@ void set_up_block(KwWorker& c, Arena& arena, uint64_t number) {
     w.slice_end = kSlice;
     w.groups = w.forced = w.waiting = w.awaits_copies = 0;
     w.awaited = w.skipped = 0;
+    memset(w.depth, 0, sizeof w.depth);
     w.stamp = 0;
     if (!c.copies[i].empty()) c.copies[i].clear();
   }
@@ -76,7 +88,8 @@ void set_up_warps(KwWorker& c, Arena& arena) {
     w.index = (int32_t)i;
     w.R = (uint32_t*)arena.registers + i * r.register_words * KW_LANES;
     w.P = arena.predicates.data() + i * (r.predicates + 1);
-    w.local = arena.local + i * r.frame_bytes * KW_LANES;
+    w.local = arena.local + i * c.local_stride * KW_LANES;
+    w.saved = arena.stacks ? arena.stacks->saved + i * saved_words(r) : nullptr;
     for (int l = 0; l < KW_LANES; l++) {
       const uint64_t t = i * KW_LANES + l;
       w.tid[0][l] = t % r.block[0];
@@ -235,6 +248,11 @@ void work(KwWorker& c) {
         block = std::move(spare);
       } else {
         block = std::make_unique<Resident>(r, warps);
+        if (block->arena.stacks && !block->arena.stacks->local) {
+          c.violation(KW_TRAP, -1, nullptr, 0, 0, 0, KW_TRAP_MEMORY);
+          c.common->stop = true;
+          break;
+        }
         set_up_warps(c, block->arena);
       }
       block->number = n;
@@ -307,7 +325,7 @@ void kw_launch(void* table, kw::Request* request) {
     const uint64_t warps = ((uint64_t)r.block[0] * r.block[1] * r.block[2] + KW_LANES - 1) / KW_LANES;
     const uint64_t shared_bytes = r.static_shared + r.dynamic_shared;
     // Registers, frames, shared memory and its shadow of five words a cell (shadow.hpp).
-    const uint64_t each = warps * (sizeof(KwWarp) + KW_LANES * (4 * r.register_words + r.frame_bytes)) +
+    const uint64_t each = warps * (sizeof(KwWarp) + KW_LANES * (4 * r.register_words + r.frame_bytes + (r.stack_slot < 0 ? 0 : 2 * r.stack_bytes))) +
                           shared_bytes * (1 + (r.cell_shift >= 0 ? 5 * 4 >> r.cell_shift : 0)) + 1;
     const uint64_t fit = std::min<uint64_t>(kResidentBytes / each, r.resident_blocks) / std::max<int64_t>(1, r.threads);
     common.resident_limit = std::max<uint64_t>(fit, 1);
@@ -333,6 +351,7 @@ void kw_launch(void* table, kw::Request* request) {
     c.launch.globals = r.globals;
     c.launch.workspace = r.workspace;
     c.polls = 0;
+    c.local_stride = local_stride(r);
     c.launch.block_counts = counts[i].data();
     c.cache.resize(r.site_count);
   }
@@ -359,6 +378,8 @@ void kw_launch(void* table, kw::Request* request) {
   if (--t->launches == 0) {
     for (Allocation* a : t->retired) delete a;
     t->retired.clear();
+    lock.unlock();
+    release_freed(t);
   }
 }
 }

@@ -36,6 +36,9 @@ struct Table {
   std::map<uint64_t, Allocation*> by_start;
   std::vector<Allocation*> retired;  // unregistered while a launch ran
   std::vector<Allocation*> touched;  // in the running launch
+  std::map<uint64_t, uint64_t> heap;  // device malloc: live memory, address to bytes
+  std::map<uint64_t, uint64_t> freed;  // given back in the running launch; the host keeps it until its end
+  uint64_t heap_used = 0, freed_bytes = 0;
   int launches = 0;
   uint64_t epoch = 0;
   uint64_t next_id = 1;
@@ -102,10 +105,15 @@ struct Request {
   int64_t predicates;
   uint32_t grid[3], block[3];
   const uint8_t* params;
+  int64_t param_bytes;
   const uint64_t* globals;
   const uint32_t* shared_ranges;  // (begin, end) of each shared variable
   int64_t shared_variables;
   int64_t static_shared, dynamic_shared, frame_bytes;
+  int64_t reserved_shared, reserved_bytes;  // where the system's part of shared memory lies, which begins as zeros
+  int64_t stack_slot;  // register that holds the top of each thread's stack, which lies behind the frame; -1: no stack
+  int64_t stack_bytes;  // of a thread, frames and saved registers together
+  int64_t heap_bytes;  // of device malloc, all launches together
   int64_t threads;
   uint64_t max_warp_instructions;
   double seconds;
@@ -150,6 +158,7 @@ struct KwWorker {
   uint64_t counters[kw::COUNTERS];
   std::vector<kw::Violation> violations;
   uint32_t arrived[16];  // threads at a named barrier that do not wait (barrier.arrive)
+  uint64_t local_stride;  // from one lane's local memory to the next one's, in bytes
   kw::Shadow shadow;
   std::vector<std::vector<kw::AsyncCopy>> copies;  // by warp: queued cp.async of all lanes
 
@@ -168,7 +177,16 @@ uint32_t wavefronts(const uint64_t* address, uint32_t mask, int size);
 void flush_stored(Cache& k);
 void mbarrier_arrive(KwWorker& c, uint64_t at, int64_t count);
 void copies_for_barriers(KwWorker& c);  // performs the copies that an mbarrier waits for
+void release_freed(Table* t);  // to the host; takes the table's lock
+void push_group(KwWarp* w, int32_t pc, uint32_t mask);  // lanes that will go on at a block
+int32_t pick_group(KwWarp* w);  // makes the group that goes on next the running one; returns its block
 double now();
+inline uint8_t* local_of(const KwWarp* w, int lane) { return w->local + lane * w->worker->local_stride; }
+// Where the lane's local memory ends: everything above the top of its stack is out of bounds.
+inline uint64_t local_end(const KwWarp* w, int lane) {
+  const Request& r = *w->worker->request;
+  return r.stack_slot < 0 ? r.frame_bytes : ((const uint64_t*)(w->R + r.stack_slot * KW_LANES))[lane];
+}
 // A volatile load or an atomic: if it is part of a loop that waits, others get their turn sooner.
 inline void poll(KwWarp* w) {
   w->worker->polls++;

@@ -1,4 +1,5 @@
 // The table of live global allocations.
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime.hpp"
@@ -38,6 +39,8 @@ void kw_table_delete(void* table) {
   Table* t = (Table*)table;
   for (auto& [lo, a] : t->by_start) delete a;
   for (Allocation* a : t->retired) delete a;
+  for (auto& [lo, bytes] : t->heap) free((void*)lo);
+  for (auto& [lo, bytes] : t->freed) free((void*)lo);
   delete t;
 }
 

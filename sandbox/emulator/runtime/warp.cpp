@@ -101,6 +101,9 @@ uint32_t extreme_f32(uint32_t a, uint32_t b, bool largest, bool nan) {
 
 }  // namespace
 
+void kw::push_group(KwWarp* w, int32_t pc, uint32_t mask) { push(w, pc, mask, 0); }
+int32_t kw::pick_group(KwWarp* w) { return pick(w); }
+
 extern "C" {
 
 int32_t kw_diverge(KwWarp* w, uint32_t taken, int32_t target, int32_t other) {
@@ -402,9 +405,9 @@ void kw_printf(KwWarp* w, uint32_t mask, uint32_t site) {
     const char* end = f + room;
     auto next = [&](int size) -> const uint8_t* {
       at = (at + size - 1) & ~(uint64_t)(size - 1);
-      const uint8_t* p = w->local + l * r.frame_bytes + at;
+      const uint8_t* p = local_of(w, l) + at;
       at += size;
-      return at <= (uint64_t)r.frame_bytes ? p : nullptr;
+      return at <= local_end(w, l) ? p : nullptr;
     };
     while (f < end && *f && out.size() < 4096) {
       if (*f != '%') {

@@ -274,3 +274,13 @@ template <typename T> struct is_arithmetic : integral_constant<bool, is_integral
 template <typename T> inline constexpr bool is_arithmetic_v = is_arithmetic<T>::value;
 
 }  // namespace std
+
+// nvcc knows alloca; NVRTC does not.
+__device__ __forceinline__ void* kernelwright_alloca(::size_t bytes) {
+  void* taken;
+  asm volatile("{ .reg .u64 place; alloca.u64 place, %1, 16; cvta.local.u64 %0, place; }" : "=l"(taken) : "l"((unsigned long long)bytes));
+  return taken;
+}
+#ifndef alloca
+#define alloca(bytes) kernelwright_alloca(bytes)
+#endif

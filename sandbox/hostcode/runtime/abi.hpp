@@ -60,6 +60,8 @@ void kernelwright_print(const char* text);
 // why the last launch was refused, for the exception's text
 void kernelwright_set_reason(const char* text);
 const char* kernelwright_reason();
+// what cudaDeviceSetLimit asked for, by the number of the cudaLimit
+std::uint64_t kernelwright_limit(std::int32_t limit);
 
 void kernelwright_push(const std::uint32_t* grid, const std::uint32_t* block, std::uint64_t shared);
 // takes the configuration of the innermost `<<<...>>>`; false if the stub was called as a plain function

@@ -41,7 +41,23 @@ cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 cudaError_t cudaDeviceReset() { return cudaSuccess; }
 cudaError_t cudaSetDeviceFlags(unsigned) { return cudaSuccess; }
 cudaError_t cudaDeviceSetCacheConfig(cudaFuncCache) { return cudaSuccess; }
-cudaError_t cudaDeviceSetLimit(cudaLimit, std::size_t) { return cudaSuccess; }
+cudaError_t cudaDeviceSetLimit(cudaLimit limit, std::size_t value) {
+  if (limit < 0 || limit >= kLimits) return fail(cudaErrorUnsupportedLimit);
+  std::lock_guard hold(state().lock);
+  state().limits[limit] = value;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetLimit(std::size_t* value, cudaLimit limit) {
+  if (limit < 0 || limit >= kLimits) return fail(cudaErrorUnsupportedLimit);
+  std::lock_guard hold(state().lock);
+  *value = state().limits[limit];
+  return cudaSuccess;
+}
+// A limit that the emulator obeys, by its number as cudaLimit.
+std::uint64_t kernelwright_limit(std::int32_t limit) {
+  std::lock_guard hold(state().lock);
+  return state().limits[limit];
+}
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   if (least != nullptr) *least = 0;
   if (greatest != nullptr) *greatest = 0;

@@ -31,6 +31,8 @@ struct KnownVariable {
   std::uint64_t bytes;
 };
 
+constexpr int kLimits = 3;  // cudaLimitStackSize, cudaLimitPrintfFifoSize, cudaLimitMallocHeapSize
+
 struct State {
   std::recursive_mutex lock;
   kernelwright_hooks hooks{};
@@ -40,6 +42,7 @@ struct State {
   std::map<const void*, KnownKernel> kernels;
   std::map<const void*, KnownVariable> variables;
   cudaError_t last = cudaSuccess;
+  std::uint64_t limits[kLimits] = {1 << 10, 1 << 20, 8 << 20};  // bytes; CUDA's defaults
 };
 
 State& state();

@@ -11,6 +11,7 @@ from emulator.corpus.correct import (
     barriers,
     basic,
     bits,
+    calls,
     control,
     cooperative,
     cub,
@@ -32,7 +33,7 @@ from emulator.corpus.correct import (
 SUBJECTS: Mapping[str, Collection] = {
     module.__name__.rpartition(".")[2]: module.cases
     for module in (
-        *(basic, control, memory, reductions, atomics, warp, barriers, cooperative, async_copy),
+        *(basic, control, calls, memory, reductions, atomics, warp, barriers, cooperative, async_copy),
         *(wmma, mma, bits, integers, math, rounding, narrow, sorting, linear_algebra, nn, rng, cub),
     )
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from emulator.corpus.case import Collection, Draw, Plan, blank, from_bf16, run
+from emulator.corpus.case import Array, Collection, Draw, Plan, blank, from_bf16, run
 
 cases = Collection()
 case = cases.case
@@ -383,6 +383,35 @@ def compare_and_swap_of_128_bits(draw: Draw) -> Plan:
     x, pair = draw.ints("u8", 1, 2**62, 150), np.zeros(4, "u8")
     at = pair[0 if pair.ctypes.data % 16 == 0 else 1 :][:2]  # 16-byte aligned
     return run("largest", 2, 128, at, x, 150).gives(at, np.array([x.max(), x.argmax()], "u8"))
+
+
+@case("""
+struct __align__(16) Pair { unsigned long long a, b; };
+__device__ __noinline__ Pair swap(Pair* p, Pair v) { return atomicExch(p, v); }
+extern "C" __global__ void chain(Pair* global, Pair* seen) {
+    __shared__ Pair s;
+    if (threadIdx.x == 0) s = Pair{1000, 2000};
+    __syncthreads();
+    Pair mine = {threadIdx.x, ~(unsigned long long)threadIdx.x};
+    Pair one = swap(threadIdx.x % 2 ? &s : global, mine);   // generic addresses of two spaces
+    seen[threadIdx.x] = one;
+    __syncthreads();
+    if (threadIdx.x == 0) { seen[64] = s; seen[65] = *global; }
+}
+""")
+def exchange_of_128_bits(draw: Draw) -> Plan:
+    # Every value that was put in comes out once, whole: in what the threads saw, or at the end.
+    raw = np.zeros(4, "u8"), blank("u8", 2 * 66 + 1)
+    place, seen = (a[(a.ctypes.data % 16) // 8 :] for a in raw)
+    place[:2] = 3000, 4000
+
+    def rows(out: Array) -> Array:
+        found = out[: 2 * 66].reshape(66, 2)
+        return found[np.lexsort(found.T[::-1])]
+
+    t = np.arange(64, dtype="u8")
+    want = np.concatenate([np.stack([t, ~t], 1), np.array([[1000, 2000], [3000, 4000]], "u8")])
+    return run("chain", 1, 64, place[:2], seen[: 2 * 66]).gives(seen[: 2 * 66], want, decode=rows)
 
 
 @case("""

@@ -235,3 +235,27 @@ extern "C" __global__ void two_warps(const int* x, int* out) {
 def tiles_of_two_warps(draw: Draw) -> Plan:
     x, out = draw.ints("i4", -99, 99, 128), blank("i4", 128)
     return run("two_warps", 1, 128, x, out).gives(out, np.repeat(x.reshape(2, 64).sum(1) * 2, 64).astype("i4"))
+
+
+@case(
+    """
+#include <cooperative_groups.h>
+#include <cooperative_groups/reduce.h>
+#include <cooperative_groups/scan.h>
+namespace cg = cooperative_groups;
+extern "C" __global__ void four_warps(const int* x, int* sum, int* before) {
+    auto block = cg::this_thread_block();
+    auto tile = cg::tiled_partition<128>(block);
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    before[i] = cg::exclusive_scan(tile, x[i], cg::plus<int>());
+    tile.sync();
+    sum[i] = cg::reduce(tile, x[i], cg::plus<int>()) + tile.meta_group_rank();
+}
+""",
+    archs=("sm_80", "sm_90"),
+)
+def tiles_of_four_warps_without_scratch(draw: Draw) -> Plan:
+    x, total, before = draw.ints("i4", -50, 50, 4, 128), blank("i4", 4, 128), blank("i4", 4, 128)
+    want = x.sum(1, keepdims=True) + np.tile([[0], [1]], (2, 1))
+    plan = run("four_warps", 2, 256, x, total, before).gives(total, np.broadcast_to(want, (4, 128)).astype("i4"))
+    return plan.gives(before, (np.cumsum(x, 1) - x).astype("i4"))

@@ -368,3 +368,60 @@ def standard_library_types(draw: Draw) -> Plan:
     x, out = draw.ints("i4", -100, 100, 150), blank("i4", 150)
     want = np.array([int(np.argmax(x[i : i + 5])) for i in range(150)], "i4")
     return run("standard", 2, 128, x, out, 150).gives(out, want)
+
+
+@case(
+    """
+extern "C" __global__ void hints(const float* x, float* y, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    unsigned long long policy;
+    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+    asm volatile("nanosleep.u32 20;");
+    if (i < n) {
+        float v;
+        asm volatile("prefetch.global.L2 [%0];" :: "l"(x + i));
+        asm volatile("prefetchu.L1 [%0];" :: "l"(x + i));
+        asm volatile("applypriority.global.L2::evict_normal [%0], 128;" :: "l"((unsigned long long)(x + i) & ~127ull));
+        asm volatile("ld.global.L2::cache_hint.f32 %0, [%1], %2;" : "=f"(v) : "l"(x + i), "l"(policy));
+        asm volatile("st.global.L1::no_allocate.L2::cache_hint.f32 [%0], %1, %2;" :: "l"(y + i), "f"(2 * v), "l"(policy) : "memory");
+        asm volatile("red.global.add.L2::cache_hint.f32 [%0], %1, %2;" :: "l"(y + i), "f"(1.0f), "l"(policy) : "memory");
+    }
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+""",
+    archs=("sm_80", "sm_90"),
+)
+def hints_to_the_caches(draw: Draw) -> Plan:
+    x, y = draw.f32(100), blank("f4", 100)
+    return run("hints", 2, 64, x, y, 100).gives(y, 2 * x.astype("f8") + 1)
+
+
+@case("""
+extern "C" __global__ void discarded(float* y) {
+    if (threadIdx.x == 0) asm volatile("discard.global.L2 [%0], 128;" :: "l"(y) : "memory");
+    __syncthreads();
+    y[threadIdx.x] = threadIdx.x;
+}
+""")
+def discarded_before_it_is_written(draw: Draw) -> Plan:
+    raw = blank("f4", 64)
+    y = raw[(-raw.ctypes.data % 128) // 4 :][:32]
+    return run("discarded", 1, 32, y).gives(y, np.arange(32.0))
+
+
+@case("""
+extern "C" __global__ void wide(const ulonglong2* x, ulonglong2* y) {
+    __shared__ ulonglong2 s[32];
+    unsigned t = threadIdx.x, at = (unsigned)__cvta_generic_to_shared(s + t), other = (unsigned)__cvta_generic_to_shared(s + (t ^ 1));
+    asm volatile("{ .reg .b128 q, r; ld.global.b128 q, [%0]; mov.b128 r, q; st.shared.b128 [%1], r; }" :: "l"(x + t), "r"(at) : "memory");
+    __syncwarp();
+    asm volatile("{ .reg .b128 q; ld.shared.b128 q, [%1]; st.global.b128 [%0], q; }" :: "l"(y + t), "r"(other) : "memory");
+}
+""")
+def registers_of_128_bits(draw: Draw) -> Plan:
+    x, raw = draw.bits("u8", 66), blank("u8", 66)
+    x, y = (a[(a.ctypes.data % 16) // 8 :][:64] for a in (x, raw))
+    return run("wide", 1, 32, x, y).gives(y, x.reshape(32, 2)[np.arange(32) ^ 1].reshape(64))

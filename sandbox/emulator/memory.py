@@ -8,6 +8,8 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from kernelwright.sandbox.emulator.toolchain import toolchain
 
 __all__ = ["Allocation", "Memory"]
@@ -78,8 +80,28 @@ class Memory:
         self._native.kw_written.restype = ctypes.c_uint64
         return int(self._native.kw_written(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer)))
 
+    def written_bytes(self, pointer: int) -> np.ndarray:
+        """Which bytes of the allocation that holds `pointer` are what a whole launch would have made of them.
+
+        Filled by launches that run a sample of blocks, and those after them until `mark`: 1 for a byte that a kernel
+        stored to, 0 for one that it did not, or that atomics changed (blocks that were left out have a share in those).
+
+        Returns:
+            One bool for each byte of the allocation.
+        """
+        found = self.find(pointer)
+        out = np.zeros(found.nbytes if found is not None else 0, np.bool_)
+        self._native.kw_written_bytes.restype = None
+        self._native.kw_written_bytes(
+            ctypes.c_void_p(self.handle),
+            ctypes.c_void_p(pointer),
+            ctypes.c_void_p(out.ctypes.data),
+            ctypes.c_uint64(out.size),
+        )
+        return out
+
     def mark(self) -> None:
-        """Sets every `written` count to 0."""
+        """Sets every `written` count to 0 and forgets `written_bytes`."""
         self._native.kw_mark(ctypes.c_void_p(self.handle))
 
     def __len__(self) -> int:

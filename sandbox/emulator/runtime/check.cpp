@@ -41,6 +41,17 @@ void learn(Cache& k, uint32_t mask, const uint64_t* address, uint64_t base, int 
   k.kind = GROUPED;
 }
 
+// Sectors that the distinct addresses of the lanes would need side by side.
+static uint32_t packed_sectors(const Cache& k, int size) {
+  uint64_t found[KW_LANES];
+  int n = 0;
+  for (int l = 0; l < KW_LANES; l++)
+    if (k.keep[l]) found[n++] = k.delta[l];
+  std::sort(found, found + n);
+  n = (int)(std::unique(found, found + n) - found);
+  return (uint32_t)((n * size + kSectorBytes - 1) / kSectorBytes);
+}
+
 void learn_sectors(Cache& k, uint64_t base, int size) {
   k.phase = base % kSectorBytes;
   int64_t found[2 * KW_LANES];
@@ -56,6 +67,7 @@ void learn_sectors(Cache& k, uint64_t base, int size) {
   // Aligned accesses of up to 32 bytes touch one sector a lane, so that n <= 32.
   k.sectors = n = std::min(n, KW_LANES);
   memcpy(k.sector, found, n * sizeof(int64_t));
+  k.ideal_sectors = k.kind == SAME ? (size + kSectorBytes - 1) / kSectorBytes : packed_sectors(k, size);
   k.consecutive = n && k.sector[n - 1] - k.sector[0] == n - 1;
 }
 

@@ -23,6 +23,7 @@ class Allocation:
     nbytes: int
     name: str
     dtype: str | None
+    read_only: bool = False
 
 
 class Memory:
@@ -40,11 +41,17 @@ class Memory:
         self.lock = threading.Lock()
         """Held during a launch: one at a time in a table."""
         self._dtypes: dict[int, str] = {}
+        self._read_only: frozenset[int] = frozenset()
         # not at exit: an allocator that knows the table (`c_api`) still frees tensors then
         weakref.finalize(self, native.kw_table_delete, ctypes.c_void_p(self.handle)).atexit = False
 
-    def register(self, pointer: int, nbytes: int, name: str, dtype: str | None = None) -> None:
-        """Makes `nbytes` at host address `pointer` accessible; what overlaps it is forgotten."""
+    def register(
+        self, pointer: int, nbytes: int, name: str, dtype: str | None = None, *, read_only: bool = False
+    ) -> None:
+        """Makes `nbytes` at host address `pointer` accessible; what overlaps it is forgotten.
+
+        A kernel's store to `read_only` memory is a violation (`out_of_bounds`) and is not made.
+        """
         self._native.kw_register(
             ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer), ctypes.c_uint64(nbytes), name.encode()
         )
@@ -52,10 +59,14 @@ class Memory:
             self._dtypes[pointer] = dtype
         else:
             self._dtypes.pop(pointer, None)
+        if read_only:
+            self._native.kw_read_only(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer))
+        self._read_only = (self._read_only | {pointer}) if read_only else (self._read_only - {pointer})
 
     def unregister(self, pointer: int) -> None:
         """Forgets the allocation that begins at `pointer`, if there is one."""
         self._native.kw_unregister(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer))
+        self._read_only -= {pointer}
         self._dtypes.pop(pointer, None)
 
     def find(self, address: int, *, below: bool = False) -> Allocation | None:
@@ -73,7 +84,7 @@ class Memory:
         if not found:
             return None
         name = label.value.decode(errors="replace")
-        return Allocation(start.value, size.value, name, self._dtypes.get(start.value))
+        return Allocation(start.value, size.value, name, self._dtypes.get(start.value), start.value in self._read_only)
 
     def written(self, pointer: int) -> int:
         """Bytes stored by kernels since `mark` into the allocation that holds `pointer` (a byte written twice counts twice)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import mmap
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 _MAX_THREADS = 1024
 _MAX_BLOCK = (1024, 1024, 64)
 _MAX_GRID = (2**31 - 1, 65535, 65535)
+_MAX_FRAME = 512 * 1024
+"""Bytes of local memory of a thread (CUDA C++ Programming Guide, table of technical specifications)."""
 _PRINTED_BYTES = 1 << 20  # the size of CUDA's own printf buffer by default
 
 
@@ -232,7 +235,7 @@ class Module:
                 pointer, end = np.lib.array_utils.byte_bounds(
                     array
                 )  # an array with steps reaches further than its size
-                memory.register(pointer, end - pointer, name, str(array.dtype))
+                memory.register(pointer, end - pointer, name, str(array.dtype), read_only=not array.flags.writeable)
                 temporary.append(pointer)
         return temporary
 
@@ -383,6 +386,10 @@ def _check_sizes(
         raise LaunchError(
             f"kernel {kernel}: a block of {threads} threads, but its __launch_bounds__ say {lowered.max_threads}"
         )
+    if lowered.frame_bytes > _MAX_FRAME:
+        raise LaunchError(
+            f"kernel {kernel}: {lowered.frame_bytes} bytes of local arrays a thread; CUDA allows {_MAX_FRAME}"
+        )
     static = resources.static_shared if resources else 0
     capability = int("".join(c for c in arch if c.isdigit()))
     limit = SHARED_LIMITS.get(capability, 227) * 1024
@@ -401,16 +408,19 @@ def _check_sizes(
             )
 
 
-def _allocate_globals(variables: Sequence[Variable]) -> list[tuple[ctypes.Array[ctypes.c_char] | None, int]]:
+def _allocate_globals(variables: Sequence[Variable]) -> list[tuple[mmap.mmap | None, int]]:
     """Memory for the module's variables, initialised; (None, 0) for those of other spaces."""
     alignment = 256
-    made: list[tuple[ctypes.Array[ctypes.c_char] | None, int]] = []
+    made: list[tuple[mmap.mmap | None, int]] = []
     for variable in variables:
         if variable.space not in ("global", "const") or (variable.extern and not variable.size):
             made.append((None, 0))
             continue
-        buffer = ctypes.create_string_buffer(variable.size + alignment)
-        address = -(-ctypes.addressof(buffer) // alignment) * alignment
+        try:
+            buffer = mmap.mmap(-1, variable.size + alignment)  # zero, and takes memory only where it is touched
+        except (OSError, OverflowError, ValueError) as error:
+            raise UnsupportedError(f"the variable {variable.name} of {variable.size} bytes: {error}") from error
+        address = -(-ctypes.addressof(ctypes.c_char.from_buffer(buffer)) // alignment) * alignment
         ctypes.memmove(address, variable.initial, min(len(variable.initial), variable.size))
         made.append((buffer, address))
     known = {v.name: address for v, (buffer, address) in zip(variables, made, strict=True) if buffer is not None}
@@ -420,7 +430,7 @@ def _allocate_globals(variables: Sequence[Variable]) -> list[tuple[ctypes.Array[
                 raise UnsupportedError(
                     f"{variable.name} holds the address of {symbol}, which the emulator does not support"
                 )
-            ctypes.memmove(address + offset, (known[symbol] + addend).to_bytes(8, "little"), 8)
+            ctypes.memmove(address + offset, ((known[symbol] + addend) % 2**64).to_bytes(8, "little"), 8)
     return made
 
 

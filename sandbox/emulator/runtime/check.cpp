@@ -120,9 +120,10 @@ void flush_stored(Cache& k) {
   k.stored = 0;
 }
 
-// Points the site at an allocation; its sector bits are made ready for this launch.
-static void attach(KwWorker& c, Cache& k, Allocation* a, bool store) {
-  if (k.allocation == a && k.bits) return;
+// Points the site at an allocation; its sector bits are made ready for this launch. Returns false if it can't be stored to.
+static bool attach(KwWorker& c, Cache& k, Allocation* a, bool store) {
+  if (store && a->read_only) return false;
+  if (k.allocation == a && k.bits) return true;
   flush_stored(k);
   Table* t = c.common->table;
   {
@@ -139,6 +140,7 @@ static void attach(KwWorker& c, Cache& k, Allocation* a, bool store) {
   k.lo = a->lo;
   k.hi = a->hi;
   k.bits = store ? a->store_bits.data() : a->load_bits.data();
+  return true;
 }
 
 uint32_t check_global(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uint32_t site, const uint64_t* address,
@@ -174,8 +176,7 @@ uint32_t check_global(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uin
       a = t->find(at);
       if (a && at + size > a->hi) a = nullptr;
     }
-    if (a) {
-      attach(c, k, a, store);
+    if (a && attach(c, k, a, store)) {
       ok |= 1u << l;
     } else {
       c.violation(at < kNullPage ? KW_NULL_POINTER : KW_OUT_OF_BOUNDS, site, w, l, at, size, KW_GLOBAL);

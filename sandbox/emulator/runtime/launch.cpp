@@ -25,7 +25,7 @@ uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
 // Memory that the warps of one block live in, reused from block to block.
 struct Arena {
   std::vector<KwWarp> warps;
-  std::vector<uint8_t> memory;
+  std::unique_ptr<uint8_t, decltype(&free)> memory{nullptr, free};
   uint8_t *registers, *shared, *local;
   std::vector<uint32_t> predicates;
 
@@ -33,8 +33,9 @@ struct Arena {
     const uint64_t words = round_up(r.register_words, 1) * KW_LANES * 4 * warp_count;
     const uint64_t shared_bytes = round_up(r.static_shared + r.dynamic_shared + 64, 64);
     const uint64_t frames = (uint64_t)r.frame_bytes * KW_LANES * warp_count;
-    memory.assign(words + shared_bytes + frames + 192, 0);
-    registers = (uint8_t*)round_up((uint64_t)memory.data(), 64);
+    // Frames may be large and little used: what is never touched takes no memory.
+    memory.reset((uint8_t*)calloc(words + shared_bytes + frames + 192, 1));
+    registers = (uint8_t*)round_up((uint64_t)memory.get(), 64);
     shared = registers + words;
     local = shared + shared_bytes;
     predicates.assign((r.predicates + 1) * warp_count, 0);

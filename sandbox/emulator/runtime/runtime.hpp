@@ -35,6 +35,7 @@ struct Allocation {
   // One bit a byte, made on first use: stored to by a block, and changed by an atomic, since some blocks of a grid were
   // left out.
   std::atomic<uint64_t*> written_bytes{nullptr}, updated_bytes{nullptr};
+  bool read_only = false;
   bool partial = false;  // an earlier launch stored to it and left out blocks that might have done so too
   void note(uint64_t offset, int size, bool atomic);
   bool complete(uint64_t offset) const;  // the byte was stored to and is what it would be had all blocks run

@@ -61,6 +61,12 @@ void kw_register(void* table, const void* pointer, uint64_t bytes, const char* l
   t->by_start[lo] = a;
 }
 
+void kw_read_only(void* table, const void* pointer) {
+  Table* t = (Table*)table;
+  std::unique_lock lock(t->mutex);
+  if (Allocation* a = t->find((uint64_t)pointer)) a->read_only = true;
+}
+
 void kw_unregister(void* table, const void* pointer) {
   Table* t = (Table*)table;
   std::unique_lock lock(t->mutex);

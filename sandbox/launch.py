@@ -104,6 +104,17 @@ class Counters:
     blocks: int = 0
     """Blocks that were run; less than the grid only under block sampling."""
 
+    def scaled(self, factor: float) -> Counters:
+        """All counters but the `longest_warp_*` times `factor`, rounded."""
+
+        def times(value: Any) -> Any:
+            if isinstance(value, Mapping):
+                return {name: round(count * factor) for name, count in value.items()}
+            return round(value * factor)
+
+        kept = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Counters(**{name: v if name.startswith("longest_") else times(v) for name, v in kept.items()})
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
         return asdict(self)
@@ -119,9 +130,12 @@ class LineCounters:
     """`Counters` of the instructions of one source line, over all blocks that were run."""
 
     line: int
-    """1-based, in the CUDA source; 0 gathers instructions of which the compiler names no line."""
+    """1-based, in the CUDA source; 0 gathers instructions of which the compiler names no line. Code of a function that was
+    inlined counts at the line where it stands, code of a library's header at the line that calls it."""
     text: str = ""
     """The text of that line."""
+    called_from: tuple[int, ...] = ()
+    """Lines that call the function in which this one stands, where it was inlined."""
     warp_instructions: int = 0
     thread_instructions: int = 0
     classes: Mapping[str, int] = field(default_factory=dict)
@@ -129,9 +143,12 @@ class LineCounters:
     flops: Mapping[str, int] = field(default_factory=dict)
     global_load_requests: int = 0
     global_load_sectors: int = 0
+    global_load_ideal_sectors: int = 0
+    """Sectors that each request's distinct addresses would need if they lay side by side."""
     global_load_bytes: int = 0
     global_store_requests: int = 0
     global_store_sectors: int = 0
+    global_store_ideal_sectors: int = 0
     global_store_bytes: int = 0
     global_atomic_requests: int = 0
     global_atomic_sectors: int = 0
@@ -147,6 +164,11 @@ class LineCounters:
     branches: int = 0
     divergent_branches: int = 0
     barriers: int = 0
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LineCounters:
+        """Reads what `LaunchReport.to_json` wrote; unknown names are an error."""
+        return cls(**{**data, "called_from": tuple(int(n) for n in data.get("called_from", ()))})
 
 
 SCHEDULES = ("forward", "reversed", "random")
@@ -164,7 +186,8 @@ class LaunchOptions:
     profile_lines: bool = False
     """Whether reports have `lines`."""
     sample_blocks: int | None = None
-    """Run only so many blocks of each grid, chosen at random with the first and the last; None runs all."""
+    """Run only so many blocks of each grid (at least 2), chosen at random with the first and the last; None runs all. A
+    launch whose blocks depend on each other is refused."""
     sample_seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -212,9 +235,24 @@ class LaunchReport:
     """By line, if the launch was run with `profile_lines`. Their sums are the launch's counters."""
 
     @property
+    def blocks_total(self) -> int:
+        """Blocks of the grid; `counters.blocks` were run."""
+        return self.grid[0] * self.grid[1] * self.grid[2]
+
+    @property
     def sampled(self) -> bool:
         """Whether only some blocks of the grid were run."""
-        return self.counters.blocks < self.grid[0] * self.grid[1] * self.grid[2]
+        return self.counters.blocks < self.blocks_total
+
+    def extrapolated(self) -> Counters:
+        """An estimate of the whole grid's counters: those of the blocks that ran, scaled by their number.
+
+        The `longest_warp_*` are not scaled. Unique bytes come out too high where blocks share what they read. Without
+        sampling these are the counters themselves.
+        """
+        if not self.sampled or not self.counters.blocks:
+            return self.counters
+        return self.counters.scaled(self.blocks_total / self.counters.blocks)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
@@ -245,7 +283,7 @@ class LaunchReport:
                 for v in raw.get("violations", ())
             ),
             emulated_seconds=float(raw.get("emulated_seconds", 0.0)),
-            lines=tuple(LineCounters(**line) for line in raw.get("lines", ())),
+            lines=tuple(LineCounters.from_json(line) for line in raw.get("lines", ())),
         )
 
 

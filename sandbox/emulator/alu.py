@@ -265,6 +265,8 @@ class AluEmitter:
         size = TYPE_BYTES[type_]
         at = self._params[address.base.name] + address.base.offset + address.offset
         items = target.items if isinstance(target, Vec) else (target,)
+        if not 0 <= at <= self._lowered.param_bytes - size * len(items):
+            refuse(instr, f"reads byte {at} of {self._lowered.param_bytes} bytes of parameters")
         for i, item in enumerate(items):
             pointer = f"L->params + {at + i * size}"
             if size == 8:

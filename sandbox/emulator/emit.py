@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kernelwright.sandbox.emulator.alu import AluEmitter, refuse
@@ -15,10 +16,22 @@ from kernelwright.sandbox.emulator.opcodes import emit_alu, is_alu
 from kernelwright.sandbox.emulator.operands import Splitter, is_helper
 from kernelwright.sandbox.emulator.provenance import find_origins
 from kernelwright.sandbox.emulator.ptx import Instr, LabelDef, Special, Sym, Where
-from kernelwright.sandbox.emulator.sites import Registers, SiteInfo, Sites
+from kernelwright.sandbox.emulator.sites import Registers, Site, SiteInfo, Sites
 from kernelwright.sandbox.emulator.stack_calls import StackEmitter
 
-__all__ = ["BlockInfo", "Translated", "translate"]
+__all__ = ["BlockInfo", "LineCost", "Translated", "translate"]
+
+
+@dataclass(frozen=True)
+class LineCost:
+    """What one pass through a basic block costs at one line of the source."""
+
+    line: int
+    """0 where the compiler names none."""
+    called_from: frozenset[int]
+    classes: Mapping[str, int]
+    flops: Mapping[str, int]
+    branches: int
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,10 @@ class BlockInfo:
     classes: Mapping[str, int]
     flops: Mapping[str, int]
     branches: int
+    lines: tuple[LineCost, ...]
+    """The same by source line; the sums are those above."""
+    branch_line: int
+    """The line of the branch at the end; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,8 @@ class Translated:
     """Place of the register that holds the top of each thread's stack; -1 if threads take no stack memory."""
     reads_params: bool = False
     """Whether the address of a parameter is taken."""
+    dependence: SiteInfo | None = None
+    """A place where what a block does may depend on what other blocks did before."""
 
 
 def translate(lowered: Lowered) -> Translated:
@@ -98,6 +117,7 @@ class _Translator:
                 for i in b.instrs
                 for o in i.operands
             ),
+            dependence=next((s.info for s in self._sites.listed if _looks_at_others(s)), None),
         )
 
     def _block(self, block: Block) -> None:
@@ -193,7 +213,7 @@ class _Translator:
                 return
             out.append(f"const uint32_t t = {self._sites.mask(last)};")
             out.append(f"if (t == M) {{ {go(target)}; }} if (!t) {{ {go(other)}; }}")
-            out.append(f"DIVERGE(t, {target}, {other});")
+            out.append(f"DIVERGE({number}, t, {target}, {other});")
         elif last.op == "brx":
             if last.guard is not None:
                 refuse(last, "under a predicate is not supported by the emulator")
@@ -225,6 +245,16 @@ def _asks_for_workspace(instr: Instr) -> bool:
     return any(isinstance(o, Special) and o.name.startswith("%envreg") for o in instr.operands)
 
 
+def _looks_at_others(site: Site) -> bool:
+    """Whether a site reads global memory as one does to learn what other blocks have done."""
+    op, *mods = site.info.opcode.split(".")
+    reads = (op == "atom" and site.slot[0] >= 0) or (op == "ld" and site.is_volatile)
+    in_block = any(m.startswith("shared") or m == "local" for m in mods) or (
+        bool(site.info.origins) and all(kind == "shared" for kind, _ in site.info.origins)
+    )
+    return reads and not in_block
+
+
 def _prepared(item: Instr | LabelDef) -> Instr | LabelDef:
     if isinstance(item, Instr) and item.op == "bar" and item.mods[:1] == ("cta",):
         return Instr("bar", item.mods[1:], item.operands, item.where, item.guard, item.guard_negated)
@@ -232,18 +262,39 @@ def _prepared(item: Instr | LabelDef) -> Instr | LabelDef:
 
 
 def _cost(block: Block) -> BlockInfo:
-    classes: dict[str, int] = {}
-    operations: dict[str, int] = {}
-    branches = 0
+    by_line: dict[int, list[Instr]] = {}
     for instr in block.instrs:
-        if is_helper(instr):
-            continue
-        if name := issue_class(instr):
-            classes[name] = classes.get(name, 0) + 1
-        if found := flops(instr):
-            operations[found[0]] = operations.get(found[0], 0) + found[1]
-        branches += instr.op in ("bra", "brx")
-    return BlockInfo(block.instrs[0].where, classes, operations, branches)
+        if not is_helper(instr):
+            by_line.setdefault(instr.where.line or 0, []).append(instr)
+    lines = tuple(_line_cost(line, instrs) for line, instrs in by_line.items())
+    last = block.terminator
+    return BlockInfo(
+        where=block.instrs[0].where,
+        classes=_total(cost.classes for cost in lines),
+        flops=_total(cost.flops for cost in lines),
+        branches=sum(cost.branches for cost in lines),
+        lines=lines,
+        branch_line=(last.where.line or 0) if last is not None else 0,
+    )
+
+
+def _line_cost(line: int, instrs: list[Instr]) -> LineCost:
+    found = [operations for instr in instrs if (operations := flops(instr))]
+    return LineCost(
+        line=line,
+        called_from=frozenset(i.where.called_from for i in instrs if i.where.called_from),
+        classes=dict(Counter(name for instr in instrs if (name := issue_class(instr)))),
+        flops=_total({kind: count} for kind, count in found),
+        branches=sum(instr.op in ("bra", "brx") for instr in instrs),
+    )
+
+
+def _total(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total
 
 
 def _without_dead(instrs: list[Instr], needed: frozenset[str]) -> list[Instr]:

@@ -476,7 +476,7 @@ def _propagate_constants(body: list[Instr | LabelDef]) -> list[Instr | LabelDef]
             continue
         for reg in destinations(item):
             definitions[reg.name] = definitions.get(reg.name, 0) + 1
-        if item.op == "mov" and item.guard is None and item.mods[-1] != "pred":
+        if item.op == "mov" and item.guard is None and item.mods[-1:] != ("pred",) and len(item.operands) == 2:
             target, value = item.operands
             if isinstance(target, Reg) and isinstance(value, Imm) and target.bits != 128:
                 constants[target.name] = _as_bits(value, target.bits)

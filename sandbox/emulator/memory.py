@@ -8,6 +8,8 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from kernelwright.sandbox.emulator.toolchain import toolchain
 
 __all__ = ["Allocation", "Memory"]
@@ -21,6 +23,7 @@ class Allocation:
     nbytes: int
     name: str
     dtype: str | None
+    read_only: bool = False
 
 
 class Memory:
@@ -38,11 +41,17 @@ class Memory:
         self.lock = threading.Lock()
         """Held during a launch: one at a time in a table."""
         self._dtypes: dict[int, str] = {}
+        self._read_only: frozenset[int] = frozenset()
         # not at exit: an allocator that knows the table (`c_api`) still frees tensors then
         weakref.finalize(self, native.kw_table_delete, ctypes.c_void_p(self.handle)).atexit = False
 
-    def register(self, pointer: int, nbytes: int, name: str, dtype: str | None = None) -> None:
-        """Makes `nbytes` at host address `pointer` accessible; what overlaps it is forgotten."""
+    def register(
+        self, pointer: int, nbytes: int, name: str, dtype: str | None = None, *, read_only: bool = False
+    ) -> None:
+        """Makes `nbytes` at host address `pointer` accessible; what overlaps it is forgotten.
+
+        A kernel's store to `read_only` memory is a violation (`out_of_bounds`) and is not made.
+        """
         self._native.kw_register(
             ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer), ctypes.c_uint64(nbytes), name.encode()
         )
@@ -50,10 +59,14 @@ class Memory:
             self._dtypes[pointer] = dtype
         else:
             self._dtypes.pop(pointer, None)
+        if read_only:
+            self._native.kw_read_only(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer))
+        self._read_only = (self._read_only | {pointer}) if read_only else (self._read_only - {pointer})
 
     def unregister(self, pointer: int) -> None:
         """Forgets the allocation that begins at `pointer`, if there is one."""
         self._native.kw_unregister(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer))
+        self._read_only -= {pointer}
         self._dtypes.pop(pointer, None)
 
     def find(self, address: int, *, below: bool = False) -> Allocation | None:
@@ -71,15 +84,35 @@ class Memory:
         if not found:
             return None
         name = label.value.decode(errors="replace")
-        return Allocation(start.value, size.value, name, self._dtypes.get(start.value))
+        return Allocation(start.value, size.value, name, self._dtypes.get(start.value), start.value in self._read_only)
 
     def written(self, pointer: int) -> int:
         """Bytes stored by kernels since `mark` into the allocation that holds `pointer` (a byte written twice counts twice)."""
         self._native.kw_written.restype = ctypes.c_uint64
         return int(self._native.kw_written(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer)))
 
+    def written_bytes(self, pointer: int) -> np.ndarray:
+        """Which bytes of the allocation that holds `pointer` are what a whole launch would have made of them.
+
+        Filled by launches that run a sample of blocks, and those after them until `mark`: 1 for a byte that a kernel
+        stored to, 0 for one that it did not, or that atomics changed (blocks that were left out have a share in those).
+
+        Returns:
+            One bool for each byte of the allocation.
+        """
+        found = self.find(pointer)
+        out = np.zeros(found.nbytes if found is not None else 0, np.bool_)
+        self._native.kw_written_bytes.restype = None
+        self._native.kw_written_bytes(
+            ctypes.c_void_p(self.handle),
+            ctypes.c_void_p(pointer),
+            ctypes.c_void_p(out.ctypes.data),
+            ctypes.c_uint64(out.size),
+        )
+        return out
+
     def mark(self) -> None:
-        """Sets every `written` count to 0."""
+        """Sets every `written` count to 0 and forgets `written_bytes`."""
         self._native.kw_mark(ctypes.c_void_p(self.handle))
 
     def __len__(self) -> int:

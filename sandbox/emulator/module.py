@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import mmap
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from kernelwright.errors import LaunchError, UnsupportedError
 from kernelwright.sandbox.build import Build, build_cuda
 from kernelwright.sandbox.emulator import native
 from kernelwright.sandbox.emulator.arguments import Packed, pack_arguments, parameter_names
 from kernelwright.sandbox.emulator.emit import Translated
+from kernelwright.sandbox.emulator.lines import line_counters
 from kernelwright.sandbox.emulator.lower import RESERVED, Lowered
-from kernelwright.sandbox.emulator.memory import Memory
+from kernelwright.sandbox.emulator.memory import Allocation, Memory
 from kernelwright.sandbox.emulator.ptx import Variable
 from kernelwright.sandbox.emulator.report import Explainer, origin_pointers, shared_ranges
 from kernelwright.sandbox.emulator.residency import REGISTER_UNIT, REGISTERS, SHARED_LIMITS, resident_blocks
+from kernelwright.sandbox.emulator.sampling import chosen_blocks
 from kernelwright.sandbox.emulator.toolchain import Toolchain, toolchain
 from kernelwright.sandbox.emulator.translation import Refusal, Translation, translate_ptx
-from kernelwright.sandbox.launch import Counters, KernelResources, LaunchOptions, LaunchReport
+from kernelwright.sandbox.launch import Counters, KernelResources, LaunchOptions, LaunchReport, LineCounters
 
 __all__ = ["LaunchLimits", "Module", "compile"]
 
@@ -31,6 +36,8 @@ log = logging.getLogger(__name__)
 _MAX_THREADS = 1024
 _MAX_BLOCK = (1024, 1024, 64)
 _MAX_GRID = (2**31 - 1, 65535, 65535)
+_MAX_FRAME = 512 * 1024
+"""Bytes of local memory of a thread (CUDA C++ Programming Guide, table of technical specifications)."""
 _PRINTED_BYTES = 1 << 20  # the size of CUDA's own printf buffer by default
 
 
@@ -56,6 +63,7 @@ class LaunchLimits:
     heap_bytes: int = 8 * 2**20
     """Memory that malloc in device code hands out, of all launches together, as cudaLimitMallocHeapSize has it."""
     options: LaunchOptions = field(default_factory=LaunchOptions)
+    """Order, line profile, block sampling."""
 
 
 _DEFAULT_LIMITS = LaunchLimits()
@@ -152,7 +160,7 @@ class Module:
         args: Sequence[object],
         *,
         shared: int = 0,
-        memory: Memory,
+        memory: Memory | None = None,
         limits: LaunchLimits = _DEFAULT_LIMITS,
     ) -> LaunchReport:
         """Runs a kernel to its end and says what it did.
@@ -162,10 +170,12 @@ class Module:
             grid, block: up to three sizes each.
             args: as CuPy takes them; pointers are host addresses known to `memory`.
             shared: dynamic shared memory in bytes.
-            memory: the live allocations that the kernel may touch.
+            memory: the live allocations that the kernel may touch, beside the NumPy arrays in `args`; None for those alone.
+            limits: when to stop, and what to look for and to record.
 
         Raises:
-            LaunchError: what a GPU would refuse as well: sizes, arguments, an unknown kernel.
+            LaunchError: what a GPU would refuse as well: sizes, arguments, an unknown kernel; a block sample of a kernel
+                whose blocks depend on each other.
             UnsupportedError: the kernel holds an instruction that the emulator does not know.
             EmulatorError: the C++ compiler fails.
         """
@@ -182,7 +192,11 @@ class Module:
                 f"the grid has {grid3[0] * grid3[1] * grid3[2]}",
                 mend="Launch fewer blocks and let each do more (a grid-stride loop).",
             )
+        chosen = chosen_blocks(
+            mangled, kernel.translated, grid3, limits.options.sample_blocks, limits.options.sample_seed
+        )
         self._load(kernel)
+        memory = Memory(cache_dir=self._cache_dir) if memory is None else memory
         begin = time.perf_counter()
         with memory.lock:
             temporary = self._register(memory, packed)
@@ -194,7 +208,9 @@ class Module:
                 memory.register(ctypes.addressof(self._workspace), ctypes.sizeof(self._workspace), "grid workspace")
                 temporary.append(ctypes.addressof(self._workspace))
             try:
-                counters, found, printed = self._run(kernel, grid3, block3, params, shared, memory, limits, resident)
+                counters, lines, found, printed = self._run(
+                    kernel, grid3, block3, params, shared, memory, limits, resident, chosen
+                )
                 explainer = Explainer(
                     self._source, lowered, kernel.translated, grid3, block3, memory, packed.data, kernel.names, shared
                 )
@@ -213,6 +229,7 @@ class Module:
             resources=resources,
             violations=violations,
             emulated_seconds=time.perf_counter() - begin,
+            lines=lines,
         )
 
     def _register(self, memory: Memory, packed: Packed) -> list[int]:
@@ -223,9 +240,11 @@ class Module:
                 memory.register(address, variable.size, variable.name)
                 temporary.append(address)
         for array, name in packed.arrays:
-            pointer = array.ctypes.data
-            if memory.find(pointer) is None and array.nbytes:
-                memory.register(pointer, array.nbytes, name, str(array.dtype))
+            if memory.find(array.ctypes.data) is None and array.nbytes:
+                pointer, end = np.lib.array_utils.byte_bounds(
+                    array
+                )  # an array with steps reaches further than its size
+                memory.register(pointer, end - pointer, name, str(array.dtype), read_only=not array.flags.writeable)
                 temporary.append(pointer)
         return temporary
 
@@ -239,7 +258,8 @@ class Module:
         memory: Memory,
         limits: LaunchLimits,
         resident: int,
-    ) -> tuple[Counters, list[native.NativeViolation], str]:
+        chosen: list[int] | None,
+    ) -> tuple[Counters, tuple[LineCounters, ...], list[native.NativeViolation], str]:
         lowered, translated = kernel.lowered, kernel.translated
         addresses = (ctypes.c_uint64 * max(1, len(self._globals)))(*(a for _, a in self._globals))
         ranges = [n for pair in shared_ranges(lowered, shared).values() for n in pair]
@@ -252,7 +272,10 @@ class Module:
         workspace = ctypes.addressof(self._workspace) if translated.cooperative else 0
         if workspace:
             ctypes.memset(workspace, 0, ctypes.sizeof(self._workspace))
-        counts = (ctypes.c_uint64 * (2 * len(translated.blocks)))()
+        counts = (ctypes.c_uint64 * (3 * len(translated.blocks)))()
+        profiled = limits.options.profile_lines
+        by_site = (native.SiteCounts * (max(1, len(translated.sites)) if profiled else 0))()
+        blocks = (ctypes.c_uint64 * len(chosen or ()))(*(chosen or ()))
         found = (native.NativeViolation * native.MAX_VIOLATIONS)()
         printed = ctypes.create_string_buffer(_PRINTED_BYTES if self._prints else 1)
         request = native.Request(
@@ -285,15 +308,21 @@ class Module:
             seconds=limits.seconds,
             max_violations=limits.max_violations,
             cell_shift=translated.cell_bytes.bit_length() - 1 if limits.check_shared else -1,
+            chosen=ctypes.addressof(blocks) if chosen else None,
+            chosen_count=len(blocks),
             block_counts=ctypes.addressof(counts),
+            site_counts=ctypes.addressof(by_site) if profiled else None,
             violations=ctypes.addressof(found),
             printed=ctypes.addressof(printed),
             printed_room=ctypes.sizeof(printed) - 1,
         )
         self._tools.runtime.kw_launch(ctypes.c_void_p(memory.handle), ctypes.byref(request))
+        if request.unknown_read:
+            raise _reads_unknown(lowered.name, memory.find(request.unknown_read))
         counters = _counters(request, translated, counts)
+        lines = line_counters(self._source, translated, counts, by_site) if profiled else ()
         text = printed.raw[: request.printed_bytes].decode(errors="replace")
-        return counters, list(found[: request.violation_count]), text
+        return counters, lines, list(found[: request.violation_count]), text
 
 
 def compile(
@@ -331,6 +360,14 @@ def _address(function: object) -> int:
     return int(ctypes.cast(function, ctypes.c_void_p).value or 0)  # type: ignore[arg-type]
 
 
+def _reads_unknown(kernel: str, allocation: Allocation | None) -> LaunchError:
+    name = (allocation.name if allocation is not None else "") or "an array"
+    return LaunchError(
+        f"kernel {kernel} reads parts of `{name}` that an earlier launch left unwritten, since only some of its blocks were run",
+        mend="Run the whole grids of kernels that read each other's results, on a smaller shape if they take too long.",
+    )
+
+
 def _log_printed(text: str) -> None:
     log.info("device printf: %s", text.rstrip("\n"))
 
@@ -364,6 +401,10 @@ def _check_sizes(
         raise LaunchError(
             f"kernel {kernel}: a block of {threads} threads, but its __launch_bounds__ say {lowered.max_threads}"
         )
+    if lowered.frame_bytes > _MAX_FRAME:
+        raise LaunchError(
+            f"kernel {kernel}: {lowered.frame_bytes} bytes of local arrays a thread; CUDA allows {_MAX_FRAME}"
+        )
     static = resources.static_shared if resources else 0
     capability = int("".join(c for c in arch if c.isdigit()))
     limit = SHARED_LIMITS.get(capability, 227) * 1024
@@ -384,16 +425,19 @@ def _check_sizes(
 
 def _allocate_globals(
     variables: Sequence[Variable], functions: Mapping[str, int]
-) -> list[tuple[ctypes.Array[ctypes.c_char] | None, int]]:
+) -> list[tuple[mmap.mmap | None, int]]:
     """Memory for the module's variables, initialised; (None, 0) for those of other spaces."""
     alignment = 256
-    made: list[tuple[ctypes.Array[ctypes.c_char] | None, int]] = []
+    made: list[tuple[mmap.mmap | None, int]] = []
     for variable in variables:
         if variable.space not in ("global", "const") or (variable.extern and not variable.size):
             made.append((None, 0))
             continue
-        buffer = ctypes.create_string_buffer(variable.size + alignment)
-        address = -(-ctypes.addressof(buffer) // alignment) * alignment
+        try:
+            buffer = mmap.mmap(-1, variable.size + alignment)  # zero, and takes memory only where it is touched
+        except (OSError, OverflowError, ValueError) as error:
+            raise UnsupportedError(f"the variable {variable.name} of {variable.size} bytes: {error}") from error
+        address = -(-ctypes.addressof(ctypes.c_char.from_buffer(buffer)) // alignment) * alignment
         ctypes.memmove(address, variable.initial, min(len(variable.initial), variable.size))
         made.append((buffer, address))
     known = dict(functions)
@@ -404,7 +448,7 @@ def _allocate_globals(
                 raise UnsupportedError(
                     f"{variable.name} holds the address of {symbol}, which the emulator does not support"
                 )
-            ctypes.memmove(address + offset, (known[symbol] + addend).to_bytes(8, "little"), 8)
+            ctypes.memmove(address + offset, ((known[symbol] + addend) % 2**64).to_bytes(8, "little"), 8)
     return made
 
 
@@ -414,7 +458,7 @@ def _counters(request: native.Request, translated: Translated, counts: ctypes.Ar
     operations: dict[str, int] = {}
     branches = 0
     for i, block in enumerate(translated.blocks):
-        warps, lanes = int(counts[2 * i]), int(counts[2 * i + 1])
+        warps, lanes = int(counts[3 * i]), int(counts[3 * i + 1])
         if not warps:
             continue
         branches += warps * block.branches

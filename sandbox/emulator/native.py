@@ -6,7 +6,7 @@ import ctypes
 
 from kernelwright.errors import EmulatorError
 
-__all__ = ["ABI", "COUNTERS", "KINDS", "MAX_VIOLATIONS", "NativeViolation", "Request", "check_abi"]
+__all__ = ["ABI", "COUNTERS", "KINDS", "MAX_VIOLATIONS", "NativeViolation", "Request", "SiteCounts", "check_abi"]
 
 ABI = 4
 MAX_VIOLATIONS = 64
@@ -45,6 +45,16 @@ class NativeViolation(ctypes.Structure):
     )
 
 
+class SiteCounts(ctypes.Structure):
+    """`kw::SiteCounts`."""
+
+    _fields_ = (
+        ("of", ctypes.c_uint64 * len(COUNTERS)),
+        ("ideal_load_sectors", ctypes.c_uint64),
+        ("ideal_store_sectors", ctypes.c_uint64),
+    )
+
+
 class Request(ctypes.Structure):
     """`kw::Request`."""
 
@@ -78,8 +88,13 @@ class Request(ctypes.Structure):
         ("workspace", ctypes.c_uint64),
         ("resident_blocks", ctypes.c_int64),
         ("cell_shift", ctypes.c_int64),
+        ("chosen", ctypes.c_void_p),
+        ("chosen_count", ctypes.c_int64),
+        ("track_writes", ctypes.c_int64),
         ("counters", ctypes.c_uint64 * len(COUNTERS)),
         ("block_counts", ctypes.c_void_p),
+        ("site_counts", ctypes.c_void_p),
+        ("unknown_read", ctypes.c_uint64),
         ("violations", ctypes.c_void_p),
         ("violation_count", ctypes.c_int64),
         ("printed", ctypes.c_void_p),

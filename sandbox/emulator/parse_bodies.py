@@ -136,7 +136,7 @@ class BodyParser:
         while True:
             name = read.next()
             if read.take("<"):
-                count = int(read.next())
+                count = read.integer()
                 read.need(">")
                 self._ranges[-1].append((name, count, type_, self._unique("")))
             else:

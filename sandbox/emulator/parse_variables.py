@@ -41,7 +41,7 @@ def read_param(read: Reader) -> Param:
     while read.peek().startswith("."):
         word = read.next()
         if word == ".align":
-            align = int(read.next())
+            align = read.integer()
         elif word == ".ptr":
             while read.peek() in SPACES:
                 read.next()
@@ -72,7 +72,7 @@ def read_variables(read: Reader, extern: bool) -> Iterator[Variable]:
     while read.peek().startswith("."):
         word = read.next()
         if word == ".align":
-            align = int(read.next())
+            align = read.integer()
         elif word in (".v2", ".v4"):
             vector = int(word[2:])
         elif word[1:] in TYPE_BYTES:
@@ -97,6 +97,8 @@ def read_variables(read: Reader, extern: bool) -> Iterator[Variable]:
         relocations: list[tuple[int, str, int]] = []
         if read.take("="):
             _initial(read, type_, data, relocations)
+            if len(data) > size * count:
+                raise read.error(f"{name} has an initial value larger than itself")
         yield Variable(name, space, align or size, size * count, bytes(data), tuple(relocations), extern)
         if not read.take(","):
             break

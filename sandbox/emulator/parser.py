@@ -90,9 +90,9 @@ def _function(read: Reader, lines: LineTable) -> Function:
 def _directive(read: Reader, function: Function) -> None:
     word = read.next()
     if word in (".maxntid", ".reqntid"):
-        total = int(read.next())
+        total = read.integer()
         while read.take(","):
-            total *= int(read.next())
+            total *= read.integer()
         function.max_threads = total
     elif word in (".minnctapersm", ".maxnreg", ".maxnctapersm", ".maxclusterrank"):
         read.next()

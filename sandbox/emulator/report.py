@@ -254,6 +254,9 @@ class Explainer:
                 f"A {size}-byte access needs an index that is a multiple of {size // 4 or 1} elements and an aligned array; "
                 "use narrower accesses for the rest.",
             )
+        target = self._memory.find(native.address) if space == "global" and verb != "read" else None
+        if target is not None and target.read_only:
+            return f"{verb} of {size} bytes to {place}, which is read-only", "Pass a writeable array."
         return f"out-of-bounds {verb} of {size} bytes: {place}", self._guard_hint(line, site)
 
     def _guard_hint(self, line: str, site: SiteInfo | None) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
 import logging
 import os
 import platform
+import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -25,19 +28,9 @@ log = logging.getLogger(__name__)
 
 _SOURCES = Path(__file__).parent / "runtime"
 _RUNTIME_UNITS = (
-    "table",
-    "check",
-    "access",
-    "warp",
-    "atomic",
-    "shadow",
-    "launch",
-    "tensor",
-    "mbarrier",
-    "rounding",
-    "stack",
-    "heap",
-)
+    "table", "check", "access", "warp", "atomic", "shadow", "launch", "tensor", "mbarrier", "rounding", "stack", "heap",
+    "profile",
+)  # fmt: skip
 
 # Floating point must be what the PTX says: no contraction of a*b+c, no reordering. -fno-trapping-math and
 # -fno-math-errno only forgo side effects that nobody reads.
@@ -56,6 +49,9 @@ machines, and to test code paths."""
 
 _COMPILE_SECONDS = 240
 """Limit for one run of the compiler, in seconds."""
+
+_COMPILE_BYTES = 6 * 2**30
+"""Limit for the address space of one run of the compiler: it needs some 20 KB for a line of generated code (measured)."""
 
 _KERNEL_CACHE_BYTES = 512 * 2**20
 
@@ -177,6 +173,9 @@ def _build_runtime(compiler: tuple[str, ...], cache: Path, folder: Path) -> Path
         shutil.rmtree(work, ignore_errors=True)
 
 
+_SMALLER = "Unroll less, or split the kernel."
+
+
 def _run_all(commands: list[list[str]], folder: Path) -> None:
     """Runs commands, as many at once as there are processors."""
     from concurrent.futures import ThreadPoolExecutor
@@ -188,15 +187,31 @@ def _run_all(commands: list[list[str]], folder: Path) -> None:
 
 def _run(command: list[str], folder: Path) -> None:
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=_COMPILE_SECONDS, check=False
-        )
+        with subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (_COMPILE_BYTES, _COMPILE_BYTES))
+            try:
+                _, errors = process.communicate(timeout=_COMPILE_SECONDS)
+            except BaseException:
+                # g++ is a driver: the compiler that it runs would go on without it
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
     except subprocess.TimeoutExpired:
-        raise EmulatorError(f"the C++ compiler did not end within {_COMPILE_SECONDS} s") from None
+        raise EmulatorError(
+            f"the kernel is too large: the C++ compiler did not end within {_COMPILE_SECONDS} s", mend=_SMALLER
+        ) from None
     except OSError as error:
         raise EmulatorError(f"the C++ compiler does not run: {error}") from error
-    if done.returncode:
-        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:500])
+    if process.returncode:
+        if "memory" in errors or "Killed" in errors:
+            raise EmulatorError(
+                f"the kernel is too large: the C++ compiler needs more than {_COMPILE_BYTES / 2**30:.1f} GiB of memory",
+                mend=_SMALLER,
+            )
+        first = next((line for line in errors.splitlines() if "error" in line), errors[:500])
         raise EmulatorError(f"the C++ compiler refuses the emulator's code: {first.strip()}")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kernelwright.errors import UnsupportedError
+from kernelwright.errors import EmulatorError, UnsupportedError
 from kernelwright.sandbox.build import SOURCE_NAME
 from kernelwright.sandbox.cache import cache_folder, store_atomically, trim_cache
 from kernelwright.sandbox.emulator.emit import Translated, translate
@@ -68,6 +68,24 @@ def translate_ptx(ptx: str, cache_dir: Path | None = None) -> Translation:
     path = folder / f"{key}.pickle"
     if (found := _read(path)) is not None:
         return found
+    try:
+        made = _translate(ptx)
+    except _MALFORMED as error:
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise EmulatorError(f"the PTX is malformed: no compiler writes such text ({said})") from error
+    store_atomically(path, pickle.dumps(made, protocol=5))
+    if key[0] == "0":
+        trim_cache(folder)
+    return made
+
+
+_MALFORMED = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+"""What a text that is no compiler's output may lead to, where parser and translator take its form for granted."""
+
+
+def _translate(ptx: str) -> Translation:
     program = parse(ptx, SOURCE_NAME)
     kernels: dict[str, KernelTranslation | Refusal] = {}
     for name, function in program.functions.items():
@@ -78,11 +96,7 @@ def translate_ptx(ptx: str, cache_dir: Path | None = None) -> Translation:
             kernels[name] = KernelTranslation(replace(lowered, body=()), translate(lowered))
         except UnsupportedError as error:
             kernels[name] = Refusal(error.message, error.line)
-    made = Translation(tuple(program.variables), kernels, "vprintf" in program.functions, function_addresses(program))
-    store_atomically(path, pickle.dumps(made, protocol=5))
-    if key[0] == "0":
-        trim_cache(folder)
-    return made
+    return Translation(tuple(program.variables), kernels, "vprintf" in program.functions, function_addresses(program))
 
 
 def _read(path: Path) -> Translation | None:

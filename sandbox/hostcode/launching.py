@@ -16,7 +16,7 @@ from kernelwright.sandbox.emulated.recorder import Session
 from kernelwright.sandbox.hostcode.device import DeviceText
 from kernelwright.sandbox.hostcode.host import KernelRecord
 from kernelwright.sandbox.hostcode.properties import DeviceStruct, device_struct
-from kernelwright.sandbox.launch import LaunchReport
+from kernelwright.sandbox.launch import LaunchReport, LineCounters
 
 __all__ = ["DeviceUnit", "Launcher", "PreludeLines"]
 
@@ -357,4 +357,13 @@ def _at_authors_lines(report: LaunchReport, lines: PreludeLines) -> LaunchReport
         message = f"{part}: {violation.message}" if part else violation.message
         hint = re.sub(rf"\bline {violation.line}\b", f"line {own}", violation.hint)
         violations.append(replace(violation, line=own, source=text, message=message, hint=hint))
-    return replace(report, violations=tuple(violations))
+    profiled = sorted((_line_at_authors(line, lines) for line in report.lines), key=lambda line: line.line)
+    return replace(report, violations=tuple(violations), lines=tuple(profiled))
+
+
+def _line_at_authors(counted: LineCounters, lines: PreludeLines) -> LineCounters:
+    if not counted.line:
+        return counted
+    own, part, text = lines.find(counted.line)
+    callers = tuple(sorted({lines.find(line)[0] for line in counted.called_from}))
+    return replace(counted, line=own, text=f"{part}: {text}" if part else text, called_from=callers)

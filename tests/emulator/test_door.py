@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -234,3 +237,45 @@ def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 )
 def test_parameter_names_come_from_the_source(source: str, kernel: str, names: tuple[str, ...]) -> None:
     assert parameter_names(source, kernel, len(names)) == names
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "emulator.md"
+
+
+def test_the_examples_of_the_document_run() -> None:
+    text = DOCUMENT.read_text()
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(examples) >= 3
+    names: dict[str, object] = {}
+    for example in examples:
+        exec(compile(example, str(DOCUMENT), "exec"), names)
+    report, table = names["report"], names["table"]
+    assert isinstance(report, LaunchReport)
+    assert not report.violations
+    assert report.lines
+    assert isinstance(table, np.ndarray)
+
+
+def test_numpy_is_enough() -> None:
+    code = """
+import sys
+import numpy as np
+from kernelwright.sandbox import emulator
+x = np.arange(64, dtype=np.float32)
+source = 'extern "C" __global__ void f(float* x) { x[threadIdx.x] *= 2; }'
+report = emulator.compile(source).launch("f", 1, 64, (x,))
+assert not report.violations and (x == 2 * np.arange(64)).all()
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_arrays_with_steps_are_known_as_far_as_they_reach() -> None:
+    source = 'extern "C" __global__ void f(float* x, int step) { x[threadIdx.x * step] = 1; }'
+    module = emulator.compile(source)
+    x = np.zeros(64, np.float32)
+    assert not module.launch("f", 1, 32, (x[::2], np.int32(2))).violations
+    assert x.sum() == 32
+    (violation,) = module.launch("f", 1, 32, (x[::2], np.int32(3))).violations
+    assert (violation.kind, violation.count) == ("out_of_bounds", 11)

@@ -100,7 +100,7 @@ struct KwLaunch {
   const uint8_t* params;
   const uint64_t* globals;  // addresses of the module's variables
   uint64_t workspace;  // of a cooperative grid: a counter at its second word
-  uint64_t* block_counts;  // per basic block: times entered by a warp, lanes
+  uint64_t* block_counts;  // per basic block: times entered by a warp, lanes, times its branch diverged
 };
 
 typedef int32_t (*KwKernel)(KwWarp*, KwLaunch*);

@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "runtime.hpp"
+#include "profile.hpp"
 
 namespace kw {
 namespace {
@@ -164,6 +164,7 @@ void load_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   w->global_requests++;
   c.counters[GL_BYTES] += N * __builtin_popcount(mask);
   if (ok != mask) zero_lanes<E, V>(w, s, mask & ~ok);
+  if (__builtin_expect(c.request->track_writes, 0)) note_loaded(c, k, ok, a, N);
   if (ok) load_lanes<E, V>(w, s, k, ok, a, nullptr);
 }
 
@@ -180,6 +181,7 @@ void store_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   c.counters[GS_BYTES] += bytes;
   if (!ok) return;
   k.stored += N * __builtin_popcount(ok);
+  if (__builtin_expect(c.request->track_writes, 0)) note_written(c, k, ok, a, N, false);
   store_lanes<E, V>(w, s, k, ok, a, nullptr);
 }
 
@@ -315,44 +317,52 @@ void generic(KwWarp* w, uint32_t mask, uint32_t site, G global, SH shared, LO lo
 #define KW_ACCESS(E, V)                                                                                              \
   extern "C" void kw_ld_global_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site) {                                   \
     if (!mask) return;                                                                                               \
+    const kw::Tally tally(w, site);                                                                                  \
     uint64_t a[KW_LANES];                                                                                            \
     kw::addresses(w, w->worker->request->sites[site], a);                                                            \
     kw::load_global<E, V>(w, mask, site, a);                                                                         \
   }                                                                                                                  \
   extern "C" void kw_st_global_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site) {                                   \
     if (!mask) return;                                                                                               \
+    const kw::Tally tally(w, site);                                                                                  \
     uint64_t a[KW_LANES];                                                                                            \
     kw::addresses(w, w->worker->request->sites[site], a);                                                            \
     kw::store_global<E, V>(w, mask, site, a);                                                                        \
   }                                                                                                                  \
   extern "C" void kw_ld_shared_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site) {                                   \
     if (!mask) return;                                                                                               \
+    const kw::Tally tally(w, site);                                                                                  \
     uint64_t a[KW_LANES];                                                                                            \
     kw::addresses(w, w->worker->request->sites[site], a);                                                            \
     kw::load_shared<E, V>(w, mask, site, a);                                                                         \
   }                                                                                                                  \
   extern "C" void kw_st_shared_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site) {                                   \
     if (!mask) return;                                                                                               \
+    const kw::Tally tally(w, site);                                                                                  \
     uint64_t a[KW_LANES];                                                                                            \
     kw::addresses(w, w->worker->request->sites[site], a);                                                            \
     kw::store_shared<E, V>(w, mask, site, a);                                                                        \
   }                                                                                                                  \
   extern "C" void kw_ld_local_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site) {                                    \
     if (!mask) return;                                                                                               \
+    const kw::Tally tally(w, site);                                                                                  \
     uint64_t a[KW_LANES];                                                                                            \
     kw::addresses(w, w->worker->request->sites[site], a);                                                            \
     kw::load_local<E, V>(w, mask, site, a);                                                                          \
   }                                                                                                                  \
   extern "C" void kw_st_local_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site) {                                    \
     if (!mask) return;                                                                                               \
+    const kw::Tally tally(w, site);                                                                                  \
     uint64_t a[KW_LANES];                                                                                            \
     kw::addresses(w, w->worker->request->sites[site], a);                                                            \
     kw::store_local<E, V>(w, mask, site, a);                                                                         \
   }                                                                                                                  \
   extern "C" void kw_ld_generic_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site) {                                  \
+    const kw::Tally tally(w, site);                                                                                  \
     if (mask) kw::generic(w, mask, site, kw::load_global<E, V>, kw::load_shared<E, V>, kw::load_local<E, V>);         \
   }                                                                                                                  \
   extern "C" void kw_st_generic_##E##_##V(KwWarp* w, uint32_t mask, uint32_t site) {                                  \
+    const kw::Tally tally(w, site);                                                                                  \
     if (mask) kw::generic(w, mask, site, kw::store_global<E, V>, kw::store_shared<E, V>, kw::store_local<E, V>);      \
   }
 KW_ACCESS(1, 1)

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "convert.hpp"
-#include "runtime.hpp"
+#include "profile.hpp"
 
 using namespace kw;
 
@@ -173,6 +173,7 @@ void on_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   learn_sectors(k, base, size);
   c.counters[GA_SEC] += k.sectors;
   k.stored += size * __builtin_popcount(ok);
+  if (c.request->track_writes) note_written(c, k, ok, a, size, true);
   lanes(w, s, ok, a, nullptr, size);
 }
 
@@ -199,6 +200,7 @@ extern "C" {
 
 void kw_atom_global(KwWarp* w, uint32_t mask, uint32_t site) {
   if (!mask) return;
+  const Tally tally(w, site);
   uint64_t a[KW_LANES];
   addresses(w, w->worker->request->sites[site], a);
   on_global(w, mask, site, a);
@@ -206,6 +208,7 @@ void kw_atom_global(KwWarp* w, uint32_t mask, uint32_t site) {
 
 void kw_atom_shared(KwWarp* w, uint32_t mask, uint32_t site) {
   if (!mask) return;
+  const Tally tally(w, site);
   uint64_t a[KW_LANES];
   addresses(w, w->worker->request->sites[site], a);
   on_shared(w, mask, site, a);
@@ -213,6 +216,7 @@ void kw_atom_shared(KwWarp* w, uint32_t mask, uint32_t site) {
 
 void kw_atom_generic(KwWarp* w, uint32_t mask, uint32_t site) {
   if (!mask) return;
+  const Tally tally(w, site);
   uint64_t a[KW_LANES];
   KwWorker& c = *w->worker;
   const KwSite& s = c.request->sites[site];
@@ -244,6 +248,7 @@ void kw_atom_generic(KwWarp* w, uint32_t mask, uint32_t site) {
 // The copy is made when its group is waited for, so that a missing wait shows.
 void kw_copy_async(KwWarp* w, uint32_t mask, uint32_t site) {
   if (!mask) return;
+  const Tally tally(w, site);
   KwWorker& c = *w->worker;
   const KwSite& s = c.request->sites[site];
   Cache& k = c.cache[site];
@@ -269,6 +274,7 @@ void kw_copy_async(KwWarp* w, uint32_t mask, uint32_t site) {
     const uint64_t base = from[first_lane(ok)];
     learn(k, ok, from, base, size);
     learn_sectors(k, base, size);
+    if (c.request->track_writes) note_loaded(c, k, ok, from, size);
     c.counters[GL_SEC] += k.sectors;
     c.counters[GL_BYTES] += (uint64_t)size * __builtin_popcount(ok);
     const uint64_t origin = base / kSectorBytes - k.allocation->first_sector();

@@ -41,6 +41,17 @@ void learn(Cache& k, uint32_t mask, const uint64_t* address, uint64_t base, int 
   k.kind = GROUPED;
 }
 
+// Sectors that the distinct addresses of the lanes would need side by side.
+static uint32_t packed_sectors(const Cache& k, int size) {
+  uint64_t found[KW_LANES];
+  int n = 0;
+  for (int l = 0; l < KW_LANES; l++)
+    if (k.keep[l]) found[n++] = k.delta[l];
+  std::sort(found, found + n);
+  n = (int)(std::unique(found, found + n) - found);
+  return (uint32_t)((n * size + kSectorBytes - 1) / kSectorBytes);
+}
+
 void learn_sectors(Cache& k, uint64_t base, int size) {
   k.phase = base % kSectorBytes;
   int64_t found[2 * KW_LANES];
@@ -56,6 +67,7 @@ void learn_sectors(Cache& k, uint64_t base, int size) {
   // Aligned accesses of up to 32 bytes touch one sector a lane, so that n <= 32.
   k.sectors = n = std::min(n, KW_LANES);
   memcpy(k.sector, found, n * sizeof(int64_t));
+  k.ideal_sectors = k.kind == SAME ? (size + kSectorBytes - 1) / kSectorBytes : packed_sectors(k, size);
   k.consecutive = n && k.sector[n - 1] - k.sector[0] == n - 1;
 }
 
@@ -108,9 +120,10 @@ void flush_stored(Cache& k) {
   k.stored = 0;
 }
 
-// Points the site at an allocation; its sector bits are made ready for this launch.
-static void attach(KwWorker& c, Cache& k, Allocation* a, bool store) {
-  if (k.allocation == a && k.bits) return;
+// Points the site at an allocation; its sector bits are made ready for this launch. Returns false if it can't be stored to.
+static bool attach(KwWorker& c, Cache& k, Allocation* a, bool store) {
+  if (store && a->read_only) return false;
+  if (k.allocation == a && k.bits) return true;
   flush_stored(k);
   Table* t = c.common->table;
   {
@@ -127,6 +140,7 @@ static void attach(KwWorker& c, Cache& k, Allocation* a, bool store) {
   k.lo = a->lo;
   k.hi = a->hi;
   k.bits = store ? a->store_bits.data() : a->load_bits.data();
+  return true;
 }
 
 // Whether the kernel gave this memory back (device free).
@@ -169,8 +183,7 @@ uint32_t check_global(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uin
       a = t->find(at);
       if (a && at + size > a->hi) a = nullptr;
     }
-    if (a) {
-      attach(c, k, a, store);
+    if (a && attach(c, k, a, store)) {
       ok |= 1u << l;
     } else {
       c.violation(at < kNullPage ? KW_NULL_POINTER : KW_OUT_OF_BOUNDS, site, w, l, at, size,

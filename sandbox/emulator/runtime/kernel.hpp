@@ -23,8 +23,8 @@ INLINE T param_small(const uint8_t* p) {
 
 // A warp enters block k, which issues n instructions.
 #define ENTER(k, n)                            \
-  N[2 * (k)]++;                                \
-  N[2 * (k) + 1] += __builtin_popcount(M);     \
+  N[3 * (k)]++;                                \
+  N[3 * (k) + 1] += __builtin_popcount(M);     \
   w->issued += (n)
 
 // Goes on at block k, unless another group waits at or below it.
@@ -46,7 +46,9 @@ INLINE T param_small(const uint8_t* p) {
     GO(k);                                                  \
   } while (0)
 
-#define DIVERGE(t, a, b)          \
+// At the end of block k.
+#define DIVERGE(k, t, a, b)       \
+  N[3 * (k) + 2]++;               \
   w->mask = M;                    \
   pc = kw_diverge(w, (t), (a), (b)); \
   M = w->mask;                    \

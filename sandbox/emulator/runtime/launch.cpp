@@ -8,6 +8,7 @@
 #include <memory>
 #include <thread>
 
+#include "profile.hpp"
 #include "runtime.hpp"
 #include "stack.hpp"
 
@@ -26,7 +27,7 @@ uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
 // Memory that the warps of one block live in, reused from block to block.
 struct Arena {
   std::vector<KwWarp> warps;
-  std::vector<uint8_t> memory;
+  std::unique_ptr<uint8_t, decltype(&free)> memory{nullptr, free};
   uint8_t *registers, *shared, *local;
   std::vector<uint32_t> predicates;
   std::unique_ptr<Stacks> stacks;
@@ -35,8 +36,9 @@ struct Arena {
     const uint64_t words = round_up(r.register_words, 1) * KW_LANES * 4 * warp_count;
     const uint64_t shared_bytes = round_up(r.static_shared + r.dynamic_shared + 64, 64);
     const uint64_t frames = r.stack_slot < 0 ? (uint64_t)r.frame_bytes * KW_LANES * warp_count : 0;
-    memory.assign(words + shared_bytes + frames + 192, 0);
-    registers = (uint8_t*)round_up((uint64_t)memory.data(), 64);
+    // Frames may be large and little used: what is never touched takes no memory.
+    memory.reset((uint8_t*)calloc(words + shared_bytes + frames + 192, 1));
+    registers = (uint8_t*)round_up((uint64_t)memory.get(), 64);
     shared = registers + words;
     local = shared + shared_bytes;
     if (r.stack_slot >= 0) {
@@ -46,6 +48,10 @@ struct Arena {
     predicates.assign((r.predicates + 1) * warp_count, 0);
   }
 };
+
+uint64_t blocks_to_run(const Request& r) {
+  return r.chosen ? r.chosen_count : (uint64_t)r.grid[0] * r.grid[1] * r.grid[2];
+}
 
 void set_up_block(KwWorker& c, Arena& arena, uint64_t number) {
   const Request& r = *c.request;
@@ -228,7 +234,7 @@ void work(KwWorker& c) {
   const uint64_t threads = (uint64_t)r.block[0] * r.block[1] * r.block[2];
   const uint64_t warps = (threads + KW_LANES - 1) / KW_LANES;
   c.shared_bytes = (uint32_t)(r.static_shared + r.dynamic_shared);
-  const uint64_t blocks = (uint64_t)r.grid[0] * r.grid[1] * r.grid[2];
+  const uint64_t blocks = blocks_to_run(r);
   std::deque<std::unique_ptr<Resident>> waiting;  // blocks that gave way, the longest-waiting first
   std::unique_ptr<Resident> block, spare;
   bool more = true;
@@ -255,13 +261,13 @@ void work(KwWorker& c) {
         }
         set_up_warps(c, block->arena);
       }
-      block->number = n;
+      block->number = r.chosen ? r.chosen[n] : n;
       block->left = warps;
       std::fill(block->done.begin(), block->done.end(), 0);
       block->enter(c);
       if (r.cell_shift >= 0 && !c.shadow.on) c.shadow.set_up((int)r.cell_shift, c.shared_bytes);
       if (c.copies.empty()) c.copies.resize(warps);
-      set_up_block(c, block->arena, n);
+      set_up_block(c, block->arena, block->number);
     } else if (!waiting.empty()) {
       block = std::move(waiting.front());
       waiting.pop_front();
@@ -287,7 +293,13 @@ void add_up(Request& r, KwWorker& c, std::vector<Violation>& all) {
     const bool largest = i == LONGEST_ISSUED || i == LONGEST_REQUESTS || i == LONGEST_BARRIERS;
     r.counters[i] = largest ? std::max(r.counters[i], c.counters[i]) : r.counters[i] + c.counters[i];
   }
-  for (int64_t i = 0; i < 2 * r.basic_blocks; i++) r.block_counts[i] += c.launch.block_counts[i];
+  for (int64_t i = 0; i < 3 * r.basic_blocks; i++) r.block_counts[i] += c.launch.block_counts[i];
+  for (int64_t i = 0; c.profile && i < r.site_count; i++) {
+    SiteCounts& into = r.site_counts[i];
+    for (int n = 0; n < COUNTERS; n++) into.of[n] += c.profile[i].of[n];
+    into.ideal_load_sectors += c.profile[i].ideal_load_sectors;
+    into.ideal_store_sectors += c.profile[i].ideal_store_sectors;
+  }
   for (const Violation& v : c.violations) {
     auto same = std::find_if(all.begin(), all.end(), [&](const Violation& o) { return o.kind == v.kind && o.site == v.site; });
     if (same == all.end()) {
@@ -318,6 +330,9 @@ void kw_launch(void* table, kw::Request* request) {
     t->launches++;
     t->epoch++;
     t->touched.clear();
+    // Once blocks have been left out, later launches too must say what they complete.
+    r.track_writes = r.chosen || t->partial;
+    t->partial |= r.chosen != nullptr;
   }
   Shared common;
   common.request = request;
@@ -332,10 +347,11 @@ void kw_launch(void* table, kw::Request* request) {
   }
   common.table = t;
   common.deadline = now() + r.seconds;
-  const uint64_t blocks = (uint64_t)r.grid[0] * r.grid[1] * r.grid[2];
+  const uint64_t blocks = blocks_to_run(r);
   const int64_t count = std::max<int64_t>(1, std::min<int64_t>(r.threads, blocks));
   std::vector<KwWorker> workers(count);
-  std::vector<std::vector<uint64_t>> counts(count, std::vector<uint64_t>(2 * r.basic_blocks + 2));
+  std::vector<std::vector<SiteCounts>> profiles(r.site_counts ? count : 0, std::vector<SiteCounts>(r.site_count));
+  std::vector<std::vector<uint64_t>> counts(count, std::vector<uint64_t>(3 * r.basic_blocks + 3));
   for (int64_t i = 0; i < count; i++) {
     KwWorker& c = workers[i];
     c.common = &common;
@@ -352,6 +368,7 @@ void kw_launch(void* table, kw::Request* request) {
     c.launch.workspace = r.workspace;
     c.polls = 0;
     c.local_stride = local_stride(r);
+    if (r.site_counts) c.profile = profiles[i].data();
     c.launch.block_counts = counts[i].data();
     c.cache.resize(r.site_count);
   }
@@ -373,6 +390,7 @@ void kw_launch(void* table, kw::Request* request) {
     for (uint64_t word : a->store_bits) stored += __builtin_popcountll(word);
     r.counters[GL_UNIQUE] += loaded * kSectorBytes;
     r.counters[GS_UNIQUE] += stored * kSectorBytes;
+    a->partial |= r.chosen && (a->written_bytes || a->updated_bytes);
   }
   t->touched.clear();
   if (--t->launches == 0) {

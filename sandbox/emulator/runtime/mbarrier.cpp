@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "runtime.hpp"
+#include "profile.hpp"
 
 using namespace kw;
 
@@ -60,6 +60,7 @@ void mbarrier_arrive(KwWorker& c, uint64_t at, int64_t count) {
 // predicate of the result, whether operand 1 is there, whether expect_tx comes with the arrival, whether a parity is given.
 extern "C" void kw_mbarrier(KwWarp* w, uint32_t mask, uint32_t site) {
   if (!mask) return;
+  const Tally tally(w, site);
   KwWorker& c = *w->worker;
   const KwSite& s = c.request->sites[site];
   const int op = s.extra[0];

@@ -1,5 +1,8 @@
 // State of a launch inside the runtime library.
 #pragma once
+#include <stdlib.h>
+
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -29,6 +32,15 @@ struct Allocation {
   uint64_t epoch = 0;
   std::vector<uint64_t> load_bits, store_bits;
   uint64_t first_sector() const { return lo / kSectorBytes; }
+  // One bit a byte, made on first use: stored to by a block, and changed by an atomic, since some blocks of a grid were
+  // left out.
+  std::atomic<uint64_t*> written_bytes{nullptr}, updated_bytes{nullptr};
+  bool read_only = false;
+  bool partial = false;  // an earlier launch stored to it and left out blocks that might have done so too
+  void note(uint64_t offset, int size, bool atomic);
+  bool complete(uint64_t offset) const;  // the byte was stored to and is what it would be had all blocks run
+  void forget();
+  ~Allocation() { forget(); }
 };
 
 struct Table {
@@ -41,6 +53,7 @@ struct Table {
   uint64_t heap_used = 0, freed_bytes = 0;
   int launches = 0;
   uint64_t epoch = 0;
+  bool partial = false;  // some allocation is
   uint64_t next_id = 1;
   Allocation* find(uint64_t address) const;
   Allocation* nearest_below(uint64_t address) const;
@@ -60,6 +73,7 @@ struct alignas(64) Cache {
   bool broadcast[KW_LANES / 8] = {};  // of a GROUPED access: eight lanes at one address
   uint32_t phase = ~0u;
   uint32_t sectors = 0, wavefronts = 0;
+  uint32_t ideal_sectors = 0;  // what the same bytes would need, packed
   int64_t min_delta = 0, max_end = 0;
   uint64_t delta_or = 0;
   uint64_t lo = 0, hi = 0;  // bytes that may be accessed
@@ -121,9 +135,14 @@ struct Request {
   uint64_t workspace;  // of a cooperative grid, 0: none
   int64_t resident_blocks;  // how many blocks a GPU holds at once
   int64_t cell_shift;  // log2 of the bytes of a cell of the shared-memory shadow; -1: no shadow
+  const uint64_t* chosen;  // the blocks to run, by linear index; null: all
+  int64_t chosen_count;
+  int64_t track_writes;  // set by kw_launch: allocations keep which bytes were written
   // Results.
   uint64_t counters[COUNTERS];
   uint64_t* block_counts;
+  struct SiteCounts* site_counts;  // one for each site, or null for no profile
+  uint64_t unknown_read;  // an address that the launch read and that blocks left out before might have written; 0: none
   Violation* violations;  // room for kMaxViolations
   int64_t violation_count;
   char* printed;
@@ -156,6 +175,7 @@ struct KwWorker {
   uint32_t shared_bytes;
   std::vector<kw::Cache> cache;
   uint64_t counters[kw::COUNTERS];
+  kw::SiteCounts* profile = nullptr;  // one for each site, if lines are profiled
   std::vector<kw::Violation> violations;
   uint32_t arrived[16];  // threads at a named barrier that do not wait (barrier.arrive)
   uint64_t local_stride;  // from one lane's local memory to the next one's, in bytes
@@ -175,6 +195,8 @@ void learn(Cache& k, uint32_t mask, const uint64_t* address, uint64_t base, int 
 void learn_sectors(Cache& k, uint64_t base, int size);
 uint32_t wavefronts(const uint64_t* address, uint32_t mask, int size);
 void flush_stored(Cache& k);
+void note_written(KwWorker& c, const Cache& k, uint32_t mask, const uint64_t* address, int size, bool atomic);
+void note_loaded(KwWorker& c, const Cache& k, uint32_t mask, const uint64_t* address, int size);
 void mbarrier_arrive(KwWorker& c, uint64_t at, int64_t count);
 void copies_for_barriers(KwWorker& c);  // performs the copies that an mbarrier waits for
 void release_freed(Table* t);  // to the host; takes the table's lock

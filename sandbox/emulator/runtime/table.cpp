@@ -64,6 +64,12 @@ void kw_register(void* table, const void* pointer, uint64_t bytes, const char* l
   t->by_start[lo] = a;
 }
 
+void kw_read_only(void* table, const void* pointer) {
+  Table* t = (Table*)table;
+  std::unique_lock lock(t->mutex);
+  if (Allocation* a = t->find((uint64_t)pointer)) a->read_only = true;
+}
+
 void kw_unregister(void* table, const void* pointer) {
   Table* t = (Table*)table;
   std::unique_lock lock(t->mutex);
@@ -98,7 +104,19 @@ uint64_t kw_written(void* table, const void* pointer) {
 void kw_mark(void* table) {
   Table* t = (Table*)table;
   std::unique_lock lock(t->mutex);
-  for (auto& [lo, a] : t->by_start) a->written = 0;
+  for (auto& [lo, a] : t->by_start) {
+    a->written = 0;
+    a->forget();
+  }
+  t->partial = false;
+}
+
+// Fills `out`, one byte for each of the allocation's: 1 if it was stored to and is what it would be had all blocks run.
+void kw_written_bytes(void* table, const void* pointer, uint8_t* out, uint64_t bytes) {
+  Table* t = (Table*)table;
+  std::shared_lock lock(t->mutex);
+  const Allocation* a = t->find((uint64_t)pointer);
+  for (uint64_t i = 0; a && i < bytes && a->lo + i < a->hi; i++) out[i] = a->complete(i);
 }
 
 uint64_t kw_count(void* table) {

@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "convert.hpp"
-#include "runtime.hpp"
+#include "profile.hpp"
 
 using namespace kw;
 
@@ -237,6 +237,10 @@ uint32_t reach_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a
   learn_sectors(k, base, size);
   c.counters[store ? GS_SEC : GL_SEC] += k.sectors;
   if (store) k.stored += (uint64_t)size * __builtin_popcount(ok);
+  if (c.request->track_writes) {
+    if (store) note_written(c, k, ok, a, size, false);
+    else note_loaded(c, k, ok, a, size);
+  }
   if (k.allocation && base + k.min_delta >= k.lo && base + k.max_end <= k.hi) {
     const uint64_t origin = base / kSectorBytes - k.allocation->first_sector();
     for (uint32_t i = 0; i < k.sectors; i++) {
@@ -351,6 +355,7 @@ void kw_mma(KwWarp* w, uint32_t mask, const int32_t* what) {
 // wmma.load and wmma.store: what[0..2] shape, [3] element type, [4] part (0 A, 1 B, 2 accumulators), [5] whether rows are
 // contiguous, [6] store, [7] registers, then their slots. Operand 4 of the site is the stride in elements.
 void kw_wmma_move(KwWarp* w, uint32_t mask, uint32_t site, const int32_t* what) {
+  const Tally tally(w, site);
   if (mask != KW_FULL) return;
   const KwSite& place = w->worker->request->sites[site];
   Shape s{what[0], what[1], what[2]};
@@ -402,6 +407,7 @@ void kw_wmma_move(KwWarp* w, uint32_t mask, uint32_t site, const int32_t* what) 
 
 // ldmatrix and stmatrix of 8x8 tiles of 16-bit elements: what[0] tiles, [1] transposed, [2] store, then slots.
 void kw_matrix_move(KwWarp* w, uint32_t mask, uint32_t site, const int32_t* what) {
+  const Tally tally(w, site);
   if (mask != KW_FULL) return;
   const KwSite& place = w->worker->request->sites[site];
   const int count = what[0];

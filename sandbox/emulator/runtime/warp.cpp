@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "runtime.hpp"
+#include "profile.hpp"
 
 using namespace kw;
 
@@ -153,6 +153,7 @@ int32_t kw_loop(KwWarp* w, int32_t pc) {
 }
 
 int32_t kw_branch_table(KwWarp* w, uint32_t site, const int32_t* targets, int32_t count) {
+  const Tally tally(w, site);
   const KwSite& s = site_of(w, site);
   bool first = true, both = false;
   int32_t seen = 0;
@@ -210,6 +211,7 @@ int32_t kw_barrier(KwWarp* w, uint32_t site) {
   w->barrier_lanes = 0;
   if (s.extra[0] >= 0) w->barrier_lanes = (s.extra[1] ? ~w->P[s.extra[0]] : w->P[s.extra[0]]) & w->mask;
   w->barriers++;
+  if (c.profile) c.profile[site].of[BARRIERS]++;
   w->waiting = 1;
   return KW_BARRIER;
 }
@@ -220,6 +222,7 @@ void kw_arrive(KwWarp* w, uint32_t site) {
   w->worker->arrived[id] += KW_LANES;
   if (w->worker->shadow.on) w->worker->shadow.arrive(w->index, id);
   w->barriers++;
+  if (w->worker->profile) w->worker->profile[site].of[BARRIERS]++;
 }
 
 // extra[2]: 0 popc, 1 and, 2 or; extra[3]: predicate that takes the result, else register 0.

@@ -8,7 +8,7 @@ from kernelwright.errors import EmulatorError
 
 __all__ = ["ABI", "COUNTERS", "KINDS", "MAX_VIOLATIONS", "NativeViolation", "Request", "check_abi"]
 
-ABI = 3
+ABI = 4
 MAX_VIOLATIONS = 64
 
 COUNTERS = (
@@ -25,7 +25,7 @@ COUNTERS = (
 
 KINDS = (
     "out_of_bounds", "misaligned", "null_pointer", "divergent_barrier", "missing_lanes", "exit_before_barrier",
-    "endless_loop", "trap", "shared_race", "uninitialised_read",
+    "endless_loop", "trap", "shared_race", "uninitialised_read", "global_race",
 )  # fmt: skip
 """In the order of `KwViolationKind`."""
 
@@ -72,6 +72,13 @@ class Request(ctypes.Structure):
         ("workspace", ctypes.c_uint64),
         ("resident_blocks", ctypes.c_int64),
         ("cell_shift", ctypes.c_int64),
+        ("race_shift", ctypes.c_int64),
+        ("written", ctypes.c_void_p),
+        ("written_count", ctypes.c_int64),
+        ("read", ctypes.c_void_p),
+        ("read_count", ctypes.c_int64),
+        ("schedule", ctypes.c_int64),
+        ("schedule_seed", ctypes.c_uint64),
         ("counters", ctypes.c_uint64 * len(COUNTERS)),
         ("block_counts", ctypes.c_void_p),
         ("violations", ctypes.c_void_p),

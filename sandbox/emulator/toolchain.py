@@ -24,7 +24,10 @@ __all__ = ["Toolchain", "toolchain"]
 log = logging.getLogger(__name__)
 
 _SOURCES = Path(__file__).parent / "runtime"
-_RUNTIME_UNITS = ("table", "check", "access", "warp", "atomic", "shadow", "launch", "tensor", "mbarrier", "rounding")
+_RUNTIME_UNITS = (
+    "table", "check", "access", "warp", "atomic", "shadow", "races", "blank", "launch", "tensor", "mbarrier",
+    "rounding",
+)  # fmt: skip
 
 # Floating point must be what the PTX says: no contraction of a*b+c, no reordering. -fno-trapping-math and
 # -fno-math-errno only forgo side effects that nobody reads.

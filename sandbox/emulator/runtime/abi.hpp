@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define KW_ABI 3
+#define KW_ABI 4
 #define KW_LANES 32
 #define KW_FULL 0xffffffffu
 
@@ -25,6 +25,7 @@ enum KwViolationKind {
   KW_TRAP = 7,
   KW_SHARED_RACE = 8,
   KW_UNINITIALISED = 9,
+  KW_GLOBAL_RACE = 10,
 };
 
 enum KwSpace { KW_GLOBAL = 0, KW_SHARED = 1, KW_LOCAL = 2 };
@@ -39,7 +40,9 @@ struct KwSite {
   int64_t imm[6];
   int32_t extra[6];
   int32_t provenance;  // shared memory: index of the variable that the address comes from; -1: unknown
-  int32_t is_volatile;  // 1: or ordered in another way, takes no part in races; 2: in a library's header
+  // Bits. 1: volatile or ordered in another way, takes no part in races; 2: in a library's header; 4: a store that
+  // releases; 8: what is loaded is a floating-point number.
+  int32_t is_volatile;
 };
 
 struct KwGroup {
@@ -78,6 +81,7 @@ struct alignas(64) KwWarp {
   uint32_t barrier_result;
   int32_t waiting;
   int32_t awaits_copies;  // an mbarrier waits for copies of this warp
+  uint32_t converged;  // how often lanes of the warp have met: __syncwarp, shuffles and the like
   uint64_t stamp;
   alignas(64) uint32_t tid[3][KW_LANES];
   KwGroup group[KW_LANES];

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "abi.hpp"
+#include "races.hpp"
 #include "shadow.hpp"
 
 namespace kw {
@@ -28,6 +29,12 @@ struct Allocation {
   // Sectors touched in the launch `epoch`, one bit each.
   uint64_t epoch = 0;
   std::vector<uint64_t> load_bits, store_bits;
+  // Of races.hpp: the launches that may write it plainly, or read it; its stamps in the running one.
+  uint64_t written_epoch = 0, read_epoch = 0;
+  Stamps stamps;
+  std::vector<uint64_t> blank;  // one bit a byte that nobody has written; empty if that is not known
+  bool poisoned = false;  // was filled with poison when it was made
+  uint64_t poison_epoch = 0;  // the launch in which that was looked at
   uint64_t first_sector() const { return lo / kSectorBytes; }
 };
 
@@ -39,6 +46,10 @@ struct Table {
   int launches = 0;
   uint64_t epoch = 0;
   uint64_t next_id = 1;
+  // Of races.hpp.
+  uint32_t next_tick = 1;
+  bool any_written = false, any_read = false;  // the kernel may write, or read, any allocation
+  ShadowPool pool;
   Allocation* find(uint64_t address) const;
   Allocation* nearest_below(uint64_t address) const;
 };
@@ -61,6 +72,8 @@ struct alignas(64) Cache {
   uint64_t delta_or = 0;
   uint64_t lo = 0, hi = 0;  // bytes that may be accessed
   Allocation* allocation = nullptr;
+  Stamps stamps;
+  bool blank = false;  // parts of the allocation are known to be unwritten
   uint64_t* bits = nullptr;
   int64_t sector[KW_LANES];
   uint64_t stored = 0;
@@ -113,6 +126,13 @@ struct Request {
   uint64_t workspace;  // of a cooperative grid, 0: none
   int64_t resident_blocks;  // how many blocks a GPU holds at once
   int64_t cell_shift;  // log2 of the bytes of a cell of the shared-memory shadow; -1: no shadow
+  int64_t race_shift;  // the same for global memory (races.hpp)
+  const uint64_t* written;  // addresses in the allocations that the kernel may write plainly; count -1: any
+  int64_t written_count;
+  const uint64_t* read;
+  int64_t read_count;
+  int64_t schedule;  // kw::Order
+  uint64_t schedule_seed;
   // Results.
   uint64_t counters[COUNTERS];
   uint64_t* block_counts;
@@ -132,6 +152,7 @@ struct Shared {  // what the workers of a launch share
   uint64_t resident_limit = 1;  // blocks of a worker that may wait for others
   std::atomic<bool> crowded{false};  // a worker reached it
   double deadline;
+  Races races;
   std::mutex printing;
 };
 
@@ -151,6 +172,7 @@ struct KwWorker {
   std::vector<kw::Violation> violations;
   uint32_t arrived[16];  // threads at a named barrier that do not wait (barrier.arrive)
   kw::Shadow shadow;
+  kw::BlockOrder order;
   std::vector<std::vector<kw::AsyncCopy>> copies;  // by warp: queued cp.async of all lanes
 
   void violation(int kind, int site, const KwWarp* w, int lane, uint64_t address, int size, int64_t extra);

@@ -44,10 +44,18 @@ def _space(instr: Instr) -> str:
 
 
 class CallEmitter:
-    """Appends calls to `out`; `read` holds the names of registers that are read anywhere."""
+    """Appends calls to `out`; `read` holds the names of registers that are read anywhere, `floats` of those read as numbers with a point."""
 
-    def __init__(self, sites: Sites, registers: Registers, read: frozenset[str], out: list[str]) -> None:
+    def __init__(
+        self,
+        sites: Sites,
+        registers: Registers,
+        read: frozenset[str],
+        floats: frozenset[str],
+        out: list[str],
+    ) -> None:
         self._sites = sites
+        self._floats = floats
         self._registers = registers
         self._read = read
         self._out = out
@@ -116,6 +124,10 @@ class CallEmitter:
         for i, item in enumerate(value.items):
             assert isinstance(item, Reg)
             site.slot[i] = self._registers.slot(item)
+            site.loads_float |= load and item.name in self._floats
+        site.loads_float |= load and instr.mods[-1][0] == "f"
+        if _space(instr) in ("global", "generic") and (load or not site.is_volatile):
+            site.accesses_global("load" if load else "store", size * count)
         mask = self._sites.mask(instr)
         call = f"kw_{instr.op}_{_space(instr)}_{size}_{count}(w, {mask}, {site.number});"
         fence = f"if ({mask}) kw_fence(w, M, {site.number});"
@@ -143,7 +155,9 @@ class CallEmitter:
             self.cell_bytes = min(self.cell_bytes or 4, size)
 
     def _fence(self, instr: Instr) -> None:
-        self._out.append(f"kw_fence(w, M, {self._sites.add(instr).number});")
+        site = self._sites.add(instr)
+        site.extra[0] = int("cta" not in instr.mods)
+        self._out.append(f"kw_fence(w, {self._sites.mask(instr)}, {site.number});")
 
     def _atomic(self, instr: Instr) -> None:
         has_result = instr.op == "atom"
@@ -167,6 +181,8 @@ class CallEmitter:
         site.extra[1] = _ATOMIC_TYPES[type_]
         self._note_shared(instr, TYPE_BYTES[type_])
         space = _space(instr)
+        if space != "shared":
+            site.accesses_global("atomic", TYPE_BYTES[type_])
         exact = type_ not in ("f32", "f64", "f16", "bf16", "f16x2", "bf16x2") and operation not in ("exch", "cas")
         if space != "shared" and (wanted or not exact):
             self.ordered = True
@@ -199,6 +215,7 @@ class CallEmitter:
         assert isinstance(size, Imm)
         assert isinstance(to.base, Reg)
         site = self._sites.add(instr, of)
+        site.accesses_global("load", size.value)
         site.slot[1] = self._registers.slot(to.base)
         site.imm[1] = to.offset
         site.extra[0] = size.value
@@ -220,7 +237,7 @@ class CallEmitter:
         elif first.op in TENSOR_OPS:
             self._out.append(f"COLLECT({block.number}, {self._sites.add(first).number}, 2);")
         elif is_collective(first):
-            self._out.append(f"COLLECT({block.number}, {self._collective_site(first)}, 1);")
+            self._out.append(f"COLLECT({block.number}, {self._collective_site(first)}, 1); w->converged++;")
 
     def _collective_site(self, instr: Instr) -> int:
         site = self._sites.add(instr)
@@ -323,6 +340,9 @@ class CallEmitter:
                 size = 4
             if _space(instr) != "global":
                 self.cell_bytes = min(self.cell_bytes or 4, size)
+            if _space(instr) != "shared":
+                site.accesses_global("store" if instr.op == "stmatrix" or "store" in instr.mods else "load", size)
+            call = f"w->converged++; {call}; w->converged++"
         self._out.append(f"{{ static const int32_t {name}[] = {{{', '.join(map(str, table))}}}; {call}; }}")
 
     def _barrier_site(self, instr: Instr) -> int:

@@ -16,6 +16,7 @@ from kernelwright.sandbox.emulator.opcodes import emit_alu, is_alu
 from kernelwright.sandbox.emulator.operands import Splitter, is_helper
 from kernelwright.sandbox.emulator.provenance import find_origins
 from kernelwright.sandbox.emulator.ptx import Instr, LabelDef, Special, Sym, Where
+from kernelwright.sandbox.emulator.reach import float_registers
 from kernelwright.sandbox.emulator.sites import Registers, Site, SiteInfo, Sites
 from kernelwright.sandbox.emulator.stack_calls import StackEmitter
 
@@ -94,7 +95,7 @@ class _Translator:
         every = [instr for block in self._blocks for instr in block.instrs]
         self._sites = Sites(lowered, self._registers, find_origins(every, lowered, self._params))
         read = frozenset(r.name for instr in every for r in sources(instr))
-        self._calls = CallEmitter(self._sites, self._registers, read, self._out)
+        self._calls = CallEmitter(self._sites, self._registers, read, float_registers(every), self._out)
         self._stack = StackEmitter(self._sites, self._registers, live, lowered.functions, self._out)
         self._stack.plan(self._blocks)
 

@@ -46,11 +46,20 @@ class Memory:
         weakref.finalize(self, native.kw_table_delete, ctypes.c_void_p(self.handle)).atexit = False
 
     def register(
-        self, pointer: int, nbytes: int, name: str, dtype: str | None = None, *, read_only: bool = False
+        self,
+        pointer: int,
+        nbytes: int,
+        name: str,
+        dtype: str | None = None,
+        *,
+        read_only: bool = False,
+        uninitialised: bool = False,
     ) -> None:
         """Makes `nbytes` at host address `pointer` accessible; what overlaps it is forgotten.
 
         A kernel's store to `read_only` memory is a violation (`out_of_bounds`) and is not made.
+        `uninitialised` promises that every write to it is made by a kernel or told by `initialised`: a kernel that reads a
+        byte of it before is reported.
         """
         self._native.kw_register(
             ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer), ctypes.c_uint64(nbytes), name.encode()
@@ -62,6 +71,12 @@ class Memory:
         if read_only:
             self._native.kw_read_only(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer))
         self._read_only = (self._read_only | {pointer}) if read_only else (self._read_only - {pointer})
+        if uninitialised:
+            self._native.kw_uninitialised(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer))
+
+    def initialised(self, pointer: int, nbytes: int) -> None:
+        """Says that the host has written `nbytes` at `pointer`."""
+        self._native.kw_initialised(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer), ctypes.c_uint64(nbytes))
 
     def unregister(self, pointer: int) -> None:
         """Forgets the allocation that begins at `pointer`, if there is one."""
@@ -124,9 +139,11 @@ class Memory:
 
         `void register(void* handle, const void* pointer, uint64_t bytes, const char* label)` and
         `void unregister(void* handle, const void* pointer)`; both are thread-safe. They are valid while this object lives.
+        What is registered in this way should be filled with bytes 0xFF: an array of floating-point numbers that still is
+        when a kernel first reads it is reported as uninitialised.
         """
 
         def address(function: object) -> int:
             return int(ctypes.cast(function, ctypes.c_void_p).value or 0)  # type: ignore[arg-type]
 
-        return self.handle, address(self._native.kw_register), address(self._native.kw_unregister)
+        return self.handle, address(self._native.kw_register_poisoned), address(self._native.kw_unregister)

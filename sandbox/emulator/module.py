@@ -22,12 +22,14 @@ from kernelwright.sandbox.emulator.lines import line_counters
 from kernelwright.sandbox.emulator.lower import RESERVED, Lowered
 from kernelwright.sandbox.emulator.memory import Allocation, Memory
 from kernelwright.sandbox.emulator.ptx import Variable
+from kernelwright.sandbox.emulator.reach import reach
 from kernelwright.sandbox.emulator.report import Explainer, origin_pointers, shared_ranges
 from kernelwright.sandbox.emulator.residency import REGISTER_UNIT, REGISTERS, SHARED_LIMITS, resident_blocks
 from kernelwright.sandbox.emulator.sampling import chosen_blocks
+from kernelwright.sandbox.emulator.sites import SiteInfo
 from kernelwright.sandbox.emulator.toolchain import Toolchain, toolchain
 from kernelwright.sandbox.emulator.translation import Refusal, Translation, translate_ptx
-from kernelwright.sandbox.launch import Counters, KernelResources, LaunchOptions, LaunchReport, LineCounters
+from kernelwright.sandbox.launch import SCHEDULES, Counters, KernelResources, LaunchOptions, LaunchReport, LineCounters
 
 __all__ = ["LaunchLimits", "Module", "compile"]
 
@@ -54,7 +56,9 @@ class LaunchLimits:
     max_violations: int = 100_000
     """Violations after which the launch is stopped."""
     check_shared: bool = True
-    """Whether to look for races between warps and uninitialised reads in shared memory (costs up to a third more time)."""
+    """Whether to look for races between warps and uninitialised reads in shared memory."""
+    check_global: bool = True
+    """Whether to look for races between blocks in global memory."""
     on_print: Callable[[str], None] | None = None
     """Takes what device `printf` wrote, once per launch; None sends it to the log."""
     stack_bytes: int = 32768
@@ -179,6 +183,10 @@ class Module:
             UnsupportedError: the kernel holds an instruction that the emulator does not know.
             EmulatorError: the C++ compiler fails.
         """
+        if limits.options.schedule not in SCHEDULES:
+            raise LaunchError(
+                f"there is no schedule {limits.options.schedule!r}", mend=f"Choose one of {', '.join(SCHEDULES)}."
+            )
         mangled, kernel = self._kernel(name)
         lowered = kernel.lowered
         resources = self.build.resources.get(mangled)
@@ -248,6 +256,27 @@ class Module:
                 temporary.append(pointer)
         return temporary
 
+    def _reached(self, translated: Translated, params: bytes, memory: Memory) -> list[list[int] | None]:
+        """For each site, the addresses of the arrays that its address derives from; None if they are not known."""
+        variables = {v.name: address for v, (_, address) in zip(self._variables, self._globals, strict=True)}
+        live: dict[int, bool] = {}
+
+        def known(pointer: int) -> bool:
+            if pointer not in live:
+                live[pointer] = memory.find(pointer) is not None
+            return live[pointer]
+
+        def of(site: SiteInfo) -> list[int] | None:
+            kinds = {kind for kind, _ in site.origins}
+            if kinds == {"shared"}:
+                return []
+            if "unknown" in kinds:
+                return None
+            named = [variables[str(name)] for kind, name in site.origins if kind == "global"]
+            return [p for p in (*origin_pointers(site.origins, params), *named) if known(p)] or None
+
+        return [of(site) for site in translated.sites]
+
     def _run(
         self,
         kernel: _Kernel,
@@ -266,9 +295,12 @@ class Module:
         reserved = lowered.shared.get(RESERVED, (0, 0))
         range_array = (ctypes.c_uint32 * max(1, len(ranges)))(*ranges)
         bases = (ctypes.c_uint64 * max(1, len(translated.sites)))()
-        for i, site in enumerate(translated.sites):
-            pointers = [p for p in origin_pointers(site.origins, params.raw) if memory.find(p) is not None]
-            bases[i] = pointers[0] if len(pointers) == 1 else 0
+        reached = self._reached(translated, params.raw, memory)
+        for i, pointers in enumerate(reached):
+            of_arguments = all(kind != "global" for kind, _ in translated.sites[i].origins)
+            bases[i] = pointers[0] if pointers and len(pointers) == 1 and of_arguments else 0
+        reaching = reach(translated.sites, reached)
+        written, read = (_array(found) for found in (reaching.written, reaching.read))
         workspace = ctypes.addressof(self._workspace) if translated.cooperative else 0
         if workspace:
             ctypes.memset(workspace, 0, ctypes.sizeof(self._workspace))
@@ -310,6 +342,13 @@ class Module:
             cell_shift=translated.cell_bytes.bit_length() - 1 if limits.check_shared else -1,
             chosen=ctypes.addressof(blocks) if chosen else None,
             chosen_count=len(blocks),
+            race_shift=reaching.cell_bytes.bit_length() - 1 if limits.check_global else -1,
+            written=ctypes.addressof(written),
+            written_count=-1 if reaching.written is None else len(reaching.written),
+            read=ctypes.addressof(read),
+            read_count=-1 if reaching.read is None else len(reaching.read),
+            schedule=SCHEDULES.index(limits.options.schedule),
+            schedule_seed=limits.options.schedule_seed & (2**64 - 1),
             block_counts=ctypes.addressof(counts),
             site_counts=ctypes.addressof(by_site) if profiled else None,
             violations=ctypes.addressof(found),
@@ -354,6 +393,11 @@ def compile(
     tools = toolchain(cache_dir)
     native.check_abi(tools.runtime)
     return Module(source, build, translate_ptx(build.ptx, cache_dir), tools, cache_dir)
+
+
+def _array(addresses: Sequence[int] | None) -> ctypes.Array[ctypes.c_uint64]:
+    listed = addresses or ()
+    return (ctypes.c_uint64 * max(1, len(listed)))(*listed)
 
 
 def _address(function: object) -> int:

@@ -25,7 +25,7 @@ COUNTERS = (
 
 KINDS = (
     "out_of_bounds", "misaligned", "null_pointer", "divergent_barrier", "missing_lanes", "exit_before_barrier",
-    "endless_loop", "trap", "shared_race", "uninitialised_read",
+    "endless_loop", "trap", "shared_race", "uninitialised_read", "global_race",
 )  # fmt: skip
 """In the order of `KwViolationKind`."""
 
@@ -91,6 +91,13 @@ class Request(ctypes.Structure):
         ("chosen", ctypes.c_void_p),
         ("chosen_count", ctypes.c_int64),
         ("track_writes", ctypes.c_int64),
+        ("race_shift", ctypes.c_int64),
+        ("written", ctypes.c_void_p),
+        ("written_count", ctypes.c_int64),
+        ("read", ctypes.c_void_p),
+        ("read_count", ctypes.c_int64),
+        ("schedule", ctypes.c_int64),
+        ("schedule_seed", ctypes.c_uint64),
         ("counters", ctypes.c_uint64 * len(COUNTERS)),
         ("block_counts", ctypes.c_void_p),
         ("site_counts", ctypes.c_void_p),

@@ -21,6 +21,7 @@ _DTYPE_BYTES = {
     "float32": 4, "int64": 8, "uint64": 8, "float64": 8, "complex64": 8, "complex128": 16,
 }  # fmt: skip
 _SPACES = ("global", "shared", "local")
+_GLOBAL = 0  # in that order
 
 
 class Explainer:
@@ -153,6 +154,8 @@ class Explainer:
             return self._race(native, site)
         if kind == "uninitialised_read":
             return self._uninitialised(native, site, line)
+        if kind == "global_race":
+            return self._global_race(native, site)
         return f"{kind} at {line}", ""
 
     def _race(self, native: NativeViolation, site: SiteInfo | None) -> tuple[str, str]:
@@ -161,13 +164,67 @@ class Explainer:
         before = self._translated.sites[other_site].where.line
         written = f" at line {before}" if before else ""
         hint = "Put __syncthreads() between the two accesses."
+        if how == 3:
+            return (
+                f"race between lanes of a warp: {place} is read after lane {other_warp} wrote it{written}, with no __syncwarp() "
+                "between",
+                "Put __syncwarp() between the two accesses; lanes of a warp need not run in step.",
+            )
+        if how == 4:
+            return (
+                f"race between lanes of a warp: {place} is written after another lane read it, with no __syncwarp() between",
+                "Put __syncwarp() between the two accesses; lanes of a warp need not run in step.",
+            )
         if how == 0:
             return f"race: {place} is read while warp {other_warp} writes it{written}, with no barrier between", hint
         if how == 1:
             return f"race: {place} is written while warp {other_warp} still may read it, with no barrier between", hint
         return f"race: {place} is written by this warp and by warp {other_warp}{written}, with no barrier between", hint
 
+    def _global_race(self, native: NativeViolation, site: SiteInfo | None) -> tuple[str, str]:
+        how, number = native.extra & 3, (native.extra >> 2) - 1
+        place = self._global_place(native.address, native.size, site).split(";")[0]
+        other = f"block {_unravel(number, self._grid)}" if number >= 0 else "another block"
+        hint = (
+            "Blocks run in any order: use an atomic, give each block places of its own, or split the kernel in two. Where "
+            "one block must wait for another, write, __threadfence(), then set a flag with an atomic; read the flag with one."
+        )
+        if how == 0:
+            return (
+                f"race between blocks: {place} is read after {other} wrote it{self._stores(site)}, with nothing that orders the two",
+                hint,
+            )
+        if how == 1:
+            return (
+                f"race between blocks: {place} is written after {other} read it, with nothing that orders the two",
+                hint,
+            )
+        return (
+            f"race between blocks: {place} is written by this block and by {other}, with nothing that orders the two",
+            hint,
+        )
+
+    def _stores(self, site: SiteInfo | None) -> str:
+        """The line of the stores that may have written what `site` reads, if it is one."""
+        if site is None:
+            return ""
+        stores = [s for s in self._translated.sites if s.role == "store" and s.origins & site.origins]
+        lines = {s.where.line for s in stores}
+        return f" at line {lines.pop()}" if len(lines) == 1 and None not in lines else ""
+
     def _uninitialised(self, native: NativeViolation, site: SiteInfo | None, line: str) -> tuple[str, str]:
+        if native.extra & 15 == _GLOBAL:
+            place = self._global_place(native.address, native.size, site).split(";")[0]
+            if native.extra & 32:
+                return (
+                    f"{place} is read, but the array probably was never written: every byte of it is the poison 0xFF that "
+                    "new memory is filled with",
+                    "Write the array before it is read (torch.zeros instead of torch.empty, a memset, or an earlier kernel).",
+                )
+            return (
+                f"{place} is read, but nothing has written it",
+                "Write every element that is read, with a copy, a memset or an earlier kernel.",
+            )
         place = self._shared_place(native.address, native.size, site).split(";")[0]
         if native.extra & 16:
             return (

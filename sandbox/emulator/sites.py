@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kernelwright.errors import EmulatorError
 from kernelwright.sandbox.emulator.lower import Lowered
@@ -20,6 +20,10 @@ class SiteInfo:
     where: Where
     opcode: str
     origins: frozenset[Origin]
+    role: str = ""
+    """`load`, `store` or `atomic` for an access that may go to global memory and that others could disturb."""
+    bytes: int = 0
+    """Bytes that one lane moves, if there is a role."""
 
 
 @dataclass
@@ -35,6 +39,10 @@ class Site:
     extra: list[int] = field(default_factory=lambda: [-1] * 6)
     provenance: int = -1
     is_volatile: bool = False
+    releases: bool = False
+    """A store after which others may rely on what was stored before."""
+    loads_float: bool = False
+    """What is loaded is used as a floating-point number."""
     number: int = 0
 
     def text(self) -> str:
@@ -45,8 +53,17 @@ class Site:
 
         return (
             f"{{{self.address}, {self.address_bits}, {listed([self.offset])}, {{{listed(self.slot)}}}, "
-            f"{{{listed(self.imm)}}}, {{{listed(self.extra)}}}, {self.provenance}, {int(self.is_volatile) + 2 * self.info.where.in_header}}}"
+            f"{{{listed(self.imm)}}}, {{{listed(self.extra)}}}, {self.provenance}, {self._flags()}}}"
         )
+
+    def _flags(self) -> int:
+        """`KwSite::is_volatile`."""
+        flags = (self.is_volatile, self.info.where.in_header, self.releases, self.loads_float)
+        return sum(1 << i for i, flag in enumerate(flags) if flag)
+
+    def accesses_global(self, role: str, size: int) -> None:
+        """Notes that the site may reach global memory, `size` bytes a lane; `role` is one of `SiteInfo.role`."""
+        self.info = replace(self.info, role=role, bytes=size)
 
 
 _ORDERED = frozenset(("volatile", "relaxed", "acquire", "release", "mmio"))
@@ -106,6 +123,7 @@ class Sites:
                 if kind == "shared":
                     site.provenance = self._shared_index[str(name)]
         site.is_volatile = bool(_ORDERED & set(instr.mods))
+        site.releases = instr.op == "st" and "release" in instr.mods
         site.number = len(self.listed)
         self.listed.append(site)
         return site

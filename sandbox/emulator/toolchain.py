@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 _SOURCES = Path(__file__).parent / "runtime"
 _RUNTIME_UNITS = (
-    "table", "check", "access", "warp", "atomic", "shadow", "launch", "tensor", "mbarrier", "rounding", "stack", "heap",
-    "profile",
+    "table", "check", "access", "warp", "atomic", "shadow", "races", "blank", "launch", "tensor", "mbarrier",
+    "rounding", "stack", "heap", "profile",
 )  # fmt: skip
 
 # Floating point must be what the PTX says: no contraction of a*b+c, no reordering. -fno-trapping-math and

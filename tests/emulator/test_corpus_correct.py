@@ -1,6 +1,7 @@
 """Correct CUDA programs: each must compute what NumPy, torch or Python integers say, and nothing may be reported.
 
-A default run takes a sample over all subjects; `pytest -m corpus` runs every program for every architecture it names.
+A default run takes a sample over all subjects; `pytest -m corpus` runs every program for every architecture it names, under
+three schedules.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from emulator.corpus.correct import SUBJECTS
 from emulator.corpus.harness import check_case, session_cache
 
 from kernelwright.errors import UnsupportedError
+from kernelwright.sandbox.launch import SCHEDULES
 
 EVERY = [(subject, case, arch) for subject, cases in SUBJECTS.items() for case in cases for arch in case.archs]
 
@@ -81,7 +83,7 @@ def test_sample(case: Case, arch: str, compiled: Path | None) -> None:
 @pytest.mark.corpus
 @pytest.mark.parametrize(("case", "arch"), params(EVERY))
 def test_every(case: Case, arch: str, compiled: Path | None) -> None:
-    check_case(case, arch, compiled)
+    check_case(case, arch, compiled, SCHEDULES)
 
 
 def test_the_corpus_is_whole() -> None:

@@ -1,6 +1,6 @@
 """A hundred planted defects: each must be reported at its line and as what it is; its corrected twin must raise nothing.
 
-A default run takes one program of each kind; `pytest -m corpus` runs all.
+A default run takes one program of each kind; `pytest -m corpus` runs all, under three schedules.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from _pytest.mark import ParameterSet
 from emulator.corpus.case import Defect
 from emulator.corpus.defects import DEFECTS
 from emulator.corpus.harness import check_defect, check_twin, session_cache
+
+from kernelwright.sandbox.launch import SCHEDULES
 
 SAMPLE = (
     "tail_not_guarded",
@@ -28,12 +30,7 @@ SAMPLE = (
 )
 """Names of the programs of a default run: one of each family."""
 
-NO_GLOBAL_RACES = "races between blocks in global memory are not looked for yet"
-
-NOT_YET: dict[str, str] = {
-    **{defect.name: NO_GLOBAL_RACES for defect in DEFECTS if defect.family == "global race between blocks"},
-    "lockstep_taken_for_granted": "races between lanes of one warp without __syncwarp() are not looked for yet",
-}
+NOT_YET: dict[str, str] = {}
 """Defects that the emulator does not find today. Each is a strict xfail, so that it fails visibly here once it is found."""
 
 TWIN_NOT_YET: dict[str, str] = {}
@@ -74,13 +71,13 @@ def test_sample_corrected(defect: Defect, compiled: Path | None) -> None:
 @pytest.mark.corpus
 @pytest.mark.parametrize("defect", params(DEFECTS, NOT_YET))
 def test_every_defect_is_found(defect: Defect, compiled: Path | None) -> None:
-    check_defect(defect, compiled)
+    check_defect(defect, compiled, SCHEDULES)
 
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("defect", params(DEFECTS, TWIN_NOT_YET))
 def test_every_corrected_twin_raises_nothing(defect: Defect, compiled: Path | None) -> None:
-    check_twin(defect, compiled)
+    check_twin(defect, compiled, SCHEDULES)
 
 
 def test_ten_kinds_with_ten_programs_each() -> None:

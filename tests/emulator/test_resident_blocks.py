@@ -75,7 +75,7 @@ def test_shared_memory_stays_with_its_block() -> None:
     source = """extern "C" __global__ void f(int* y, volatile int* flag) { __shared__ int s[64]; int t = threadIdx.x, own[8];
       s[t] = blockIdx.x * 1000 + t; for (int i = 0; i < 8; i++) own[(i + t) % 8] = blockIdx.x; __syncthreads();
       if (blockIdx.x == gridDim.x - 1) { if (t == 0) *flag = 1; } else while (*flag == 0) {}
-      y[blockIdx.x * 64 + t] = s[63 - t] + own[y[0] & 7]; }"""
+      y[blockIdx.x * 64 + t] = s[63 - t] + own[(*flag + t) & 7]; }"""
     report = run(source, 8, 64, y, flag, threads=1)
     blocks, t = np.divmod(np.arange(8 * 64), 64)
     np.testing.assert_array_equal(y, blocks * 1001 + 63 - t)

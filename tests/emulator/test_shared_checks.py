@@ -71,7 +71,7 @@ def test_reading_what_nobody_wrote() -> None:
 
 
 def test_what_an_earlier_block_wrote_does_not_count() -> None:
-    body = "if (blockIdx.x == 0) s[t] = t; __syncthreads();\ny[t] = s[t];  // BUG"
+    body = "if (blockIdx.x == 0) s[t] = t; __syncthreads();\ny[blockIdx.x * 32 + t] = s[t];  // BUG"
     assert only(launch(kernel(body), 32, np.zeros(Y, np.float32), threads=1)).block == (1, 0, 0)
 
 

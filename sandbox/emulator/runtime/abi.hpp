@@ -26,6 +26,7 @@ enum KwViolationKind {
   KW_TRAP = 7,
   KW_SHARED_RACE = 8,
   KW_UNINITIALISED = 9,
+  KW_GLOBAL_RACE = 10,
 };
 
 enum KwSpace { KW_GLOBAL = 0, KW_SHARED = 1, KW_LOCAL = 2, KW_FREED = 3, KW_PARAM = 4 };
@@ -43,7 +44,9 @@ struct KwSite {
   int64_t imm[6];
   int32_t extra[6];
   int32_t provenance;  // shared memory: index of the variable that the address comes from; -1: unknown
-  int32_t is_volatile;  // 1: or ordered in another way, takes no part in races; 2: in a library's header
+  // Bits. 1: volatile or ordered in another way, takes no part in races; 2: in a library's header; 4: a store that
+  // releases; 8: what is loaded is a floating-point number.
+  int32_t is_volatile;
 };
 
 struct KwGroup {
@@ -82,6 +85,7 @@ struct alignas(64) KwWarp {
   uint32_t barrier_result;
   int32_t waiting;
   int32_t awaits_copies;  // an mbarrier waits for copies of this warp
+  uint32_t converged;  // how often lanes of the warp have met: __syncwarp, shuffles and the like
   uint64_t stamp;
   uint32_t* saved;  // registers saved around calls, and where to come back to: rows of 32 words, one a lane
   uint32_t depth[KW_LANES];  // rows that the lane uses

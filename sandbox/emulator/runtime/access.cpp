@@ -164,8 +164,12 @@ void load_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   w->global_requests++;
   c.counters[GL_BYTES] += N * __builtin_popcount(mask);
   if (ok != mask) zero_lanes<E, V>(w, s, mask & ~ok);
+  if (!ok) return;
   if (__builtin_expect(c.request->track_writes, 0)) note_loaded(c, k, ok, a, N);
-  if (ok) load_lanes<E, V>(w, s, k, ok, a, nullptr);
+  if (k.stamps.write) race_load(w, k, ok, site, a, N, s.is_volatile & 1 ? ORDERED : PLAIN);
+  if (k.blank) blank_load(w, k, ok, site, a, N);
+  load_lanes<E, V>(w, s, k, ok, a, nullptr);
+  if (s.is_volatile & 1) race_acquire(w);
 }
 
 template <int E, int V>
@@ -182,6 +186,16 @@ void store_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   if (!ok) return;
   k.stored += N * __builtin_popcount(ok);
   if (__builtin_expect(c.request->track_writes, 0)) note_written(c, k, ok, a, N, false);
+  if (s.is_volatile & 4) race_release(w);
+  if (k.stamps.write) {
+    const uint64_t* values[V];
+    for (int i = 0; i < V; i++) values[i] = (const uint64_t*)(w->R + s.slot[i] * KW_LANES);
+    if (s.is_volatile & 1)
+      race_ordered_store(w, k, ok, a, N);
+    else
+      race_store(w, k, ok, site, a, N, values, E);
+  }
+  if (k.blank) blank_store(k, ok, a, N);
   store_lanes<E, V>(w, s, k, ok, a, nullptr);
 }
 

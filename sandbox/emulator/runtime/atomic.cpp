@@ -174,7 +174,14 @@ void on_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
   c.counters[GA_SEC] += k.sectors;
   k.stored += size * __builtin_popcount(ok);
   if (c.request->track_writes) note_written(c, k, ok, a, size, true);
+  if (k.stamps.write) race_load(w, k, ok, site, a, size, ORDERED);
+  if (k.blank) {
+    blank_load(w, k, ok, site, a, size);
+    blank_store(k, ok, a, size);
+  }
+  race_release(w);
   lanes(w, s, ok, a, nullptr, size);
+  if (s.slot[0] >= 0) race_acquire(w);
 }
 
 void on_shared(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
@@ -282,6 +289,8 @@ void kw_copy_async(KwWarp* w, uint32_t mask, uint32_t site) {
       const uint64_t n = origin + k.sector[i];
       __atomic_fetch_or(k.bits + (n >> 6), 1ull << (n & 63), __ATOMIC_RELAXED);
     }
+    if (k.stamps.write) race_load(w, k, ok, site, from, size, PLAIN);
+    if (k.blank) blank_load(w, k, ok, site, from, size);
   }
   Cache target{};
   const uint32_t fits = check_shared(c, w, target, mask, site, to, size);

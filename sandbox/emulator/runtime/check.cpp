@@ -134,12 +134,15 @@ static bool attach(KwWorker& c, Cache& k, Allocation* a, bool store) {
       a->store_bits.assign(words, 0);
       a->epoch = t->epoch;
       t->touched.push_back(a);
+      attach_stamps(c.common->races, t, a);
     }
   }
   k.allocation = a;
   k.lo = a->lo;
   k.hi = a->hi;
   k.bits = store ? a->store_bits.data() : a->load_bits.data();
+  k.stamps = a->stamps;
+  k.blank = !a->blank.empty();
   return true;
 }
 
@@ -148,6 +151,13 @@ static bool was_freed(Table* t, uint64_t address) {
   std::shared_lock lock(t->mutex);
   auto it = t->freed.upper_bound(address);
   return it != t->freed.begin() && address < std::prev(it)->first + std::prev(it)->second;
+}
+
+// A floating-point array that still holds its poison when it is read for the first time.
+static void look_for_poison(KwWorker& c, const KwWarp* w, Allocation* a, int lane, uint32_t site, uint64_t address, int size) {
+  if (!a->poisoned || !(c.request->sites[site].is_volatile & 8) || a->poison_epoch == c.common->table->epoch) return;
+  a->poison_epoch = c.common->table->epoch;
+  if (holds_poison(a)) c.violation(KW_UNINITIALISED, (int)site, w, lane, address, size, KW_GLOBAL | 32);
 }
 
 uint32_t check_global(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uint32_t site, const uint64_t* address,
@@ -163,6 +173,9 @@ uint32_t check_global(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uin
     if (a) {
       attach(c, k, a, store);
       k.fixed = true;
+      const int lane = first_lane(mask);
+      if (!store && address[lane] >= k.lo && address[lane] + size <= k.hi)
+        look_for_poison(c, w, a, lane, site, address[lane], size);
     }
   }
   uint32_t ok = 0;
@@ -184,6 +197,7 @@ uint32_t check_global(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uin
       if (a && at + size > a->hi) a = nullptr;
     }
     if (a && attach(c, k, a, store)) {
+      if (!store) look_for_poison(c, w, a, l, site, at, size);
       ok |= 1u << l;
     } else {
       c.violation(at < kNullPage ? KW_NULL_POINTER : KW_OUT_OF_BOUNDS, site, w, l, at, size,
@@ -229,7 +243,7 @@ uint32_t check_shared(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uin
 
 void KwWorker::violation(int kind, int site, const KwWarp* w, int lane, uint64_t address, int size, int64_t extra) {
   if (common->violations.fetch_add(1, std::memory_order_relaxed) >= request->max_violations) common->stop = true;
-  if (kind != KW_SHARED_RACE && kind != KW_UNINITIALISED) shadow.muted = true;
+  if (kind != KW_SHARED_RACE && kind != KW_UNINITIALISED && kind != KW_GLOBAL_RACE) shadow.muted = true;
   for (auto& v : violations)
     if (v.kind == kind && v.site == site) {
       v.count++;

@@ -10,6 +10,7 @@
 
 #include "profile.hpp"
 #include "runtime.hpp"
+#include "schedule.hpp"
 #include "stack.hpp"
 
 namespace kw {
@@ -68,7 +69,9 @@ void set_up_block(KwWorker& c, Arena& arena, uint64_t number) {
     c.shadow.begin_block();
     const uint64_t first = r.reserved_shared >> c.shadow.shift, cells = r.reserved_bytes >> c.shadow.shift;
     std::fill_n(c.shadow.write.begin() + first, cells, c.shadow.start << Shadow::kWarpBits);
+    std::fill_n(c.shadow.site.begin() + first, cells, 0);
   }
+  c.order.begin_block();
   const uint64_t threads = (uint64_t)r.block[0] * r.block[1] * r.block[2];
   for (uint64_t i = 0; i < arena.warps.size(); i++) {
     KwWarp& w = arena.warps[i];
@@ -79,6 +82,7 @@ void set_up_block(KwWorker& c, Arena& arena, uint64_t number) {
     w.issued = w.global_requests = w.barriers = 0;
     w.slice_end = kSlice;
     w.groups = w.forced = w.waiting = w.awaits_copies = 0;
+    w.converged = 0;
     w.awaited = w.skipped = 0;
     memset(w.depth, 0, sizeof w.depth);
     w.stamp = 0;
@@ -157,6 +161,8 @@ struct Resident {
   uint32_t arrived[16] = {};
   Shadow shadow;
   std::vector<std::vector<AsyncCopy>> copies;
+  BlockOrder order;
+  Turns turns;  // of its warps
 
   Resident(const Request& r, uint64_t warps) : arena(r, warps), done(warps) {}
   // The running block's state is the worker's own. One that gives way leaves with it, and what it held goes to the worker.
@@ -164,6 +170,7 @@ struct Resident {
     std::swap(shadow, c.shadow);
     std::swap(copies, c.copies);
     std::swap(arrived, c.arrived);
+    std::swap(order, c.order);
   }
   void enter(KwWorker& c) {
     c.shared = arena.shared;
@@ -189,7 +196,9 @@ bool run_block(KwWorker& c, Resident& block) {
   while (left) {
     bool ran = false, moved = false;
     const uint64_t polls = c.polls;
-    for (auto& w : arena.warps) {
+    block.turns.next_round();
+    for (size_t i = 0; i < arena.warps.size(); i++) {
+      KwWarp& w = arena.warps[block.turns.warp(i)];
       if (done[w.index] || w.waiting) continue;
       ran = true;
       const int32_t status = r.kernel(&w, &c.launch);
@@ -261,13 +270,16 @@ void work(KwWorker& c) {
         }
         set_up_warps(c, block->arena);
       }
-      block->number = r.chosen ? r.chosen[n] : n;
+      const uint64_t place = scheduled((Order)r.schedule, n, blocks, r.schedule_seed);
+      const uint64_t number = r.chosen ? r.chosen[place] : place;
+      block->number = number;
+      block->turns.begin((Order)r.schedule, r.schedule_seed ^ number, warps);
       block->left = warps;
       std::fill(block->done.begin(), block->done.end(), 0);
       block->enter(c);
       if (r.cell_shift >= 0 && !c.shadow.on) c.shadow.set_up((int)r.cell_shift, c.shared_bytes);
       if (c.copies.empty()) c.copies.resize(warps);
-      set_up_block(c, block->arena, block->number);
+      set_up_block(c, block->arena, number);
     } else if (!waiting.empty()) {
       block = std::move(waiting.front());
       waiting.pop_front();
@@ -346,6 +358,10 @@ void kw_launch(void* table, kw::Request* request) {
     common.resident_limit = std::max<uint64_t>(fit, 1);
   }
   common.table = t;
+  {
+    std::unique_lock lock(t->mutex);
+    common.races.begin(t, r);
+  }
   common.deadline = now() + r.seconds;
   const uint64_t blocks = blocks_to_run(r);
   const int64_t count = std::max<int64_t>(1, std::min<int64_t>(r.threads, blocks));
@@ -392,6 +408,7 @@ void kw_launch(void* table, kw::Request* request) {
     r.counters[GS_UNIQUE] += stored * kSectorBytes;
     a->partial |= r.chosen && (a->written_bytes || a->updated_bytes);
   }
+  common.races.end(t);
   t->touched.clear();
   if (--t->launches == 0) {
     for (Allocation* a : t->retired) delete a;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "abi.hpp"
+#include "races.hpp"
 #include "shadow.hpp"
 
 namespace kw {
@@ -31,6 +32,12 @@ struct Allocation {
   // Sectors touched in the launch `epoch`, one bit each.
   uint64_t epoch = 0;
   std::vector<uint64_t> load_bits, store_bits;
+  // Of races.hpp: the launches that may write it plainly, or read it; its stamps in the running one.
+  uint64_t written_epoch = 0, read_epoch = 0;
+  Stamps stamps;
+  std::vector<uint64_t> blank;  // one bit a byte that nobody has written; empty if that is not known
+  bool poisoned = false;  // was filled with poison when it was made
+  uint64_t poison_epoch = 0;  // the launch in which that was looked at
   uint64_t first_sector() const { return lo / kSectorBytes; }
   // One bit a byte, made on first use: stored to by a block, and changed by an atomic, since some blocks of a grid were
   // left out.
@@ -55,6 +62,10 @@ struct Table {
   uint64_t epoch = 0;
   bool partial = false;  // some allocation is
   uint64_t next_id = 1;
+  // Of races.hpp.
+  uint32_t next_tick = 1;
+  bool any_written = false, any_read = false;  // the kernel may write, or read, any allocation
+  ShadowPool pool;
   Allocation* find(uint64_t address) const;
   Allocation* nearest_below(uint64_t address) const;
 };
@@ -78,6 +89,8 @@ struct alignas(64) Cache {
   uint64_t delta_or = 0;
   uint64_t lo = 0, hi = 0;  // bytes that may be accessed
   Allocation* allocation = nullptr;
+  Stamps stamps;
+  bool blank = false;  // parts of the allocation are known to be unwritten
   uint64_t* bits = nullptr;
   int64_t sector[KW_LANES];
   uint64_t stored = 0;
@@ -138,6 +151,13 @@ struct Request {
   const uint64_t* chosen;  // the blocks to run, by linear index; null: all
   int64_t chosen_count;
   int64_t track_writes;  // set by kw_launch: allocations keep which bytes were written
+  int64_t race_shift;  // the same for global memory (races.hpp)
+  const uint64_t* written;  // addresses in the allocations that the kernel may write plainly; count -1: any
+  int64_t written_count;
+  const uint64_t* read;
+  int64_t read_count;
+  int64_t schedule;  // kw::Order
+  uint64_t schedule_seed;
   // Results.
   uint64_t counters[COUNTERS];
   uint64_t* block_counts;
@@ -159,6 +179,7 @@ struct Shared {  // what the workers of a launch share
   uint64_t resident_limit = 1;  // blocks of a worker that may wait for others
   std::atomic<bool> crowded{false};  // a worker reached it
   double deadline;
+  Races races;
   std::mutex printing;
 };
 
@@ -180,6 +201,7 @@ struct KwWorker {
   uint32_t arrived[16];  // threads at a named barrier that do not wait (barrier.arrive)
   uint64_t local_stride;  // from one lane's local memory to the next one's, in bytes
   kw::Shadow shadow;
+  kw::BlockOrder order;
   std::vector<std::vector<kw::AsyncCopy>> copies;  // by warp: queued cp.async of all lanes
 
   void violation(int kind, int site, const KwWarp* w, int lane, uint64_t address, int size, int64_t extra);

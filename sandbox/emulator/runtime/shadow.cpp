@@ -17,6 +17,7 @@ void Shadow::set_up(int cell_shift, uint64_t bytes) {
   read.assign(cells, 0);
   read_before.assign(cells, 0);
   site.assign(cells, 0);
+  reader.assign(cells, 0);
   time = 0;
 }
 
@@ -33,6 +34,7 @@ void Shadow::begin_block() {
     clock[i] = released;
   }
   for (auto& a : arrived) a = released;
+  memset(converged, 0, sizeof converged);
   pending = 0;
 }
 
@@ -77,15 +79,33 @@ void Shadow::synchronise(int warp) {
 
 namespace {
 
-// In Shadow::site of a cell that nobody has written: the site that read it all the same.
-constexpr uint32_t kReadTooEarly = 1u << 31;
+// Shadow::site: a site, and above it what follows.
+constexpr uint32_t kSiteMask = (1u << 24) - 1;
+constexpr uint32_t kSeveral = 1u << 24;  // several lanes wrote it, none of them after the others
+constexpr int kLaneShift = 26;  // the lane that wrote it, five bits
+constexpr uint32_t kReadTooEarly = 1u << 31;  // nobody has written the cell; the site is one that read it all the same
 
-enum { READ_AFTER_WRITE = 0, WRITE_AFTER_READ = 1, WRITE_AFTER_WRITE = 2 };
+enum { READ_AFTER_WRITE = 0, WRITE_AFTER_READ = 1, WRITE_AFTER_WRITE = 2, LANE_AFTER_WRITE = 3, LANE_AFTER_READ = 4 };
+
+// Which lane touches cell i of several side by side: `first` and those after it 2^cells_log2 cells each.
+struct Lanes {
+  uint32_t first;
+  int cells_log2;
+  uint32_t of(uint64_t i) const { return first + (uint32_t)(i >> cells_log2); }
+};
+constexpr int kOneLane = 31;  // Lanes::cells_log2 if all cells are the first lane's
+
+inline uint32_t lane_of(uint32_t site) { return site >> kLaneShift & (KW_LANES - 1); }
 
 void report_race(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, int how, uint32_t stamp, uint32_t other) {
-  const int64_t extra = how | (int64_t)(stamp & (KW_LANES - 1)) << 8 | (int64_t)other << 16;
+  const int64_t extra = how | (int64_t)(stamp & (KW_LANES - 1)) << 8 | (int64_t)(other & kSiteMask) << 16;
   // lane -1: a thread of an earlier access, which one is not kept.
   w->worker->violation(KW_SHARED_RACE, (int)site, lane < 0 ? nullptr : w, lane, address, size, extra);
+}
+
+// Whether an access may be told to race with another lane of its warp. Library code knows what it does.
+bool tells_lanes(const KwWorker& c, uint32_t site) {
+  return c.shadow.time <= Shadow::kLastTick && !(c.request->sites[site].is_volatile & 2);
 }
 
 bool on_its_way(KwWorker& c, uint64_t address, int size) {
@@ -112,33 +132,52 @@ void load_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size) {
     } else if (!told && !s.ordered(w->index, stamp)) {
       report_race(w, site, lane, address, size, READ_AFTER_WRITE, stamp, s.site[i]);
       told = true;
+    } else if (!told && stamp == mine && lane_of(s.site[i]) != (uint32_t)lane && !(s.site[i] & kSeveral) &&
+               tells_lanes(c, site)) {
+      report_race(w, site, lane, address, size, LANE_AFTER_WRITE, lane_of(s.site[i]), s.site[i]);
+      told = true;
     }
     const uint32_t before = s.read[i];
     if ((before & (KW_LANES - 1)) != (uint32_t)w->index) s.read_before[i] = before;
+    s.reader[i] = before == mine && s.reader[i] != lane ? KW_LANES : lane;
     s.read[i] = mine;
   }
   if (!told && s.pending && on_its_way(c, address, size))
     c.violation(KW_UNINITIALISED, (int)site, w, lane, address, size, KW_SHARED | 16);
 }
 
+// Whether some of the cells were written since the warp's lanes met, by others than those that read them now.
+inline bool by_other_lanes(const Shadow& s, uint32_t mine, uint64_t first, uint64_t count, Lanes lanes) {
+  bool found = false;
+  for (uint64_t i = 0; i < count; i++) found |= s.write[first + i] == mine && lane_of(s.site[first + i]) != lanes.of(i);
+  return found;
+}
+
 // Cells [first, first + count): whether all were written in this block and seen by this warp; marks them as read.
-inline bool load_run(Shadow& s, int warp, uint64_t first, uint64_t count) {
+inline bool load_run(Shadow& s, int warp, uint64_t first, uint64_t count, Lanes lanes) {
   const uint32_t mine = s.stamp(warp), seen = s.clock[warp].floor << Shadow::kWarpBits | (KW_LANES - 1);
   const uint32_t begin = s.start << Shadow::kWarpBits;
   const uint32_t* __restrict write = s.write.data() + first;
   uint32_t* __restrict read = s.read.data() + first;
   uint32_t* __restrict before = s.read_before.data() + first;
-  uint32_t bad = 0, fresh = 0;
+  uint32_t bad = 0, fresh = 0, own = 0;
   for (uint64_t i = 0; i < count; i++) {
     const uint32_t stamp = write[i];
     bad |= (uint32_t)(stamp < begin) | ((uint32_t)(stamp > seen) & (uint32_t)((stamp & (KW_LANES - 1)) != (uint32_t)warp));
     fresh |= read[i] ^ mine;
+    own |= (uint32_t)(stamp == mine);
   }
-  if (bad) return false;
-  if (!fresh) return true;
-  for (uint64_t i = 0; i < count; i++) {
+  if (bad || (own && by_other_lanes(s, mine, first, count, lanes))) return false;
+  uint8_t* __restrict reader = s.reader.data() + first;
+  if (!fresh) {
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < (uint32_t)count; i++) others |= reader[i] ^ lanes.of(i);
+    if (!others) return true;
+  }
+  for (uint32_t i = 0; i < (uint32_t)count; i++) {
     const uint32_t old = read[i];
     before[i] = (old & (KW_LANES - 1)) != (uint32_t)warp ? old : before[i];
+    reader[i] = old == mine && reader[i] != lanes.of(i) ? KW_LANES : lanes.of(i);
     read[i] = mine;
   }
   return true;
@@ -151,25 +190,32 @@ inline bool load_scattered(Shadow& s, int warp, uint32_t mask, const uint64_t* a
   const uint32_t* write = s.write.data();
   uint32_t *read = s.read.data(), *before = s.read_before.data();
   const int count = size >> s.shift, shift = s.shift;
-  uint32_t bad = 0, fresh = 0;
+  uint32_t bad = 0, fresh = 0, own = 0;
   auto look = [&](int l) {
     const uint64_t first = a[l] >> shift;
     for (int i = 0; i < count; i++) {
       const uint32_t stamp = write[first + i];
       bad |= (uint32_t)(stamp < begin) | ((uint32_t)(stamp > seen) & (uint32_t)((stamp & (KW_LANES - 1)) != (uint32_t)warp));
-      fresh |= read[first + i] ^ mine;
+      fresh |= (read[first + i] ^ mine) | (s.reader[first + i] ^ l);
+      own |= (uint32_t)(stamp == mine);
     }
   };
   if (mask == KW_FULL)
     for (int l = 0; l < KW_LANES; l++) look(l);
   else
     for (uint32_t m = mask; m; m &= m - 1) look(__builtin_ctz(m));
+  for (uint32_t m = own ? mask : 0; m; m &= m - 1) {
+    const int l = __builtin_ctz(m);
+    bad |= by_other_lanes(s, mine, a[l] >> shift, count, {(uint32_t)l, kOneLane});
+  }
   if (bad) return false;
   if (!fresh) return true;
   for (uint32_t m = mask; m; m &= m - 1) {
-    const uint64_t first = a[__builtin_ctz(m)] >> shift;
+    const int l = __builtin_ctz(m);
+    const uint64_t first = a[l] >> shift;
     for (int i = 0; i < count; i++) {
       const uint32_t old = read[first + i];
+      s.reader[first + i] = old == mine && s.reader[first + i] != l ? KW_LANES : l;
       before[first + i] = (old & (KW_LANES - 1)) != (uint32_t)warp ? old : before[first + i];
       read[first + i] = mine;
     }
@@ -181,16 +227,22 @@ inline bool load_scattered(Shadow& s, int warp, uint32_t mask, const uint64_t* a
 
 void shadow_load(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const uint64_t* a, int size) {
   Shadow& s = w->worker->shadow;
+  s.meet(w);
+  constexpr Lanes kSeveralLanes{KW_LANES, kOneLane};
+  const int cells_log2 = __builtin_ctz(size >> s.shift);
   if (!s.pending) {
     if (k.kind == SAME && mask == k.mask) {
-      if (load_run(s, w->index, a[first_lane(mask)] >> s.shift, size >> s.shift)) return;
+      const Lanes lanes = mask & (mask - 1) ? kSeveralLanes : Lanes{(uint32_t)first_lane(mask), kOneLane};
+      if (load_run(s, w->index, a[first_lane(mask)] >> s.shift, size >> s.shift, lanes)) return;
     } else if (k.kind == CONTIGUOUS && mask == KW_FULL) {
-      if (load_run(s, w->index, a[0] >> s.shift, (KW_LANES * (uint64_t)size) >> s.shift)) return;
+      if (load_run(s, w->index, a[0] >> s.shift, (KW_LANES * (uint64_t)size) >> s.shift, {0, cells_log2})) return;
     } else if (k.kind == GROUPED && mask == KW_FULL) {
       bool good = true;
       for (int g = 0; g < KW_LANES; g += 8) {
         if (g && k.delta[g] == k.delta[g - 8] && k.broadcast[g / 8] == k.broadcast[g / 8 - 1]) continue;
-        good &= load_run(s, w->index, a[g] >> s.shift, ((k.broadcast[g / 8] ? 1 : 8) * (uint64_t)size) >> s.shift);
+        const bool one = k.broadcast[g / 8];
+        good &= load_run(s, w->index, a[g] >> s.shift, ((one ? 1 : 8) * (uint64_t)size) >> s.shift,
+                         one ? kSeveralLanes : Lanes{(uint32_t)g, cells_log2});
       }
       if (good) return;
     } else if (load_scattered(s, w->index, mask, a, size)) {
@@ -202,29 +254,42 @@ void shadow_load(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const 
 
 namespace {
 
-inline bool store_run(Shadow& s, int warp, uint32_t site, uint64_t first, uint64_t count) {
+inline bool store_run(Shadow& s, int warp, uint32_t site, uint64_t first, uint64_t count, Lanes lanes) {
   const uint32_t mine = s.stamp(warp), seen = s.clock[warp].floor << Shadow::kWarpBits | (KW_LANES - 1);
   uint32_t* __restrict write = s.write.data() + first;
   const uint32_t* __restrict read = s.read.data() + first;
   const uint32_t* __restrict before = s.read_before.data() + first;
   uint32_t* __restrict sites = s.site.data() + first;
-  uint32_t bad = 0;
+  uint32_t bad = 0, own = 0;
   for (uint64_t i = 0; i < count; i++) {
+    own |= (uint32_t)(read[i] == mine);
     auto unseen = [&](uint32_t stamp) {
       return (uint32_t)(stamp > seen) & (uint32_t)((stamp & (KW_LANES - 1)) != (uint32_t)warp);
     };
     bad |= unseen(write[i]) | unseen(read[i]) | unseen(before[i]) | (sites[i] & kReadTooEarly);
   }
+  if (own)
+    for (uint64_t i = 0; i < count; i++)
+      bad |= (uint32_t)(read[i] == mine) & (uint32_t)(s.reader[first + i] != lanes.of(i));
   if (bad) return false;
-  for (uint64_t i = 0; i < count; i++) {
+  const uint32_t place = site | lanes.first << kLaneShift;
+  if (lanes.cells_log2 == kOneLane) {
+    for (uint64_t i = 0; i < count; i++) {
+      const bool again = write[i] == mine && !((sites[i] ^ place) & kSiteMask) && (sites[i] ^ place);
+      write[i] = mine;
+      sites[i] = place | (again ? kSeveral : 0);
+    }
+    return true;
+  }
+  for (uint32_t i = 0; i < (uint32_t)count; i++) {
     write[i] = mine;
-    sites[i] = site;
+    sites[i] = place + ((i >> lanes.cells_log2) << kLaneShift);
   }
   return true;
 }
 
-// `changes`: whether the store alters what is there.
-void store_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, bool changes) {
+// `changes`: whether the store alters what is there. `late`: it is a copy that arrives, some time after its lane asked for it.
+void store_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, bool changes, bool late = false) {
   Shadow& s = w->worker->shadow;
   const uint32_t begin = s.start << Shadow::kWarpBits, mine = s.stamp(w->index);
   bool told = false;
@@ -234,7 +299,7 @@ void store_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, 
       // It was read before it was written: if nothing orders the two, the fault is the missing barrier.
       const uint32_t reader = s.ordered(w->index, s.read[i]) ? s.read_before[i] : s.read[i];
       if (reader >= begin && !s.ordered(w->index, reader)) {
-        const uint32_t place = s.site[i] & ~kReadTooEarly;
+        const uint32_t place = s.site[i] & kSiteMask;
         w->worker->retract(KW_UNINITIALISED, (int)place);
         report_race(w, place, -1, address, size, READ_AFTER_WRITE, mine, site);
         told = true;
@@ -251,10 +316,16 @@ void store_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, 
             report_race(w, site, lane, address, size, WRITE_AFTER_READ, read, site);
             told = true;
           }
+        if (!told && !late && s.read[i] == mine && s.reader[i] != lane && tells_lanes(*w->worker, site)) {
+          report_race(w, site, lane, address, size, LANE_AFTER_READ, s.reader[i] & (KW_LANES - 1), site);
+          told = true;
+        }
       }
     }
+    const uint32_t place = site | (uint32_t)lane << kLaneShift;
+    const bool again = write == mine && !((s.site[i] ^ place) & kSiteMask) && (s.site[i] ^ place);
     s.write[i] = mine;
-    s.site[i] = site;
+    s.site[i] = place | (again ? kSeveral : 0);
   }
 }
 
@@ -264,12 +335,15 @@ void shadow_store(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const
                   const uint64_t* const* values, int element) {
   KwWorker& c = *w->worker;
   Shadow& s = c.shadow;
+  s.meet(w);
   if (k.kind == CONTIGUOUS && mask == KW_FULL) {
-    if (store_run(s, w->index, site, a[0] >> s.shift, (KW_LANES * (uint64_t)size) >> s.shift)) return;
+    const int cells_log2 = __builtin_ctz(size >> s.shift);
+    if (store_run(s, w->index, site, a[0] >> s.shift, (KW_LANES * (uint64_t)size) >> s.shift, {0, cells_log2})) return;
   } else {
     bool good = true;
     for (uint32_t m = mask; m && good; m &= m - 1)
-      good = store_run(s, w->index, site, a[__builtin_ctz(m)] >> s.shift, size >> s.shift);
+      good = store_run(s, w->index, site, a[__builtin_ctz(m)] >> s.shift, size >> s.shift,
+                       {(uint32_t)__builtin_ctz(m), kOneLane});
     if (good) return;
   }
   for (uint32_t m = mask; m; m &= m - 1) {
@@ -303,7 +377,8 @@ void shadow_atomic(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a, i
 }
 
 void shadow_arrival(KwWarp* w, uint32_t site, int lane, uint64_t address, int size) {
-  store_lane(w, site, lane, address, size, true);
+  w->worker->shadow.meet(w);
+  store_lane(w, site, lane, address, size, true, true);
 }
 
 }  // namespace kw

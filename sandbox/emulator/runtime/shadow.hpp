@@ -5,7 +5,11 @@
 // it synchronises. A clock says up to which tick of every other warp its owner has seen: a barrier joins the clocks of
 // the warps that meet there; an atomic or a fence hands its warp's clock to whoever does one later. An access is
 // stamped (tick, warp); two accesses of different warps to one place, one of them a write, race unless the later one's
-// warp has seen the earlier one's stamp. Lanes of one warp run in lockstep here and are not told apart.
+// warp has seen the earlier one's stamp.
+//
+// Lanes of one warp run in lockstep here, which a GPU does not promise. A lane that reads what another lane of its warp
+// wrote, or writes what that lane read, must have met it in between (__syncwarp, a shuffle, a barrier): the warp's tick
+// changes then too, and the cell says which lane wrote it and which one read it.
 #pragma once
 #include <stdint.h>
 
@@ -39,7 +43,9 @@ struct Shadow {
   uint32_t tick[KW_LANES];
   Clock clock[KW_LANES], released, arrived[16];
   std::vector<uint32_t> write, read, read_before;  // stamps; read_before: by another warp than `read`
-  std::vector<uint32_t> site;  // of the last write in this block
+  std::vector<uint32_t> site;  // of the last write in this block, with its lane and flags (shadow.cpp)
+  std::vector<uint8_t> reader;  // the lane that did the last read; KW_LANES: several of the warp since it met
+  uint32_t converged[KW_LANES];  // KwWarp::converged when the tick was last looked at
   bool active() const { return on && !muted; }
   int64_t pending = 0;  // cp.async copies on their way
 
@@ -49,6 +55,13 @@ struct Shadow {
   // A barrier at which exactly these warps meet.
   void barrier(uint32_t warps, int id, bool everyone);
   void arrive(int warp, int id);
+  // Before an access: a new tick if lanes of the warp have met since it wrote.
+  void meet(const KwWarp* w) {
+    const int i = w->index;
+    if (converged[i] == w->converged) return;
+    converged[i] = w->converged;
+    if (time <= kLastTick) tick[i] = ++time;
+  }
   // An atomic or a fence.
   void synchronise(int warp);
   bool ordered(int warp, uint32_t stamp) const {

@@ -70,6 +70,33 @@ void kw_read_only(void* table, const void* pointer) {
   if (Allocation* a = t->find((uint64_t)pointer)) a->read_only = true;
 }
 
+// For native allocators, which fill new memory with poison.
+void kw_register_poisoned(void* table, const void* pointer, uint64_t bytes, const char* label) {
+  kw_register(table, pointer, bytes, label);
+  if (!pointer || !bytes) return;
+  Table* t = (Table*)table;
+  std::unique_lock lock(t->mutex);
+  t->find((uint64_t)pointer)->poisoned = true;
+}
+
+// From now on reads of the allocation's bytes that neither kernels nor kw_initialised wrote are violations.
+void kw_uninitialised(void* table, const void* pointer) {
+  Table* t = (Table*)table;
+  std::unique_lock lock(t->mutex);
+  if (Allocation* a = t->find((uint64_t)pointer)) a->blank.assign((a->hi - a->lo + 63) / 64, ~0ull);
+}
+
+// The host has written these bytes; they may lie in several allocations.
+void kw_initialised(void* table, const void* pointer, uint64_t bytes) {
+  Table* t = (Table*)table;
+  const uint64_t lo = (uint64_t)pointer, hi = lo + bytes;
+  std::unique_lock lock(t->mutex);
+  auto it = t->by_start.upper_bound(lo);
+  if (it != t->by_start.begin()) --it;
+  for (; it != t->by_start.end() && it->first < hi; ++it)
+    if (!it->second->blank.empty()) kw::blank_clear(it->second, lo, hi);
+}
+
 void kw_unregister(void* table, const void* pointer) {
   Table* t = (Table*)table;
   std::unique_lock lock(t->mutex);

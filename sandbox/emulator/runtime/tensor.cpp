@@ -224,7 +224,8 @@ void mma_integers(KwWarp* w, const Shape& s, const int32_t* d, const int32_t* a,
 // -- memory -----------------------------------------------------------------------------------------------------------
 
 // One request: checks, counts and marks it. Returns the lanes that may go on; `a` gets pointers.
-uint32_t reach_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a, int size, bool store) {
+uint32_t reach_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a, int size, bool store,
+                      const uint64_t* const* values, int element) {
   KwWorker& c = *w->worker;
   Cache& k = c.cache[site];
   const uint32_t ok = check_global(c, w, k, mask, site, a, size, store);
@@ -248,6 +249,10 @@ uint32_t reach_global(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a
       __atomic_fetch_or(k.bits + (n >> 6), 1ull << (n & 63), __ATOMIC_RELAXED);
     }
   }
+  if (k.stamps.write && store) race_store(w, k, ok, site, a, size, values, element);
+  if (k.stamps.write && !store) race_load(w, k, ok, site, a, size, PLAIN);
+  if (k.blank && store) blank_store(k, ok, a, size);
+  if (k.blank && !store) blank_load(w, k, ok, site, a, size);
   return ok;
 }
 
@@ -310,7 +315,7 @@ void transfer(KwWarp* w, uint32_t mask, uint32_t site, uint64_t* a, int size, in
   };
   if (in_shared) move(in_shared, reach_shared(w, in_shared, site, a, size, store, values, element), w->worker->shared);
   const uint32_t in_global = mask & ~in_shared;
-  if (in_global) move(in_global, reach_global(w, in_global, site, a, size, store), nullptr);
+  if (in_global) move(in_global, reach_global(w, in_global, site, a, size, store, values, element), nullptr);
 }
 
 uint64_t address_of(const KwWarp* w, const KwSite& s, int l) {

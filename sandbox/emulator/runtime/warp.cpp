@@ -365,8 +365,10 @@ void kw_redux(KwWarp* w, uint32_t mask, uint32_t site) {
   }
 }
 
-void kw_fence(KwWarp* w, uint32_t, uint32_t) {
+// extra[0]: 1 if the fence is for more than the block.
+void kw_fence(KwWarp* w, uint32_t mask, uint32_t site) {
   if (w->worker->shadow.on) w->worker->shadow.synchronise(w->index);
+  if (mask && site_of(w, site).extra[0] == 1) race_release(w);
 }
 
 void kw_trap(KwWarp* w, uint32_t mask, uint32_t site) {

@@ -11,13 +11,16 @@ import pytest
 from emulator.corpus.case import Case, Defect, Draw, Plan, difference
 
 from kernelwright.sandbox import emulator
-from kernelwright.sandbox.launch import LaunchReport, Violation
+from kernelwright.sandbox.launch import SCHEDULES, LaunchOptions, LaunchReport, Violation
 
 WARP_INSTRUCTIONS = 3_000_000
 """Instructions of one warp after which a launch is stopped as endless; the longest correct case needs under 300,000."""
 
 SECONDS = 60.0
 """Wall limit of one launch."""
+
+SEED = 20
+"""Of the random schedule."""
 
 
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
@@ -53,14 +56,18 @@ def compile_program(
     return emulator.compile(program.source, options, arch=arch, name_expressions=names, cache_dir=cache_dir)
 
 
-def execute(plan: Plan, module: emulator.Module, cache_dir: Path | None) -> Outcome:
-    """Runs all launches of the plan, in order."""
+def execute(plan: Plan, module: emulator.Module, cache_dir: Path | None, schedule: str = "forward") -> Outcome:
+    """Runs all launches of the plan, in order; blocks and warps get their turns in the order of the schedule."""
     memory = emulator.Memory(cache_dir=cache_dir)
     for number, array in enumerate(plan.reachable):
         memory.register(array.ctypes.data, array.nbytes, f"reachable{number}", str(array.dtype))
     text: list[str] = []
     limits = emulator.LaunchLimits(
-        max_warp_instructions=WARP_INSTRUCTIONS, seconds=SECONDS, max_violations=2000, on_print=text.append
+        max_warp_instructions=WARP_INSTRUCTIONS,
+        seconds=SECONDS,
+        max_violations=2000,
+        on_print=text.append,
+        options=LaunchOptions(schedule=schedule, schedule_seed=SEED),
     )
     reports = tuple(
         module.launch(at.kernel, at.grid, at.block, at.args, shared=at.shared, memory=memory, limits=limits)
@@ -74,37 +81,43 @@ def told(violations: Sequence[Violation]) -> str:
     return "\n".join(f"{v.kind} at line {v.line} ({v.source}): {v.message} [{v.count}x]" for v in violations)
 
 
-def check_case(case: Case, arch: str, cache_dir: Path | None) -> None:
-    """Asserts that a correct program computes what it should and that nothing is reported."""
-    module = compile_program(case, cache_dir, arch=arch)
-    plan = case.plan(Draw(case.name))
-    outcome = execute(plan, module, cache_dir)
-    assert not outcome.violations, told(outcome.violations)
-    assert plan.expectations
+def check_case(case: Case, arch: str, cache_dir: Path | None, schedules: Sequence[str] = SCHEDULES[:1]) -> None:
+    """Asserts that a correct program computes what it should and that nothing is reported, under each schedule."""
+    for schedule in schedules:
+        # Compiled anew (from the cache), so that the module's variables hold what they should at the beginning.
+        module = compile_program(case, cache_dir, arch=arch)
+        plan = case.plan(Draw(case.name))
+        outcome = execute(plan, module, cache_dir, schedule)
+        assert plan.expectations
+        check_right(plan, outcome, schedule)
+
+
+def check_right(plan: Plan, outcome: Outcome, schedule: str) -> None:
+    """Asserts that a plan's launches did what it expects, without a violation."""
+    assert not outcome.violations, f"{schedule}:\n{told(outcome.violations)}"
     for number, expectation in enumerate(plan.expectations):
-        assert not (off := difference(expectation)), f"expectation {number}: {off}"
-    if plan.printed is not None:
+        assert not (off := difference(expectation)), f"{schedule}: expectation {number}: {off}"
+    if plan.printed is not None and schedule == "forward":
         assert outcome.printed == plan.printed
 
 
-def check_defect(defect: Defect, cache_dir: Path | None) -> None:
+def check_defect(defect: Defect, cache_dir: Path | None, schedules: Sequence[str] = SCHEDULES[:1]) -> None:
     """Asserts that the planted defect is reported at a marked line, as one of the kinds written there, and nothing else."""
-    module = compile_program(defect, cache_dir, arch=defect.arch)
-    outcome = execute(defect.plan(Draw(defect.name)), module, cache_dir)
-    none: frozenset[str] = frozenset()
-    found = [v for v in outcome.violations if v.line and v.kind in defect.marks.get(v.line, none)]
-    rest = [v for v in outcome.violations if v not in found]
-    astray = [v for v in rest if not (v.line and v.kind in defect.consequences.get(v.line, none))]
-    assert found, f"not reported at lines {sorted(defect.marks)}, but:\n{told(rest) or 'nothing'}"
-    assert not astray, f"reported besides:\n{told(astray)}"
-    assert all(v.message and v.source for v in found)
+    for schedule in schedules:
+        module = compile_program(defect, cache_dir, arch=defect.arch)
+        outcome = execute(defect.plan(Draw(defect.name)), module, cache_dir, schedule)
+        none: frozenset[str] = frozenset()
+        found = [v for v in outcome.violations if v.line and v.kind in defect.marks.get(v.line, none)]
+        rest = [v for v in outcome.violations if v not in found]
+        astray = [v for v in rest if not (v.line and v.kind in defect.consequences.get(v.line, none))]
+        assert found, f"{schedule}: not reported at lines {sorted(defect.marks)}, but:\n{told(rest) or 'nothing'}"
+        assert not astray, f"{schedule}: reported besides:\n{told(astray)}"
+        assert all(v.message and v.source for v in found)
 
 
-def check_twin(defect: Defect, cache_dir: Path | None) -> None:
+def check_twin(defect: Defect, cache_dir: Path | None, schedules: Sequence[str] = SCHEDULES[:1]) -> None:
     """Asserts that the corrected twin of a defect computes what it should and that nothing is reported."""
-    module = compile_program(defect, cache_dir, arch=defect.arch, fixed=True)
-    plan = defect.plan(Draw(defect.name))
-    outcome = execute(plan, module, cache_dir)
-    assert not outcome.violations, told(outcome.violations)
-    for number, expectation in enumerate(plan.expectations):
-        assert not (off := difference(expectation)), f"expectation {number}: {off}"
+    for schedule in schedules:
+        module = compile_program(defect, cache_dir, arch=defect.arch, fixed=True)
+        plan = defect.plan(Draw(defect.name))
+        check_right(plan, execute(plan, module, cache_dir, schedule), schedule)

@@ -105,7 +105,7 @@ extern "C" __global__ void transpose(const float* in, float* out, int rows, int 
 #else
     if (x < rows && y < cols)
 #endif
-        out[x * rows + y] = in[y * cols + x];  // DEFECT out_of_bounds
+        out[x * rows + y] = in[y * cols + x];  // DEFECT out_of_bounds, FOLLOWS global_race
 }
 """,
 )

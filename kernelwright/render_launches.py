@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +18,8 @@ __all__ = ["annotated_source", "finding_view", "profile_view"]
 
 _SECTOR = 32  # bytes, the unit in which global memory is moved
 _WAVEFRONT = 128  # bytes, what shared memory gives in one pass
-_BAR = 8  # characters of the bar that shows a line's share
+_BAR = 5  # characters of the bar that shows a line's share
+_COLUMNS = ("line", "issued", "", "lanes", "global", "shared", "FLOPs")
 _GAP = 6  # lines without instructions that are still shown between lines with some
 
 
@@ -119,7 +119,7 @@ def annotated_source(lines: Sequence[LineCounters], sources: Sequence[str]) -> R
     """The source with what each line cost, and a mark on the costliest.
 
     Columns: share of the issued instructions; active lanes of 32; share of the moved global sectors that was asked for;
-    shared-memory wavefronts over the ideal; FLOPs.
+    shared-memory wavefronts over the ideal; FLOPs. Those that are empty for every line are left out.
     """
     by_line = {line.line: line for line in lines if line.line > 0}
     total = sum(line.warp_instructions for line in lines)
@@ -127,34 +127,43 @@ def annotated_source(lines: Sequence[LineCounters], sources: Sequence[str]) -> R
         return Text("  The compiler names no source lines for this kernel.", style="yellow")
     text = _source_of(by_line, sources)
     most = max(by_line.values(), key=lambda line: line.warp_instructions).line
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("line", "issued", "", "lanes", "sectors used", "wavefronts", "FLOPs"):
-        table.add_column(heading, justify="left" if heading == "" else "right", no_wrap=True)
-    table.add_column("source", no_wrap=True, overflow="ellipsis")
+    rows: list[list[Text]] = []
     before = 0
     for number in _shown(sorted(by_line)):
         if before and number != before + 1:
-            table.add_row("...", "", "", "", "", "", "", "")
+            rows.append([Text("..."), *[Text()] * (len(_COLUMNS) - 1), Text()])
         before = number
         source = one_line_kept(text.get(number, ""))
         line = by_line.get(number)
         if line is None:
-            table.add_row(Text(str(number), style="dim"), "", "", "", "", "", "", Text(source, style="dim"))
+            rows.append([Text(str(number), style="dim"), *[Text()] * (len(_COLUMNS) - 1), Text(source, style="dim")])
             continue
         part = line.warp_instructions / total
-        table.add_row(
+        rows.append([
             Text(str(number)),
             Text(f"{100 * part:.1f} %" if line.warp_instructions else ""),
-            Text("█" * round(_BAR * part / (by_line[most].warp_instructions / total)), style="magenta"),
+            Text("█" * round(_BAR * line.warp_instructions / by_line[most].warp_instructions), style="magenta"),
             Text(f"{line.thread_instructions / line.warp_instructions:.1f}" if line.warp_instructions else ""),
             *_memory(line),
             Text(_count(sum(line.flops.values()))),
             Text(source, style="bold" if number == most else ""),
-        )
+        ])  # fmt: skip
+    kept = [at for at in range(len(_COLUMNS)) if any(row[at] for row in rows)]
+    table = Table(box=None, pad_edge=False, expand=True, padding=(0, 1), header_style="bold")
+    for at in kept:
+        width = max(len(_COLUMNS[at]), *(len(row[at]) for row in rows))
+        table.add_column(_COLUMNS[at], justify="right" if _COLUMNS[at] else "left", no_wrap=True, min_width=width)
+    table.add_column("source", no_wrap=True, overflow="ellipsis", ratio=1)
+    for row in rows:
+        table.add_row(*(row[at] for at in kept), row[-1])
+    notes = [
+        "issued: share of the warps' instructions. lanes: active of 32. global: share of the sectors moved that was asked for.",
+        "shared: wavefronts over the ideal.",
+    ]
     unnamed = sum(line.warp_instructions for line in lines if line.line <= 0)
     if unnamed:
-        return Group(table, Text(f"  {share(unnamed / total)} of the instructions belong to no line.", style="dim"))
-    return table
+        notes.append(f"{share(unnamed / total)} of the instructions belong to no line.")
+    return Group(Text(), table, Text(" ".join(notes), style="dim"))
 
 
 def _memory(line: LineCounters) -> tuple[Text, Text]:

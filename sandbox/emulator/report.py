@@ -24,6 +24,11 @@ _SPACES = ("global", "shared", "local")
 _GLOBAL = 0  # in that order
 
 
+def _within_warp(native: NativeViolation) -> bool:
+    """Whether it is a race between lanes of one warp (`within_warp` of runtime/runtime.hpp)."""
+    return KINDS[native.kind] == "shared_race" and native.extra & 255 >= 3
+
+
 class Explainer:
     """Turns native violations of one launch into `Violation`s."""
 
@@ -50,9 +55,12 @@ class Explainer:
         self._dynamic_shared = dynamic_shared
 
     def explain(self, found: Sequence[NativeViolation]) -> tuple[Violation, ...]:
-        """One violation per kind and line, in order of the block where it happened first."""
+        """One violation per kind and line, in order of the block where it happened first.
+
+        A race between warps speaks for one between lanes at its line: what mends it mends both.
+        """
         merged: dict[tuple[str, int | None], Violation] = {}
-        for native in found:
+        for native in sorted(found, key=_within_warp):
             made = self._one(native)
             key = (made.kind, made.line)
             if key in merged:

@@ -106,8 +106,8 @@ def test_profile_of_a_program_by_line(cli: Cli) -> None:
     done = cli("profile", REDUCE, "--line", "--gpu", "A100", "--", "100000")
     assert done.returncode == 0
     assert "modelled for A100" in done.stdout
-    assert f"{BARRIER_LINE}" in done.stdout
-    assert "sum += values[i]" in done.stdout
+    assert f"{BARRIER_LINE}  " in done.stdout
+    assert "int i = blockIdx.x * blockDim.x + threadIdx.x" in done.stdout
     body = found(cli("profile", REDUCE, "--json", "--", "100000"))
     kernels = body["kernels"]
     assert isinstance(kernels, list)

@@ -9,6 +9,7 @@ import pytest
 
 from kernelwright.errors import BuildError, NotFoundError, UnsupportedError, WorkerTimeout
 from kernelwright.sandbox.hostcode.program import ProgramResult, run_program
+from kernelwright.sandbox.launch import LaunchOptions
 
 WHOLE = r"""
 #include <cstdio>
@@ -128,6 +129,22 @@ def test_error_codes_are_cudas() -> None:
     assert found.leaks == ()
     (violation,) = found.violations
     assert (violation.kind, violation.line, violation.count) == ("out_of_bounds", 5, 16)
+
+
+def test_a_profile_is_of_the_programs_own_lines() -> None:
+    found = run(
+        "float* p; cudaMalloc(&p, 256); k<<<2, 32>>>(p); cudaFree(p);",
+        before="__device__ float twice(float v) {\n  return __fadd_rn(v, v);\n}\n__global__ void k(float* p) {\n"
+        "  p[blockIdx.x * 32 + threadIdx.x] = twice(expf(threadIdx.x));\n}",
+        launch_options=LaunchOptions(profile_lines=True),
+    )
+    (report,) = found.reports
+    lines = {line.line: line for line in report.lines}
+    assert (lines[5].text, lines[5].called_from) == ("return __fadd_rn(v, v);", (8,))
+    assert lines[5].flops == {"fp32": 64}
+    assert lines[8].text.startswith("p[blockIdx.x")
+    assert (lines[8].global_store_bytes, lines[8].classes["sfu"]) == (256, 2)
+    assert max(lines) <= 9
 
 
 def test_device_printf_is_the_programs_output() -> None:

@@ -1,8 +1,8 @@
 """Metrics of one launch, under Nsight Compute's names where the meaning is the same.
 
-Names that begin with `kernelwright__` are ours: counts of PTX instructions (Nsight Compute counts SASS), and what the
-performance model derived. `dram__bytes_*` and `lts__t_sectors_op_*` are the model's estimates under the profiler's
-names.
+Names that begin with `kernelwright__` are ours: what Nsight Compute has no metric for, and what the performance model
+derived. All instruction counts are of PTX, where Nsight Compute counts SASS. `dram__bytes_*` and `lts__t_sectors_op_*` are
+the model's estimates under the profiler's names. `metric_table` says of each how far it may be trusted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from kernelwright.sandbox.launch import KernelResources, LaunchReport
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.model.kernel_time import ModelledTime
+from kernelwright.verifier.model.occupancy import WARP
 from kernelwright.verifier.model.traffic import SECTOR
 
 __all__ = ["metrics"]
@@ -38,6 +39,9 @@ def metrics(report: LaunchReport, resources: KernelResources | None, gpu: Gpu, t
         "launch__grid_size": grid,
         "launch__block_size": threads,
         "launch__thread_count": grid * threads,
+        "launch__sm_count": gpu.sms,
+        "sm__ctas_launched.sum": grid,
+        "smsp__warps_launched.sum": grid * -(-threads // WARP),
         "launch__waves_per_multiprocessor": time.waves,
         "launch__shared_mem_per_block_dynamic": report.dynamic_shared,
         "launch__occupancy_limit_blocks": occ.limits["blocks"],
@@ -46,11 +50,19 @@ def metrics(report: LaunchReport, resources: KernelResources | None, gpu: Gpu, t
         "launch__occupancy_limit_warps": occ.limits["warps"],
         "sm__maximum_warps_avg_per_active_cycle": occ.warps,
         "sm__maximum_warps_per_active_cycle_pct": 100.0 * occ.fraction,
+        "smsp__inst_executed.sum": warp,
+        "smsp__thread_inst_executed.sum": thread,
         "smsp__thread_inst_executed_per_inst_executed.ratio": _ratio(thread, warp),
+        "smsp__inst_executed_op_global_ld.sum": c.global_load_requests * scale,
+        "smsp__inst_executed_op_global_st.sum": c.global_store_requests * scale,
+        "smsp__inst_executed_op_shared_ld.sum": c.shared_load_requests * scale,
+        "smsp__inst_executed_op_shared_st.sum": c.shared_store_requests * scale,
         "l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum": c.global_load_requests * scale,
         "l1tex__t_requests_pipe_lsu_mem_global_op_st.sum": c.global_store_requests * scale,
         "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum": c.global_load_sectors * scale,
         "l1tex__t_sectors_pipe_lsu_mem_global_op_st.sum": c.global_store_sectors * scale,
+        "l1tex__t_bytes_pipe_lsu_mem_global_op_ld.sum": c.global_load_sectors * SECTOR * scale,
+        "l1tex__t_bytes_pipe_lsu_mem_global_op_st.sum": c.global_store_sectors * SECTOR * scale,
         "l1tex__average_t_sectors_per_request_pipe_lsu_mem_global_op_ld.ratio": _ratio(
             c.global_load_sectors, c.global_load_requests
         ),
@@ -92,6 +104,7 @@ def metrics(report: LaunchReport, resources: KernelResources | None, gpu: Gpu, t
         out["launch__registers_per_thread"] = res.registers
         out["launch__shared_mem_per_block_static"] = res.static_shared
         out["launch__shared_mem_per_block_driver"] = gpu.shared_reserved
+        out["launch__shared_mem_per_block"] = gpu.shared_reserved + res.static_shared + report.dynamic_shared
     for name, flops in c.flops.items():
         out[f"kernelwright__flops_{name}.sum"] = flops * scale
     for name, count in c.warp_instructions.items():

@@ -244,13 +244,15 @@ uint32_t check_shared(KwWorker& c, const KwWarp* w, Cache& k, uint32_t mask, uin
 void KwWorker::violation(int kind, int site, const KwWarp* w, int lane, uint64_t address, int size, int64_t extra) {
   if (common->violations.fetch_add(1, std::memory_order_relaxed) >= request->max_violations) common->stop = true;
   if (kind != KW_SHARED_RACE && kind != KW_UNINITIALISED && kind != KW_GLOBAL_RACE) shadow.muted = true;
+  const int32_t thread = w ? w->index * KW_LANES + lane : -1;
   for (auto& v : violations)
     if (v.kind == kind && v.site == site) {
       v.count++;
+      if (kw::within_warp(v) && !kw::within_warp({kind, site, 1, block, thread, size, address, extra}))
+        v = {kind, site, v.count, block, thread, size, address, extra};
       return;
     }
   if ((int)violations.size() >= kw::kMaxViolations) return;
-  const int32_t thread = w ? w->index * KW_LANES + lane : -1;
   violations.push_back({kind, site, 1, block, thread, size, address, extra});
 }
 

@@ -318,7 +318,8 @@ void add_up(Request& r, KwWorker& c, std::vector<Violation>& all) {
       all.push_back(v);
     } else {
       const uint64_t count = same->count + v.count;
-      if (v.block < same->block) *same = v;
+      const bool wider = within_warp(*same) && !within_warp(v), narrower = within_warp(v) && !within_warp(*same);
+      if (wider || (v.block < same->block && !narrower)) *same = v;
       same->count = count;
     }
   }

@@ -106,6 +106,9 @@ struct Violation {
   int64_t extra;
 };
 
+// A race between lanes of one warp; where there is one between warps as well, that one is told.
+inline bool within_warp(const Violation& v) { return v.kind == KW_SHARED_RACE && (v.extra & 255) >= 3; }
+
 // A queued cp.async of one lane; performed when its group is waited for.
 struct AsyncCopy {
   uint8_t* to;

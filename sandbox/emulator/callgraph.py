@@ -69,7 +69,7 @@ def plan_calls(program: Program, kernel: str, *, inline: bool = True) -> CallPla
     reach = {name: frozenset(_closure([name], lambda n: edges[n])) for name in framed}
     allocates = any(i.op in _STACK_OPS for name in under for i in _instructions(program.functions[name]))
     size = _size_inlined(program, (kernel, *framed), direct)
-    return CallPlan(framed, frozenset(direct), used, reach, bool(framed) or allocates, size)
+    return CallPlan(framed, frozenset(direct), used, reach, bool(framed or under & indirect) or allocates, size)
 
 
 def _size_inlined(program: Program, roots: Sequence[str], framed: set[str]) -> int:

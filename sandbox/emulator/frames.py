@@ -7,6 +7,7 @@ come back, so that a call in between does no harm. What a caller still needs is 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -56,9 +57,16 @@ def entry_label(name: str) -> str:
 
 
 def function_addresses(program: Program) -> dict[str, int]:
-    """An address for every device function; the same in all kernels of the module."""
+    """An address for every device function: the same in every module, since host code may carry it from one to another.
+
+    Raises:
+        UnsupportedError: two functions would share one.
+    """
     listed = [name for name, function in program.functions.items() if not function.entry and function.body is not None]
-    return {name: _CODE + 16 * (i + 1) for i, name in enumerate(listed)}
+    found = {name: _CODE + 16 * int.from_bytes(hashlib.sha256(name.encode()).digest()[:5], "little") for name in listed}
+    if len(set(found.values())) < len(found):
+        raise UnsupportedError("two device functions have names that the emulator can't tell apart")
+    return found
 
 
 def argument(name: str, offset: int, size: int) -> Reg:

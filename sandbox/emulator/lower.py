@@ -237,7 +237,7 @@ class _Inliner:
             elif instr.op == "stacksave":
                 self._out.append(replace(instr, op="mov", mods=("b64",), operands=(instr.operands[0], STACK)))
             elif instr.op == "stackrestore":
-                self._out.append(replace(instr, op="mov", mods=("b64",), operands=(STACK, instr.operands[0])))
+                self._out.append(instr.with_operands(instr.operands[0], STACK))
             else:
                 self._out.append(instr)
 
@@ -541,6 +541,7 @@ _NO_DESTINATION = frozenset(
         "callf",
         "retf",
         "restore",
+        "stackrestore",
         "free",
     ]
 )

@@ -149,6 +149,11 @@ class Explainer:
                     "there is no memory for the stacks of a block's threads",
                     "Ask for smaller stacks, or fewer threads.",
                 )
+            if native.extra == 6:
+                return (
+                    f"stackrestore to {native.address:#x}, which is no earlier top of the stack",
+                    "Give it what stacksave gave.",
+                )
             if native.extra == 4:
                 why = "has been freed already" if native.size else "malloc in device code has not given"
                 return f"free() of address {native.address:#x}, which {why}", "Free each pointer from malloc once."

@@ -52,7 +52,7 @@ class StackEmitter:
             number = _number(instr.operands[0])
             if self._saved[number]:
                 self._out.append(f"kw_restore(w, M, call{number});")
-        elif instr.op in ("frame", "alloca", "malloc"):
+        elif instr.op in ("frame", "alloca", "stackrestore", "malloc"):
             site = self._sites.add(instr)
             for i, operand in enumerate(instr.operands):
                 self._sites.operand(site, i, operand)

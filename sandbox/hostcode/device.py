@@ -44,6 +44,12 @@ def device_texts(unit: Unit) -> list[DeviceText]:
         for each in made.names:
             by_name.setdefault(each, []).append(made)
     always = [d for d in pieces if d.names == ("operator",) and d.is_device]
+    # the host may hand what such a variable points to to any kernel
+    always += [
+        d
+        for d in pieces
+        if _is_mutable(d) and any(f.kind == "function" for w in words[id(d)] for f in by_name.get(w, ()))
+    ]
     kernels: dict[str, list[Declaration]] = {}
     for made in pieces:
         if made.is_global and made.body:

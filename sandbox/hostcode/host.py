@@ -62,6 +62,8 @@ def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> Host
     members = {id(child) for d in everything if d.kind == "class" for child in d.children}
     mentioned = _words_outside(unit, [*device_only, *(d for d in everything if d.is_global and d.body)])
 
+    pointed = _words_of_device_variables(unit, everything)
+
     for made in everything:
         line = unit.token(made.first).line
         if made.kind == "directive":
@@ -85,7 +87,8 @@ def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> Host
                 edits.blank(made.first, made.last)
             elif made.body:
                 edits.blank(_body_start(unit, made), made.body[1])
-                edits.replace(made.body[1], ";")
+                needed = id(made) not in members and made.names and made.names[0] in pointed
+                edits.replace(made.body[1], "{ __builtin_trap(); }" if needed else ";")
         elif made.kind == "variable" and id(made) not in members:
             if made.words & {"__managed__"}:
                 raise UnsupportedError("__managed__ variables are not supported.", line=line)
@@ -113,6 +116,17 @@ def _words_outside(unit: Unit, holes: Iterable[Declaration]) -> frozenset[str]:
         hidden.update(range(hole.first, hole.last + 1))
     return frozenset(
         unit.token(p).text for p in range(len(unit.order)) if p not in hidden and unit.token(p).kind == "word"
+    )
+
+
+def _words_of_device_variables(unit: Unit, everything: Iterable[Declaration]) -> frozenset[str]:
+    """The words of device variables' declarations: functions that a table of pointers names need an address on the host."""
+    return frozenset(
+        unit.token(p).text
+        for made in everything
+        if made.kind == "variable" and made.words & {"__device__", "__constant__"}
+        for p in range(made.first, made.last + 1)
+        if unit.token(p).kind == "word"
     )
 
 

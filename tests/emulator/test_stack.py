@@ -106,6 +106,12 @@ def test_a_call_through_what_is_no_function(entry: str) -> None:
     assert "no function" in found.message
 
 
+def test_a_call_through_a_pointer_in_a_module_without_functions() -> None:
+    source = """extern "C" __global__ void f(int* y, int (*g)(int)) { y[threadIdx.x] = g(3); }"""
+    for pointer in (0, 1 << 58, (1 << 64) - 1):
+        assert only(launch(source, np.zeros(40, np.int32), np.uint64(pointer))).kind == "trap"
+
+
 def test_data_is_not_read_through_the_address_of_a_function() -> None:
     source = """__device__ __noinline__ int next(int a) { return a + 1; }
     __device__ int (*pointer)(int) = next;
@@ -184,3 +190,18 @@ def test_a_full_heap_gives_null() -> None:
     assert heap.y[2] == 8
     assert not heap.run(7).violations
     assert heap.y[3] == 1000
+
+
+def test_the_stack_goes_back_only_to_where_it_was() -> None:
+    source = """extern "C" __global__ void f(int* y, unsigned long long more) { unsigned long long top; int* p;
+      asm volatile("stacksave.u64 %0;" : "=l"(top));
+      for (int i = 0; i < 100; i++) {
+        asm volatile("{ .reg .u64 t; alloca.u64 t, 4096; cvta.local.u64 %0, t; }" : "=l"(p));
+        p[i] = i; y[threadIdx.x] += p[i];
+        asm volatile("stackrestore.u64 %0;" :: "l"(top + more) : "memory");
+      } }"""
+    y = np.zeros(40, np.int32)
+    assert not launch(source, y, np.uint64(0)).violations
+    np.testing.assert_array_equal(y, 4950)
+    found = only(launch(source, y, np.uint64(1 << 40)))
+    assert (found.kind, found.line) == ("trap", 6)

@@ -245,3 +245,37 @@ def test_recursion_virtual_functions_and_limits() -> None:
         f"20 {20 << 20} {1 << 19}",
     ], found
     assert [v.kind for v in found.violations] == ["trap"]
+
+
+CARRIED = r"""
+#include <cstdio>
+#include <cuda_runtime.h>
+typedef float (*Function)(float);
+__device__ float unused(float x) { return -x; }
+__device__ float twice(float x) { return 2 * x; }
+__device__ float square(float x) { return x * x; }
+__device__ Function functions[2] = {twice, square};
+template <typename T> __global__ void apply(T* y, Function f) { y[threadIdx.x] = f(y[threadIdx.x]); }
+__global__ void other(double* y, Function f, Function g) { y[threadIdx.x] = f(g(y[threadIdx.x])); }
+int main() {
+  Function table[2];
+  cudaMemcpyFromSymbol(table, functions, sizeof table);
+  float* y;
+  double* z;
+  cudaMallocManaged(&y, 32 * sizeof(float));
+  cudaMallocManaged(&z, 32 * sizeof(double));
+  for (int i = 0; i < 32; i++) y[i] = z[i] = i;
+  for (Function f : table) apply<float><<<1, 32>>>(y, f);
+  apply<double><<<1, 32>>>(z, table[0]);
+  other<<<1, 32>>>(z, table[1], table[0]);
+  printf("%g %g\n", y[5], z[5]);
+  cudaFree(y);
+  cudaFree(z);
+}
+"""
+
+
+def test_function_pointers_go_through_the_host() -> None:
+    found = run_program(CARRIED)
+    assert found.violations == ()
+    assert found.stdout == "100 400\n"

@@ -32,7 +32,7 @@ enum KwViolationKind {
 enum KwSpace { KW_GLOBAL = 0, KW_SHARED = 1, KW_LOCAL = 2, KW_FREED = 3, KW_PARAM = 4 };
 
 // Why a thread trapped.
-enum KwTrap { KW_TRAP_ITSELF = 0, KW_TRAP_ASSERT = 1, KW_TRAP_STACK = 2, KW_TRAP_NO_FUNCTION = 3, KW_TRAP_FREE = 4, KW_TRAP_MEMORY = 5 };
+enum KwTrap { KW_TRAP_ITSELF = 0, KW_TRAP_ASSERT = 1, KW_TRAP_STACK = 2, KW_TRAP_NO_FUNCTION = 3, KW_TRAP_FREE = 4, KW_TRAP_MEMORY = 5, KW_TRAP_RESTORE = 6 };
 
 // One static place in the program that calls the runtime. Operand i is register slot[i] (in units of 32 words), or the
 // constant imm[i] where slot[i] is -1. Loads and stores: data in 0..7. The rest: see warp.cpp and atomic.cpp.
@@ -120,6 +120,7 @@ int32_t kw_call_pointer(KwWarp* w, uint32_t site, const int32_t* table, const ui
 int32_t kw_return(KwWarp* w);
 void kw_restore(KwWarp* w, uint32_t mask, const int32_t* table);
 int32_t kw_frame(KwWarp* w, uint32_t mask, uint32_t site);
+int32_t kw_stackrestore(KwWarp* w, uint32_t mask, uint32_t site);
 int32_t kw_alloca(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_malloc(KwWarp* w, uint32_t mask, uint32_t site);
 void kw_free(KwWarp* w, uint32_t mask, uint32_t site);

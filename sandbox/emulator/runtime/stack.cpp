@@ -225,6 +225,24 @@ int32_t kw_alloca(KwWarp* w, uint32_t mask, uint32_t site) {
   return 1;
 }
 
+// Operand 0 is an earlier top of the stack.
+int32_t kw_stackrestore(KwWarp* w, uint32_t mask, uint32_t site) {
+  KwWorker& c = *w->worker;
+  const KwSite& s = c.request->sites[site];
+  uint64_t* top = top_of_stack(w);
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const int l = __builtin_ctz(m);
+    const uint64_t at = s.slot[0] < 0 ? (uint64_t)s.imm[0] : ((const uint64_t*)(w->R + s.slot[0] * KW_LANES))[l];
+    if (at < (uint64_t)c.request->frame_bytes || at > top[l]) {
+      c.violation(KW_TRAP, site, w, l, at, 0, KW_TRAP_RESTORE);
+      c.common->stop = true;
+      return 0;
+    }
+    top[l] = at;
+  }
+  return 1;
+}
+
 // ld.param at an address in a register: extra 0 bytes and 1 count of the elements; imm: first and last legal byte of the
 // parameter buffer.
 void kw_ld_param(KwWarp* w, uint32_t mask, uint32_t site) {

@@ -10,6 +10,7 @@ from kernelwright.sandbox.emulator.calls import CallEmitter
 from kernelwright.sandbox.emulator.counts import flops, issue_class
 from kernelwright.sandbox.emulator.flow import Block, build_blocks, is_barrier, mark_live
 from kernelwright.sandbox.emulator.lower import Lowered, destinations, sources
+from kernelwright.sandbox.emulator.meetings import lanes_may_race
 from kernelwright.sandbox.emulator.opcodes import emit_alu, is_alu
 from kernelwright.sandbox.emulator.operands import Splitter, is_helper
 from kernelwright.sandbox.emulator.provenance import find_origins
@@ -43,6 +44,8 @@ class Translated:
     """The narrowest access to shared memory, in bytes: the grain in which races are looked for; 0 without any."""
     ordered: bool
     """Whether blocks must run one after the other for the result to be the same every time."""
+    lanes_may_race: bool = False
+    """Whether shared loads and stores are somewhere not parted by a meeting of the warp's lanes."""
     cooperative: bool = False
     """Whether all blocks must be resident together (the kernel asks for the grid's workspace)."""
 
@@ -83,6 +86,7 @@ class _Translator:
             predicates=self._registers.predicates,
             cell_bytes=self._calls.cell_bytes,
             ordered=self._calls.ordered,
+            lanes_may_race=lanes_may_race(self._blocks),
             cooperative=any(_asks_for_workspace(i) for b in self._blocks for i in b.instrs),
         )
 

@@ -302,6 +302,7 @@ class Module:
             seconds=limits.seconds,
             max_violations=limits.max_violations,
             cell_shift=translated.cell_bytes.bit_length() - 1 if limits.check_shared else -1,
+            lanes_may_race=int(translated.lanes_may_race),
             race_shift=reaching.cell_bytes.bit_length() - 1 if limits.check_global else -1,
             written=ctypes.addressof(written),
             written_count=-1 if reaching.written is None else len(reaching.written),

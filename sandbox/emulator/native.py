@@ -72,6 +72,7 @@ class Request(ctypes.Structure):
         ("workspace", ctypes.c_uint64),
         ("resident_blocks", ctypes.c_int64),
         ("cell_shift", ctypes.c_int64),
+        ("lanes_may_race", ctypes.c_int64),
         ("race_shift", ctypes.c_int64),
         ("written", ctypes.c_void_p),
         ("written_count", ctypes.c_int64),

@@ -12,6 +12,7 @@ from kernelwright.sandbox.emulator.counts import flops, issue_class
 from kernelwright.sandbox.emulator.flow import Block, build_blocks, is_barrier, mark_live
 from kernelwright.sandbox.emulator.frames import STACK
 from kernelwright.sandbox.emulator.lower import Lowered, destinations, sources
+from kernelwright.sandbox.emulator.meetings import lanes_may_race
 from kernelwright.sandbox.emulator.opcodes import emit_alu, is_alu
 from kernelwright.sandbox.emulator.operands import Splitter, is_helper
 from kernelwright.sandbox.emulator.provenance import find_origins
@@ -62,6 +63,8 @@ class Translated:
     """The narrowest access to shared memory, in bytes: the grain in which races are looked for; 0 without any."""
     ordered: bool
     """Whether blocks must run one after the other for the result to be the same every time."""
+    lanes_may_race: bool = False
+    """Whether shared loads and stores are somewhere not parted by a meeting of the warp's lanes."""
     cooperative: bool = False
     """Whether all blocks must be resident together (the kernel asks for the grid's workspace)."""
     stack_slot: int = -1
@@ -110,6 +113,8 @@ class _Translator:
             predicates=self._registers.predicates,
             cell_bytes=self._calls.cell_bytes,
             ordered=self._calls.ordered or self._stack.ordered,
+            # functions that are called, not inlined, are not followed
+            lanes_may_race=bool(self._lowered.stack) or lanes_may_race(self._blocks),
             cooperative=any(_asks_for_workspace(i) for b in self._blocks for i in b.instrs),
             stack_slot=self._registers.slot(STACK) if self._lowered.stack else -1,
             reads_params=any(

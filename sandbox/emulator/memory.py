@@ -143,7 +143,16 @@ class Memory:
         when a kernel first reads it is reported as uninitialised.
         """
 
-        def address(function: object) -> int:
-            return int(ctypes.cast(function, ctypes.c_void_p).value or 0)  # type: ignore[arg-type]
+        return self.handle, _address(self._native.kw_register_poisoned), _address(self._native.kw_unregister)
 
-        return self.handle, address(self._native.kw_register_poisoned), address(self._native.kw_unregister)
+    def c_api_writes(self) -> tuple[int, int]:
+        """(uninitialised, initialised): addresses of what `register(..., uninitialised=True)` and `initialised` do.
+
+        `void uninitialised(void* handle, const void* pointer)`, of an allocation that was registered, and
+        `void initialised(void* handle, const void* pointer, uint64_t bytes)`.
+        """
+        return _address(self._native.kw_uninitialised), _address(self._native.kw_initialised)
+
+
+def _address(function: object) -> int:
+    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)  # type: ignore[arg-type]

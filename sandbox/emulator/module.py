@@ -342,6 +342,7 @@ class Module:
             cell_shift=translated.cell_bytes.bit_length() - 1 if limits.check_shared else -1,
             chosen=ctypes.addressof(blocks) if chosen else None,
             chosen_count=len(blocks),
+            lanes_may_race=int(translated.lanes_may_race),
             race_shift=reaching.cell_bytes.bit_length() - 1 if limits.check_global else -1,
             written=ctypes.addressof(written),
             written_count=-1 if reaching.written is None else len(reaching.written),

@@ -91,6 +91,7 @@ class Request(ctypes.Structure):
         ("chosen", ctypes.c_void_p),
         ("chosen_count", ctypes.c_int64),
         ("track_writes", ctypes.c_int64),
+        ("lanes_may_race", ctypes.c_int64),
         ("race_shift", ctypes.c_int64),
         ("written", ctypes.c_void_p),
         ("written_count", ctypes.c_int64),

@@ -117,6 +117,8 @@ class _Hooks(ctypes.Structure):
         ("told_new", ctypes.c_void_p),
         ("told_gone", ctypes.c_void_p),
         ("raises", ctypes.c_int32),
+        ("told_blank", ctypes.c_void_p),
+        ("told_written", ctypes.c_void_p),
     )
 
 
@@ -160,6 +162,8 @@ class Launcher:
             registering,
             unregistering,
             int(raises),
+            # under torch, memory is written in ways that nobody tells us of
+            *((None, None) if raises else session.memory.c_api_writes()),
         )
         self._device: DeviceStruct = device_struct(session.arch)
         self.library.kernelwright_install.restype = None

@@ -279,3 +279,32 @@ def test_function_pointers_go_through_the_host() -> None:
     found = run_program(CARRIED)
     assert found.violations == ()
     assert found.stdout == "100 400\n"
+
+
+def test_device_memory_that_nobody_wrote() -> None:
+    """Copies, memsets and kernels write it; what is left is told when a kernel reads it."""
+    before = """__global__ void twice(const int* x, int* y, int n) {
+  int i = threadIdx.x;
+  if (i < n) y[i] = 2 * x[i];  // READ
+}"""
+    body = """
+  int *x, *y, *z, host[64] = {};
+  cudaMalloc(&x, 256);
+  cudaMalloc(&y, 256);
+  cudaMalloc(&z, 256);
+  cudaMemcpy(x, host, 128, cudaMemcpyHostToDevice);
+  cudaMemset(x + 32, 0, 64);
+  twice<<<1, 64>>>(x, y, 48);
+  twice<<<1, 64>>>(y, z, 48);
+  %s
+  cudaFree(x);
+  cudaFree(y);
+  cudaFree(z);
+"""
+    clean = run(body % "", before)
+    assert not [v for report in clean.reports for v in report.violations]
+    found = run(body % "twice<<<1, 64>>>(x, y, 50);", before)
+    (violation,) = [v for report in found.reports for v in report.violations]
+    assert (violation.kind, violation.count) == ("uninitialised_read", 2)
+    assert "READ" in violation.source
+    assert "nothing has written it" in violation.message

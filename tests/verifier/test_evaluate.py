@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
 from kernelwright.bench_tasks.kernelbench import task_from_source
 from kernelwright.events import StageFinished
+from kernelwright.sandbox import emulator
 from kernelwright.sandbox.candidate import Candidate
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.emulated_module import EmulatedModule
@@ -124,6 +126,17 @@ def test_seeds_are_secret_and_can_be_given_for_a_replay(reference):
 
 BARE = '("x.numel() + 127) // 128,)'
 RETURN = "        return y\n"
+LINE = "y[i] = tanhf(x[i]) * w[i % cols];"
+RACE = (LINE, LINE + " if (threadIdx.x == 0 && i + blockDim.x < n) y[i + blockDim.x] = -1.0f;")
+"""Each block spoils an element of the next one, which puts it right if it comes later."""
+LEFT_OVER = (
+    (
+        "    if (i < n) {",
+        "    __shared__ float least; if (i == 0) least = -(float)n; __syncthreads();\n    if (i < n) {",
+    ),
+    (LINE, LINE.replace("tanhf(x[i])", "fmaxf(least, tanhf(x[i]))")),
+)
+"""Only the first block writes its shared memory; what the others find there (a NaN) loses against every number."""
 
 CASES = {
     "a wrong constant": ([("tanhf(x[i]) *", "1.0002f * tanhf(x[i]) *")], Verdict.WRONG, "element"),
@@ -134,6 +147,8 @@ CASES = {
     "a tail that is not computed": ([("i < n", "i < n - 1")], Verdict.WRONG, "never written"),
     "a missing bound": ([("i < n", "true")], Verdict.UNSAFE, "line 5"),
     "a write beyond the output": ([("y[i] =", "y[i + 1] =")], Verdict.UNSAFE, "y[i + 1]"),
+    "a race whose loser is overwritten": ([RACE], Verdict.UNSAFE, "race between blocks"),
+    "what another block left in shared memory": (LEFT_OVER, Verdict.UNSAFE, "no thread of the block has written it"),
     "CUDA that does not compile": ([("tanhf(x[i])", "tanhf(z[i])")], Verdict.COMPILE_ERROR, "line 5"),
     "a kernel that never ends": ([("if (i < n) {", "while (n > 0) { if (i == -1) y[0] = 1;")], Verdict.TIMEOUT, "line"),
     "a kernel that is not there": ([('get_function("tanh_scale")', 'get_function("other")')], Verdict.CRASHED, "other"),
@@ -176,6 +191,26 @@ def test_one_changed_line_gets_its_verdict(reference, name):
     assert says in found.reason
     assert found.timing is None
     assert found.stages[-1].status is StageStatus.FAILED
+
+
+@pytest.mark.parametrize("edits", [[RACE], LEFT_OVER])
+def test_unsafe_kernels_whose_output_looks_right(edits):
+    """What those two compute, blocks one after the other, is what was asked for: only the checks see what is wrong."""
+    source = changed(*edits).split('r"""')[1].split('"""')[0]
+    x, w, y = torch.rand(37, 50), torch.randn(50), torch.empty(37, 50)
+    limits = emulator.LaunchLimits(check_shared=False, check_global=False, threads=1)
+    module = emulator.compile(source)
+    memory = emulator.Memory()
+    report = module.launch(
+        "tanh_scale",
+        15,
+        128,
+        (x.numpy(), w.numpy(), y.numpy(), np.int32(1850), np.int32(50)),
+        memory=memory,
+        limits=limits,
+    )
+    assert not report.violations
+    torch.testing.assert_close(y, torch.tanh(x) * w)
 
 
 def test_freed_memory_is_not_readable(reference):

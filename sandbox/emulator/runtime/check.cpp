@@ -11,6 +11,7 @@ namespace kw {
 void learn(Cache& k, uint32_t mask, const uint64_t* address, uint64_t base, int size) {
   k.mask = mask;
   k.phase = ~0u;
+  k.uses = k.distinct_count = 0;
   k.delta_or = 0;
   int64_t lo = 0, hi = 0;
   bool same = true, contiguous = mask == KW_FULL;
@@ -37,6 +38,8 @@ void learn(Cache& k, uint32_t mask, const uint64_t* address, uint64_t base, int 
     }
     if (!one && !side_by_side) return;
     k.broadcast[g / 8] = one;
+    k.repeated[g / 8] = false;
+    for (int e = 0; e < g; e += 8) k.repeated[g / 8] |= k.delta[e] == k.delta[g] && k.broadcast[e / 8] == one;
   }
   k.kind = GROUPED;
 }

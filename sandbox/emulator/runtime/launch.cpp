@@ -277,7 +277,7 @@ void work(KwWorker& c) {
       block->left = warps;
       std::fill(block->done.begin(), block->done.end(), 0);
       block->enter(c);
-      if (r.cell_shift >= 0 && !c.shadow.on) c.shadow.set_up((int)r.cell_shift, c.shared_bytes);
+      if (r.cell_shift >= 0 && !c.shadow.on) c.shadow.set_up((int)r.cell_shift, c.shared_bytes, r.lanes_may_race);
       if (c.copies.empty()) c.copies.resize(warps);
       set_up_block(c, block->arena, number);
     } else if (!waiting.empty()) {

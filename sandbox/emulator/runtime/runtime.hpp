@@ -82,6 +82,10 @@ struct alignas(64) Cache {
   bool fixed = false;  // the range is known to be the only legal one
   bool consecutive = false;
   bool broadcast[KW_LANES / 8] = {};  // of a GROUPED access: eight lanes at one address
+  bool repeated[KW_LANES / 8] = {};  // and the same addresses as an earlier eight
+  uint8_t uses = 0;  // of an OTHER pattern, until `distinct` is worth finding
+  uint8_t distinct[KW_LANES];  // lanes with an address of their own, in the end
+  uint8_t distinct_count = 0;  // 0: not found yet
   uint32_t phase = ~0u;
   uint32_t sectors = 0, wavefronts = 0;
   uint32_t ideal_sectors = 0;  // what the same bytes would need, packed
@@ -154,6 +158,7 @@ struct Request {
   const uint64_t* chosen;  // the blocks to run, by linear index; null: all
   int64_t chosen_count;
   int64_t track_writes;  // set by kw_launch: allocations keep which bytes were written
+  int64_t lanes_may_race;  // in shared memory; else the lanes of a warp are not told apart
   int64_t race_shift;  // the same for global memory (races.hpp)
   const uint64_t* written;  // addresses in the allocations that the kernel may write plainly; count -1: any
   int64_t written_count;

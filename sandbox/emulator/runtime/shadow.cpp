@@ -9,8 +9,9 @@
 
 namespace kw {
 
-void Shadow::set_up(int cell_shift, uint64_t bytes) {
+void Shadow::set_up(int cell_shift, uint64_t bytes, bool tell_lanes) {
   on = bytes > 0;
+  lanes = tell_lanes;
   shift = cell_shift;
   const uint64_t cells = (bytes >> shift) + 64;
   write.assign(cells, 0);
@@ -22,7 +23,7 @@ void Shadow::set_up(int cell_shift, uint64_t bytes) {
 }
 
 void Shadow::begin_block() {
-  if (time > kLastTick) set_up(shift, (write.size() - 64) << shift);
+  if (time > kLastTick) set_up(shift, (write.size() - 64) << shift, lanes);
   // The first tick is seen by every warp; accesses begin with the second.
   start = ++time;
   muted = false;
@@ -105,7 +106,7 @@ void report_race(KwWarp* w, uint32_t site, int lane, uint64_t address, int size,
 
 // Whether an access may be told to race with another lane of its warp. Library code knows what it does.
 bool tells_lanes(const KwWorker& c, uint32_t site) {
-  return c.shadow.time <= Shadow::kLastTick && !(c.request->sites[site].is_volatile & 2);
+  return c.shadow.lanes && c.shadow.time <= Shadow::kLastTick && !(c.request->sites[site].is_volatile & 2);
 }
 
 bool on_its_way(KwWorker& c, uint64_t address, int size) {
@@ -153,102 +154,140 @@ inline bool by_other_lanes(const Shadow& s, uint32_t mine, uint64_t first, uint6
   return found;
 }
 
-// Cells [first, first + count): whether all were written in this block and seen by this warp; marks them as read.
-inline bool load_run(Shadow& s, int warp, uint64_t first, uint64_t count, Lanes lanes) {
-  const uint32_t mine = s.stamp(warp), seen = s.clock[warp].floor << Shadow::kWarpBits | (KW_LANES - 1);
-  const uint32_t begin = s.start << Shadow::kWarpBits;
+// What a warp's loads are measured by.
+struct Reader {
+  uint32_t warp, mine, begin, seen;
+  Reader(const Shadow& s, int index)
+      : warp(index),
+        mine(s.stamp(index)),
+        begin(s.start << Shadow::kWarpBits),
+        seen(s.clock[index].floor << Shadow::kWarpBits | (KW_LANES - 1)) {}
+  // Written in this block before every warp met: nothing else can be wrong with a cell.
+  uint32_t odd(uint32_t write) const { return write - begin > seen - begin; }
+  // Not written, or by another warp since; a named barrier or an atomic may have ordered the two all the same.
+  uint32_t bad(uint32_t write) const {
+    return (uint32_t)(write < begin) | ((uint32_t)(write > seen) & (uint32_t)((write & (KW_LANES - 1)) != warp));
+  }
+  // Whether a cell must be marked. Two warps that read it since every warp met stand for all others.
+  uint32_t unmarked(uint32_t read, uint32_t before) const {
+    return (uint32_t)(read != mine) & ((uint32_t)(read <= seen) | (uint32_t)(before <= seen));
+  }
+  uint32_t kept(uint32_t read, uint32_t before) const { return (read & (KW_LANES - 1)) != warp ? read : before; }
+};
+
+// Cells [first, first + count): whether all were written in this block and seen by this warp; marks them as read. With
+// TOLD, lanes are told apart.
+template <bool TOLD>
+inline bool load_run(Shadow& s, const Reader& r, uint64_t first, uint64_t count, Lanes lanes) {
   const uint32_t* __restrict write = s.write.data() + first;
   uint32_t* __restrict read = s.read.data() + first;
   uint32_t* __restrict before = s.read_before.data() + first;
-  uint32_t bad = 0, fresh = 0, own = 0;
+  uint32_t odd = 0, unmarked = 0;
   for (uint64_t i = 0; i < count; i++) {
-    const uint32_t stamp = write[i];
-    bad |= (uint32_t)(stamp < begin) | ((uint32_t)(stamp > seen) & (uint32_t)((stamp & (KW_LANES - 1)) != (uint32_t)warp));
-    fresh |= read[i] ^ mine;
-    own |= (uint32_t)(stamp == mine);
+    odd |= r.odd(write[i]);
+    unmarked |= TOLD ? read[i] ^ r.mine : r.unmarked(read[i], before[i]);
   }
-  if (bad || (own && by_other_lanes(s, mine, first, count, lanes))) return false;
-  uint8_t* __restrict reader = s.reader.data() + first;
-  if (!fresh) {
-    uint32_t others = 0;
+  if (odd) {
+    uint32_t bad = 0;
+    for (uint64_t i = 0; i < count; i++) bad |= r.bad(write[i]);
+    if (bad || (TOLD && by_other_lanes(s, r.mine, first, count, lanes))) return false;
+  }
+  if (!TOLD && !unmarked) return true;
+  if (TOLD) {
+    uint8_t* __restrict reader = s.reader.data() + first;
+    uint32_t others = unmarked;
     for (uint32_t i = 0; i < (uint32_t)count; i++) others |= reader[i] ^ lanes.of(i);
     if (!others) return true;
+    for (uint32_t i = 0; i < (uint32_t)count; i++)
+      reader[i] = read[i] == r.mine && reader[i] != lanes.of(i) ? KW_LANES : lanes.of(i);
   }
-  for (uint32_t i = 0; i < (uint32_t)count; i++) {
-    const uint32_t old = read[i];
-    before[i] = (old & (KW_LANES - 1)) != (uint32_t)warp ? old : before[i];
-    reader[i] = old == mine && reader[i] != lanes.of(i) ? KW_LANES : lanes.of(i);
-    read[i] = mine;
+  for (uint64_t i = 0; i < count; i++) {
+    before[i] = r.kept(read[i], before[i]);
+    read[i] = r.mine;
   }
   return true;
 }
 
-// The same for lanes anywhere. Cells that this warp read since it last synchronised need no second mark.
-inline bool load_scattered(Shadow& s, int warp, uint32_t mask, const uint64_t* a, int size) {
-  const uint32_t mine = s.stamp(warp), seen = s.clock[warp].floor << Shadow::kWarpBits | (KW_LANES - 1);
-  const uint32_t begin = s.start << Shadow::kWarpBits;
-  const uint32_t* write = s.write.data();
-  uint32_t *read = s.read.data(), *before = s.read_before.data();
-  const int count = size >> s.shift, shift = s.shift;
-  uint32_t bad = 0, fresh = 0, own = 0;
-  auto look = [&](int l) {
-    const uint64_t first = a[l] >> shift;
-    for (int i = 0; i < count; i++) {
-      const uint32_t stamp = write[first + i];
-      bad |= (uint32_t)(stamp < begin) | ((uint32_t)(stamp > seen) & (uint32_t)((stamp & (KW_LANES - 1)) != (uint32_t)warp));
-      fresh |= (read[first + i] ^ mine) | (s.reader[first + i] ^ l);
-      own |= (uint32_t)(stamp == mine);
-    }
-  };
-  if (mask == KW_FULL)
-    for (int l = 0; l < KW_LANES; l++) look(l);
-  else
-    for (uint32_t m = mask; m; m &= m - 1) look(__builtin_ctz(m));
-  for (uint32_t m = own ? mask : 0; m; m &= m - 1) {
-    const int l = __builtin_ctz(m);
-    bad |= by_other_lanes(s, mine, a[l] >> shift, count, {(uint32_t)l, kOneLane});
-  }
-  if (bad) return false;
-  if (!fresh) return true;
+// The same for lanes anywhere.
+template <bool TOLD>
+inline bool load_scattered(Shadow& s, const Reader& r, uint32_t mask, const uint64_t* a, int size) {
+  bool good = true;
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = __builtin_ctz(m);
-    const uint64_t first = a[l] >> shift;
-    for (int i = 0; i < count; i++) {
-      const uint32_t old = read[first + i];
-      s.reader[first + i] = old == mine && s.reader[first + i] != l ? KW_LANES : l;
-      before[first + i] = (old & (KW_LANES - 1)) != (uint32_t)warp ? old : before[first + i];
-      read[first + i] = mine;
+    good &= load_run<TOLD>(s, r, a[l] >> s.shift, size >> s.shift, {(uint32_t)l, kOneLane});
+  }
+  return good;
+}
+
+// One cell a lane, and a pattern that comes again: lanes that share an address count once.
+inline bool load_distinct(Shadow& s, const Reader& r, Cache& k, const uint64_t* a) {
+  if (!k.distinct_count) {
+    for (int l = 0; l < KW_LANES; l++) {
+      bool repeated = false;
+      for (int i = 0; i < k.distinct_count; i++) repeated |= k.delta[k.distinct[i]] == k.delta[l];
+      if (!repeated) k.distinct[k.distinct_count++] = l;
     }
   }
+  const uint32_t* __restrict write = s.write.data();
+  uint32_t* __restrict read = s.read.data();
+  uint32_t* __restrict before = s.read_before.data();
+  uint32_t odd = 0, unmarked = 0, at[KW_LANES];
+  const int count = k.distinct_count;
+  for (int i = 0; i < count; i++) {
+    const uint32_t n = a[k.distinct[i]] >> s.shift;
+    at[i] = n;
+    odd |= r.odd(write[n]);
+    unmarked |= r.unmarked(read[n], before[n]);
+  }
+  if (odd) {
+    uint32_t bad = 0;
+    for (int i = 0; i < count; i++) bad |= r.bad(write[at[i]]);
+    if (bad) return false;
+  }
+  for (int i = 0; unmarked && i < count; i++) {
+    const uint32_t n = at[i];
+    before[n] = r.kept(read[n], before[n]);
+    read[n] = r.mine;
+  }
   return true;
+}
+
+template <bool TOLD>
+inline bool load_fast(Shadow& s, int warp, Cache& k, uint32_t mask, const uint64_t* a, int size) {
+  constexpr Lanes kSeveralLanes{KW_LANES, kOneLane};
+  const int cells_log2 = __builtin_ctz(size >> s.shift);
+  const Reader r(s, warp);
+  if (k.kind == SAME && mask == k.mask) {
+    const Lanes lanes = mask & (mask - 1) ? kSeveralLanes : Lanes{(uint32_t)first_lane(mask), kOneLane};
+    return load_run<TOLD>(s, r, a[first_lane(mask)] >> s.shift, size >> s.shift, lanes);
+  }
+  if (k.kind == CONTIGUOUS && mask == KW_FULL)
+    return load_run<TOLD>(s, r, a[0] >> s.shift, (KW_LANES * (uint64_t)size) >> s.shift, {0, cells_log2});
+  if (k.kind == GROUPED && mask == KW_FULL) {
+    bool good = true;
+    for (int g = 0; g < KW_LANES; g += 8) {
+      if (k.repeated[g / 8] && (!TOLD || k.broadcast[g / 8])) continue;
+      const bool one = k.broadcast[g / 8];
+      good &= load_run<TOLD>(s, r, a[g] >> s.shift, ((one ? 1 : 8) * (uint64_t)size) >> s.shift,
+                             one ? kSeveralLanes : Lanes{(uint32_t)g, cells_log2});
+    }
+    return good;
+  }
+  if (!TOLD && mask == KW_FULL && k.mask == KW_FULL && !cells_log2) {
+    if (k.uses > 1) return load_distinct(s, r, k, a);
+    k.uses++;
+  }
+  return load_scattered<TOLD>(s, r, mask, a, size);
 }
 
 }  // namespace
 
-void shadow_load(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const uint64_t* a, int size) {
+void shadow_load(KwWarp* w, Cache& k, uint32_t mask, uint32_t site, const uint64_t* a, int size) {
   Shadow& s = w->worker->shadow;
   s.meet(w);
-  constexpr Lanes kSeveralLanes{KW_LANES, kOneLane};
-  const int cells_log2 = __builtin_ctz(size >> s.shift);
-  if (!s.pending) {
-    if (k.kind == SAME && mask == k.mask) {
-      const Lanes lanes = mask & (mask - 1) ? kSeveralLanes : Lanes{(uint32_t)first_lane(mask), kOneLane};
-      if (load_run(s, w->index, a[first_lane(mask)] >> s.shift, size >> s.shift, lanes)) return;
-    } else if (k.kind == CONTIGUOUS && mask == KW_FULL) {
-      if (load_run(s, w->index, a[0] >> s.shift, (KW_LANES * (uint64_t)size) >> s.shift, {0, cells_log2})) return;
-    } else if (k.kind == GROUPED && mask == KW_FULL) {
-      bool good = true;
-      for (int g = 0; g < KW_LANES; g += 8) {
-        if (g && k.delta[g] == k.delta[g - 8] && k.broadcast[g / 8] == k.broadcast[g / 8 - 1]) continue;
-        const bool one = k.broadcast[g / 8];
-        good &= load_run(s, w->index, a[g] >> s.shift, ((one ? 1 : 8) * (uint64_t)size) >> s.shift,
-                         one ? kSeveralLanes : Lanes{(uint32_t)g, cells_log2});
-      }
-      if (good) return;
-    } else if (load_scattered(s, w->index, mask, a, size)) {
-      return;
-    }
-  }
+  if (!s.pending && (s.lanes ? load_fast<true>(s, w->index, k, mask, a, size)
+                             : load_fast<false>(s, w->index, k, mask, a, size)))
+    return;
   for (uint32_t m = mask; m; m &= m - 1) load_lane(w, site, __builtin_ctz(m), a[__builtin_ctz(m)], size);
 }
 
@@ -268,7 +307,7 @@ inline bool store_run(Shadow& s, int warp, uint32_t site, uint64_t first, uint64
     };
     bad |= unseen(write[i]) | unseen(read[i]) | unseen(before[i]) | (sites[i] & kReadTooEarly);
   }
-  if (own)
+  if (own && s.lanes)
     for (uint64_t i = 0; i < count; i++)
       bad |= (uint32_t)(read[i] == mine) & (uint32_t)(s.reader[first + i] != lanes.of(i));
   if (bad) return false;

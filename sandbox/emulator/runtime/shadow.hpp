@@ -9,7 +9,8 @@
 //
 // Lanes of one warp run in lockstep here, which a GPU does not promise. A lane that reads what another lane of its warp
 // wrote, or writes what that lane read, must have met it in between (__syncwarp, a shuffle, a barrier): the warp's tick
-// changes then too, and the cell says which lane wrote it and which one read it.
+// changes then too, and the cell says which lane wrote it and which one read it. Kernels in which this can't be
+// (Translated.lanes_may_race) do without.
 #pragma once
 #include <stdint.h>
 
@@ -39,6 +40,7 @@ struct Shadow {
   bool on = false;
   bool muted = false;  // something else went wrong in this block: what follows from it is not reported
   int shift = 2;  // log2 of the bytes of one cell
+  bool lanes = false;  // whether lanes of a warp are told apart
   uint32_t time = 0, start = 0;  // latest tick; first tick of the block
   uint32_t tick[KW_LANES];
   Clock clock[KW_LANES], released, arrived[16];
@@ -49,7 +51,7 @@ struct Shadow {
   bool active() const { return on && !muted; }
   int64_t pending = 0;  // cp.async copies on their way
 
-  void set_up(int cell_shift, uint64_t bytes);
+  void set_up(int cell_shift, uint64_t bytes, bool tell_lanes);
   void begin_block();
   uint32_t stamp(int warp) const { return tick[warp] << kWarpBits | warp; }
   // A barrier at which exactly these warps meet.
@@ -58,7 +60,7 @@ struct Shadow {
   // Before an access: a new tick if lanes of the warp have met since it wrote.
   void meet(const KwWarp* w) {
     const int i = w->index;
-    if (converged[i] == w->converged) return;
+    if (!lanes || converged[i] == w->converged) return;
     converged[i] = w->converged;
     if (time <= kLastTick) tick[i] = ++time;
   }
@@ -71,7 +73,7 @@ struct Shadow {
 };
 
 // After the bounds check, before the data moves. Volatile accesses only mark what they write.
-void shadow_load(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const uint64_t* address, int size);
+void shadow_load(KwWarp* w, Cache& k, uint32_t mask, uint32_t site, const uint64_t* address, int size);
 void shadow_store(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const uint64_t* address, int size,
                   const uint64_t* const* values, int element);
 // A volatile store: known to be written, ordered for everyone.

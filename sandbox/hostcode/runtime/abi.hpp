@@ -47,6 +47,10 @@ struct kernelwright_hooks {
   void (*told_gone)(void* table, std::uint64_t pointer);
   // a refused launch: 0 makes it an error code of CUDA, 1 a C++ exception
   std::int32_t raises;
+  // Only for programs, where all that the host writes to the device passes through here: memory that nobody has written,
+  // and what the host then writes.
+  void (*told_blank)(void* table, std::uint64_t pointer);
+  void (*told_written)(void* table, std::uint64_t pointer, std::uint64_t bytes);
 };
 
 void kernelwright_install(const kernelwright_hooks* hooks, const kernelwright_device* device);

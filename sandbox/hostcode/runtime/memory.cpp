@@ -38,6 +38,7 @@ cudaError_t allocate(void** pointer, std::size_t bytes, Kind kind) {
     static const char* const labels[] = {"device memory", "pinned memory", "managed memory"};
     all.hooks.told_new(all.hooks.table, address, bytes, labels[static_cast<int>(kind)]);
   }
+  if (kind == Kind::device && all.hooks.told_blank != nullptr) all.hooks.told_blank(all.hooks.table, address);
   *pointer = made;
   return cudaSuccess;
 }
@@ -65,6 +66,11 @@ bool inside(const void* pointer, std::size_t bytes, bool must_be_device) {
   return !must_be_device || all.hooks.raises;
 }
 
+void written(void* to, std::size_t bytes) {
+  const auto& hooks = state().hooks;
+  if (hooks.told_written != nullptr) hooks.told_written(hooks.table, reinterpret_cast<std::uint64_t>(to), bytes);
+}
+
 cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   std::lock_guard hold(state().lock);
   if (bytes == 0) return cudaSuccess;
@@ -74,6 +80,7 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (!inside(to, bytes, to_device) || !inside(from, bytes, from_device)) return fail(cudaErrorInvalidValue);
   std::memmove(to, from, bytes);
+  written(to, bytes);
   return cudaSuccess;
 }
 
@@ -93,6 +100,7 @@ cudaError_t set(void* to, int value, std::size_t bytes) {
   if (bytes == 0) return cudaSuccess;
   if (to == nullptr || !inside(to, bytes, true)) return fail(cudaErrorInvalidValue);
   std::memset(to, value, bytes);
+  written(to, bytes);
   return cudaSuccess;
 }
 

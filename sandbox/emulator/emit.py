@@ -208,7 +208,7 @@ class _Translator:
             site = len(self._sites.listed) - 1
             out.append(f"w->mask = M; w->pc = {block.successors[0]}; return kw_barrier(w, {site});")
         elif last.op in ("jump", "callf", "retf"):
-            self._stack.terminate(block, go)
+            self._stack.terminate(number, block, go)
         elif last.op == "bra":
             if last.guard is None:
                 out.append(f"{go(block.successors[0])};")

@@ -8,7 +8,7 @@ from kernelwright.errors import EmulatorError
 
 __all__ = ["ABI", "COUNTERS", "KINDS", "MAX_VIOLATIONS", "NativeViolation", "Request", "SiteCounts", "check_abi"]
 
-ABI = 4
+ABI = 7
 MAX_VIOLATIONS = 64
 
 COUNTERS = (

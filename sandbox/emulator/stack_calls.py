@@ -69,14 +69,14 @@ class StackEmitter:
             return False
         return True
 
-    def terminate(self, block: Block, go: Callable[[int], str]) -> None:
-        """Appends what ends a block; `go` is the way to another one."""
+    def terminate(self, number: int, block: Block, go: Callable[[int], str]) -> None:
+        """Appends what ends block `number`; `go` is the way to another one."""
         last = block.terminator
         assert last is not None
         if last.op == "jump":
             self._out.append(f"{go(block.successors[0])};")
         elif last.op == "retf":
-            self._out.append("RETURN;")
+            self._out.append(f"RETURN({number});")
         else:
             self._call(block, last)
 

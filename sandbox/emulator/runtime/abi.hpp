@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define KW_ABI 4
+#define KW_ABI 7
 #define KW_LANES 32
 #define KW_FULL 0xffffffffu
 
@@ -117,7 +117,7 @@ int32_t kw_loop(KwWarp* w, int32_t pc);
 int32_t kw_branch_table(KwWarp* w, uint32_t site, const int32_t* targets, int32_t count);
 int32_t kw_call(KwWarp* w, uint32_t site, const int32_t* table);
 int32_t kw_call_pointer(KwWarp* w, uint32_t site, const int32_t* table, const uint64_t* entries, int32_t count);
-int32_t kw_return(KwWarp* w);
+int32_t kw_return(KwWarp* w, uint64_t* diverged);
 void kw_restore(KwWarp* w, uint32_t mask, const int32_t* table);
 int32_t kw_frame(KwWarp* w, uint32_t mask, uint32_t site);
 int32_t kw_stackrestore(KwWarp* w, uint32_t mask, uint32_t site);

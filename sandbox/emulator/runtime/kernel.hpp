@@ -76,9 +76,10 @@ INLINE T param_small(const uint8_t* p) {
   M = w->mask;                                            \
   goto AGAIN
 
-#define RETURN                                            \
+// At the end of block k.
+#define RETURN(k)                                         \
   w->mask = M;                                            \
-  pc = kw_return(w);                                      \
+  pc = kw_return(w, &N[3 * (k) + 2]);                     \
   if (w->issued >= w->slice_end) return kw_loop(w, pc);   \
   M = w->mask;                                            \
   goto AGAIN

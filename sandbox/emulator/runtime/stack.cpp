@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "profile.hpp"
 #include "runtime.hpp"
 
 using namespace kw;
@@ -116,6 +117,7 @@ int32_t kw_call(KwWarp* w, uint32_t site, const int32_t* table) { return save(w,
 // Operand 0 is the pointer; `entries` are pairs of a function's address and its first block. Returns the block that runs
 // next, or -1 if a lane calls what is no function with these parameters.
 int32_t kw_call_pointer(KwWarp* w, uint32_t site, const int32_t* table, const uint64_t* entries, int32_t count) {
+  const Tally tally(w, site);
   KwWorker& c = *w->worker;
   const KwSite& s = c.request->sites[site];
   const uint32_t mask = w->mask;
@@ -141,7 +143,7 @@ int32_t kw_call_pointer(KwWarp* w, uint32_t site, const int32_t* table, const ui
   return pick_group(w);
 }
 
-int32_t kw_return(KwWarp* w) {
+int32_t kw_return(KwWarp* w, uint64_t* diverged) {
   int32_t seen = -1;
   bool several = false;
   for (uint32_t m = w->mask; m; m &= m - 1) {
@@ -151,7 +153,10 @@ int32_t kw_return(KwWarp* w) {
     seen = back;
     push_group(w, back, 1u << l);
   }
-  if (several) w->worker->counters[DIVERGENT]++;
+  if (several) {
+    w->worker->counters[DIVERGENT]++;
+    ++*diverged;
+  }
   return pick_group(w);
 }
 

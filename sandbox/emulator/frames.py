@@ -24,6 +24,7 @@ from kernelwright.sandbox.emulator.ptx import (
     Program,
     Reg,
     Sym,
+    Variable,
     Vec,
     Where,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "copies",
     "entry_label",
     "function_addresses",
+    "lay_out_local",
     "place_locals",
 ]
 
@@ -151,6 +153,17 @@ def _pieces(function: Function, name: str) -> list[tuple[int, int]]:
             count = len(value.items) if isinstance(value, Vec) else 1
             found.update((address.base.offset + address.offset + i * size, size) for i in range(count))
     return sorted(found)
+
+
+def lay_out_local(variables: list[Variable]) -> tuple[dict[str, int], int]:
+    """Each variable's first byte in a frame, and the frame's size."""
+    layout: dict[str, int] = {}
+    at = 0
+    for variable in variables:
+        at = -(-at // variable.align) * variable.align
+        layout[variable.name] = at
+        at += variable.size
+    return layout, -(-at // 16) * 16
 
 
 def place_locals(body: Sequence[Instr | LabelDef], layout: Mapping[str, int], frame: Reg) -> list[Instr | LabelDef]:

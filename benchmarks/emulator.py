@@ -1,4 +1,4 @@
-"""How fast the emulator is: compile and run times, thread-instructions per second, ratios to NumPy.
+"""How fast the emulator is: compile and run times, thread-instructions per second, ratios to NumPy, what its checks cost.
 
 python benchmarks/emulator.py [--threads N] [--no-shared-checks] [--repeat N]
 """
@@ -159,10 +159,11 @@ def main() -> None:
     """Prints one line per kernel."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=None, help="processor cores (default: all)")
-    parser.add_argument("--no-shared-checks", action="store_true", help="without the search for races")
+    parser.add_argument("--no-shared-checks", action="store_true", help="without the search for races in shared memory")
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
     limits = emulator.LaunchLimits(threads=options.threads, check_shared=not options.no_shared_checks)
+    unchecked = emulator.LaunchLimits(threads=options.threads, check_shared=False, check_global=False)
     memory = emulator.Memory()
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
@@ -178,11 +179,11 @@ def main() -> None:
     print(
         f"the same from the cache: {timed(lambda: emulator.compile(SOURCE), 3) * 1e3:.1f} ms (first time here {first:.2f} s)"
     )
-    print(f"{'kernel':28s}{'g++':>8s}{'run':>11s}{'rate':>24s}{'numpy':>11s}{'ratio':>8s}")
+    print(f"{'kernel':28s}{'g++':>8s}{'run':>11s}{'rate':>24s}{'numpy':>11s}{'ratio':>8s}{'checks':>9s}")
     for case in cases():
         module.prepare(case.kernel)
 
-        def launch(case: Case = case) -> LaunchReport:
+        def launch(case: Case = case, limits: emulator.LaunchLimits = limits) -> LaunchReport:
             return module.launch(case.kernel, case.grid, case.block, case.args, memory=memory, limits=limits)
 
         report = launch()
@@ -190,11 +191,12 @@ def main() -> None:
         error = float(np.abs(case.out - case.numpy()).max() / np.abs(case.out).max())
         assert error < case.tolerance, (case.name, error)
         seconds = timed(launch, options.repeat)
+        without = timed(lambda: launch(limits=unchecked), options.repeat)
         reference = timed(case.numpy, options.repeat)
         rate = sum(report.counters.thread_instructions.values()) / seconds / 1e9
         print(
             f"{case.name:28s}{compiled[case.kernel]:6.2f} s{seconds * 1e3:8.1f} ms{rate:9.2f} G thread-instr/s"
-            f"{reference * 1e3:8.2f} ms{seconds / reference:7.1f}x"
+            f"{reference * 1e3:8.2f} ms{seconds / reference:7.1f}x{seconds / without:8.2f}x"
         )
 
 

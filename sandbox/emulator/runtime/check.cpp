@@ -15,6 +15,8 @@ void learn(Cache& k, uint32_t mask, const uint64_t* address, uint64_t base, int 
   k.delta_or = 0;
   int64_t lo = 0, hi = 0;
   bool same = true, contiguous = mask == KW_FULL;
+  const int begin = mask ? first_lane(mask) : 0;
+  k.run = mask && !((mask >> begin) & ((mask >> begin) + 1));
   for (int l = 0; l < KW_LANES; l++) {
     const bool active = mask >> l & 1;
     k.keep[l] = active ? ~0ull : 0;
@@ -25,6 +27,7 @@ void learn(Cache& k, uint32_t mask, const uint64_t* address, uint64_t base, int 
     hi = std::max(hi, (int64_t)d);
     same &= d == 0;
     contiguous &= d == (uint64_t)(l * size);
+    k.run &= !active || d == (uint64_t)((l - begin) * size);
   }
   k.min_delta = lo;
   k.max_end = hi + size;

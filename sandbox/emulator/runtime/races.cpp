@@ -284,7 +284,9 @@ inline bool load_run(const Cells& at, uint32_t mine, uint32_t first, bool alone)
   uint32_t fresh = 0;
   for (uint64_t i = 0; i < at.count; i++) {
     const uint32_t old = read[i];
-    fresh |= old ^ mine;
+    // Two blocks that read a cell stand for all others.
+    const uint32_t many = (uint32_t)(old >= first) & (uint32_t)((old & kFlags) == kMany);
+    fresh |= (uint32_t)(old != mine) & (many ^ 1);
     bad |= (uint32_t)(old >= first) & (uint32_t)((old & ~kMany) != mine);
   }
   if (bad && !alone) return false;
@@ -323,8 +325,17 @@ void race_load(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const ui
     const bool alone = !c.order.synchronised;
     if (k.kind == SAME) {
       if (load_run(cells_of(races, k.stamps, k.lo, base, size), mine, first, alone)) return;
-    } else if (k.kind == CONTIGUOUS && mask == KW_FULL) {
-      if (load_run(cells_of(races, k.stamps, k.lo, base, KW_LANES * (uint64_t)size), mine, first, alone)) return;
+    } else if (k.run && mask == k.mask) {
+      const uint64_t bytes = (uint64_t)size * __builtin_popcount(mask);
+      if (load_run(cells_of(races, k.stamps, k.lo, base, bytes), mine, first, alone)) return;
+    } else if (k.kind == GROUPED && mask == KW_FULL) {
+      bool good = true;
+      for (int g = 0; g < KW_LANES; g += 8) {
+        if (k.repeated[g / 8]) continue;
+        const uint64_t bytes = (uint64_t)size * (k.broadcast[g / 8] ? 1 : 8);
+        good &= load_run(cells_of(races, k.stamps, k.lo, a[g], bytes), mine, first, alone);
+      }
+      if (good) return;
     } else {
       uint32_t left = 0;
       for (uint32_t m = mask; m; m &= m - 1) {
@@ -345,8 +356,17 @@ void race_store(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const u
   if (!mine) return;
   const uint64_t base = a[first_lane(mask)];
   if (base + k.min_delta >= k.lo && base + k.max_end <= k.hi) {
-    if (k.kind == CONTIGUOUS && mask == KW_FULL) {
-      if (store_run(cells_of(races, k.stamps, k.lo, base, KW_LANES * (uint64_t)size), mine, first)) return;
+    if (k.run && mask == k.mask) {
+      const uint64_t bytes = (uint64_t)size * __builtin_popcount(mask);
+      if (store_run(cells_of(races, k.stamps, k.lo, base, bytes), mine, first)) return;
+    } else if (k.kind == GROUPED && mask == KW_FULL) {
+      bool good = true;
+      for (int g = 0; g < KW_LANES; g += 8) {
+        if (k.repeated[g / 8]) continue;
+        const uint64_t bytes = (uint64_t)size * (k.broadcast[g / 8] ? 1 : 8);
+        good &= store_run(cells_of(races, k.stamps, k.lo, a[g], bytes), mine, first);
+      }
+      if (good) return;
     } else {
       uint32_t left = 0;
       for (uint32_t m = mask; m; m &= m - 1) {

@@ -79,6 +79,7 @@ struct alignas(64) Cache {
   uint64_t keep[KW_LANES];   // all ones for active lanes
   uint32_t mask = 0;
   Kind kind = EMPTY;
+  bool run = false;  // active lanes are side by side, and so are their addresses, in order
   bool fixed = false;  // the range is known to be the only legal one
   bool consecutive = false;
   bool broadcast[KW_LANES / 8] = {};  // of a GROUPED access: eight lanes at one address

@@ -261,8 +261,9 @@ inline bool load_fast(Shadow& s, int warp, Cache& k, uint32_t mask, const uint64
     const Lanes lanes = mask & (mask - 1) ? kSeveralLanes : Lanes{(uint32_t)first_lane(mask), kOneLane};
     return load_run<TOLD>(s, r, a[first_lane(mask)] >> s.shift, size >> s.shift, lanes);
   }
-  if (k.kind == CONTIGUOUS && mask == KW_FULL)
-    return load_run<TOLD>(s, r, a[0] >> s.shift, (KW_LANES * (uint64_t)size) >> s.shift, {0, cells_log2});
+  if (k.run && mask == k.mask)
+    return load_run<TOLD>(s, r, a[first_lane(mask)] >> s.shift, (__builtin_popcount(mask) * (uint64_t)size) >> s.shift,
+                          {(uint32_t)first_lane(mask), cells_log2});
   if (k.kind == GROUPED && mask == KW_FULL) {
     bool good = true;
     for (int g = 0; g < KW_LANES; g += 8) {
@@ -375,9 +376,11 @@ void shadow_store(KwWarp* w, const Cache& k, uint32_t mask, uint32_t site, const
   KwWorker& c = *w->worker;
   Shadow& s = c.shadow;
   s.meet(w);
-  if (k.kind == CONTIGUOUS && mask == KW_FULL) {
+  if (k.run && mask == k.mask) {
     const int cells_log2 = __builtin_ctz(size >> s.shift);
-    if (store_run(s, w->index, site, a[0] >> s.shift, (KW_LANES * (uint64_t)size) >> s.shift, {0, cells_log2})) return;
+    if (store_run(s, w->index, site, a[first_lane(mask)] >> s.shift,
+                  (__builtin_popcount(mask) * (uint64_t)size) >> s.shift, {(uint32_t)first_lane(mask), cells_log2}))
+      return;
   } else {
     bool good = true;
     for (uint32_t m = mask; m && good; m &= m - 1)

@@ -16,6 +16,7 @@ from kernelwright.config import Settings
 from kernelwright.errors import BuildError, KernelwrightError, LaunchError, SandboxError, UnsupportedError
 from kernelwright.jobs import resolve_target
 from kernelwright.sandbox.hostcode.program import ProgramResult, run_program
+from kernelwright.sandbox.isolation import choose_isolation
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import SCHEDULES, LaunchOptions, LaunchReport, Violation
 
@@ -37,6 +38,7 @@ class Program:
 
     Args:
         capture: keep its output rather than pass it through.
+        isolation: None runs it as its author would, with access to files.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Program:
     options: tuple[str, ...] = ()
     timeout: float | None = None
     capture: bool = False
+    isolation: str | None = None
 
     @property
     def name(self) -> str:
@@ -62,18 +65,23 @@ class Program:
         """
         target = resolve_target(settings)
         channel: dict[str, Any] = {} if self.capture else {"stdin": None, "stdout": None, "stderr": None}
-        result = run_program(
-            self.path,
-            self.argv,
-            arch=target.device.arch,
-            options=self.options,
-            launch_seconds=target.limits.call_seconds,
-            timeout=self.timeout,
-            memory_bytes=target.limits.memory_bytes,
-            isolation=target.device.isolation,
-            launch_options=options,
-            **channel,
-        )
+        try:
+            result = run_program(
+                self.path,
+                self.argv,
+                arch=target.device.arch,
+                options=self.options,
+                launch_seconds=target.limits.call_seconds,
+                timeout=self.timeout,
+                memory_bytes=target.limits.memory_bytes,
+                isolation=choose_isolation(self.isolation or "process"),
+                launch_options=options,
+                **channel,
+            )
+        except KernelwrightError as error:
+            if error.path == self.path.name:
+                error.path = str(self.path)
+            raise
         return KernelLaunches(result.reports, result)
 
 

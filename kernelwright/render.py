@@ -31,6 +31,7 @@ from kernelwright.events import (
 )
 from kernelwright.rl.run import Attempt, Run
 from kernelwright.verifier.evaluation import Evaluation, StageStatus, Timing
+from kernelwright.verifier.wording import quoted
 from kernelwright.words import counted, duration, kind_words, limited_by, one_line, ratio, share, time_kind
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
 
 _PIPE_COLUMNS = 120
 """Width of lines when standard output is no terminal and COLUMNS is not set."""
+_LARGEST_QUOTED = 4 << 20
+"""Characters of a file that are looked at for a line to quote."""
 _GAP = 3
 """Characters between two columns of a table in the box `SIMPLE_HEAD`."""
 _MORE_COLUMNS = {"vs eager": 8, "of roofline": 11, "limited by": 16}
@@ -297,9 +300,20 @@ def error_text(error: KernelwrightError) -> Text:
     if error.where:
         text.append(f"{one_line(error.where)}: ")
     text.append(one_line(error.message, 2000))
+    if error.line and error.path and (quote := _quote(error.path, error.line)):
+        text.append("\n").append_text(plain_source(quote))
     if error.mend:
         text.append(f"\n  {one_line(error.mend, 2000)}")
     return text
+
+
+def _quote(path: str, line: int) -> str:
+    """That line of the file, behind its number; empty if it can't be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return quoted(file.read(_LARGEST_QUOTED), line)
+    except OSError:
+        return ""
 
 
 def plain_source(source: str) -> Text:

@@ -14,7 +14,7 @@ from kernelwright.sandbox.symbols import plain_name
 from kernelwright.verifier.model.kernel_profile import KernelProfile
 from kernelwright.words import duration, one_line, share
 
-__all__ = ["annotated_source", "finding_view", "profile_view"]
+__all__ = ["annotated_source", "finding_view", "number", "profile_view"]
 
 _SECTOR = 32  # bytes, the unit in which global memory is moved
 _WAVEFRONT = 128  # bytes, what shared memory gives in one pass
@@ -214,6 +214,11 @@ def _bytes(count: float) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return f"{count:.0f} B"
+
+
+def number(value: float) -> str:
+    """Whole numbers in full, others with six digits."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.6g}"
 
 
 def _count(number: int) -> str:

@@ -98,12 +98,13 @@ def _python() -> list[str]:
     """
     roots = {Path(sys.prefix), Path(sys.base_prefix), Path(kernelwright.__file__).parents[1]}
     hidden = [Path("/tmp"), Path("/dev/shm"), *_private_folders()]
-    return [
-        part
-        for root in sorted(roots)
-        if any(root.is_relative_to(folder) for folder in hidden)
-        for part in ("--ro-bind", str(root), str(root))
-    ]
+    roots |= {root.resolve() for root in roots}
+    bound: list[Path] = []
+    for root in sorted(roots):
+        covered = any(root.is_relative_to(other) for other in bound)
+        if not covered and any(root.is_relative_to(folder) for folder in hidden):
+            bound.append(root)
+    return [part for root in bound for part in ("--ro-bind", str(root), str(root))]
 
 
 def _hidden() -> list[str]:

@@ -31,6 +31,12 @@ def program_flags(function: Function) -> Function:
         "-X", "--nvcc-option", "options", multiple=True, metavar="OPTION",
         help="An option of nvcc for building a program: -X -DN=8 -X -std=c++20. May be repeated.",
     )(function)  # fmt: skip
+    function = click.option(
+        "--isolation",
+        type=click.Choice(["auto", "process", "bubblewrap"]),
+        help="How the process is fenced in (default: a program not at all, so that it reaches its files; a kernel file as "
+        "strongly as works here).",
+    )(function)
     return click.option(
         "--gpu", metavar="NAME", help="GPU to compile for and to model (default: H200; see: kernelwright gpus)."
     )(function)
@@ -45,6 +51,7 @@ def run(
     file: Path,
     arguments: tuple[str, ...],
     gpu: str | None,
+    isolation: str | None,
     options: tuple[str, ...],
     timeout: float | None,
     as_json: bool,
@@ -65,14 +72,16 @@ def run(
     from kernelwright.launches import Program, findings
     from kernelwright.sandbox.launch import LaunchOptions
 
-    settings = start(verbose=verbose, gpu=gpu)
-    program = Program(_cuda_file(file), arguments, options, timeout, capture=as_json)
+    settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
+    program = Program(_cuda_file(file), arguments, options, timeout, capture=as_json, isolation=isolation)
     done = program.run(settings, LaunchOptions())
     found = findings([("forward", done.reports)])
     if as_json:
         print_json({**_launches_json(program, done), "violations": [_finding_json(each) for each in found]})
-    elif found:
-        _show_findings(found, 1, console(True))
+    else:
+        if found:
+            _show_findings(found, 1, console(True))
+        _show_signal(done, console(True))
     return _exit_code(done) or (1 if found else 0)
 
 
@@ -92,6 +101,7 @@ def sanitize(
     schedules: int,
     seed: int | None,
     gpu: str | None,
+    isolation: str | None,
     options: tuple[str, ...],
     timeout: float | None,
     as_json: bool,
@@ -114,8 +124,8 @@ def sanitize(
     from kernelwright.launches import findings
     from kernelwright.launches import schedules as orders
 
-    settings = start(verbose=verbose, gpu=gpu)
-    code = _code(settings, file, rest, options, timeout, capture=True)
+    settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
+    code = _code(settings, file, rest, options, timeout, isolation)
     seed = secrets.randbelow(2**31) if seed is None else seed
     screen, runs, first = console(as_json), [], None
     for options_of_run in orders(schedules, seed):
@@ -156,6 +166,7 @@ def sanitize(
         _show_leaks(first.program.leaks, screen)
         if exit_code:
             screen.print(f"The program ended with exit code {exit_code}.", style="bold red")
+        _show_signal(first, screen)
     return 1 if found else exit_code
 
 
@@ -164,6 +175,10 @@ def sanitize(
 @click.argument("rest", nargs=-1, metavar="[KERNEL | -- ARGUMENT...]")
 @click.option("--line", "by_line", is_flag=True, help="Annotate the source: what each line costs.")
 @click.option("--kernel", "only", metavar="NAME", help="Show only kernels whose name contains NAME.")
+@click.option(
+    "--blocks", type=click.IntRange(2), metavar="N",
+    help="Run only N blocks of each grid, chosen at random, with the first and the last; for large grids.",
+)  # fmt: skip
 @click.option("--metrics", "all_metrics", is_flag=True, help="Print every metric, under Nsight Compute's names.")
 @program_flags
 @common_flags
@@ -172,8 +187,10 @@ def profile(
     rest: tuple[str, ...],
     by_line: bool,
     only: str | None,
+    blocks: int | None,
     all_metrics: bool,
     gpu: str | None,
+    isolation: str | None,
     options: tuple[str, ...],
     timeout: float | None,
     as_json: bool,
@@ -193,14 +210,16 @@ def profile(
     from rich.text import Text
 
     from kernelwright.launches import findings
-    from kernelwright.render_launches import annotated_source, profile_view
+    from kernelwright.render_launches import annotated_source, number, profile_view
     from kernelwright.sandbox.launch import LaunchOptions
+    from kernelwright.sandbox.symbols import plain_name
     from kernelwright.verifier.model.gpus import find_gpu
     from kernelwright.verifier.model.kernel_profile import profile_kernels
+    from kernelwright.words import one_line
 
-    settings = start(verbose=verbose, gpu=gpu)
-    code = _code(settings, file, rest, options, timeout, capture=True)
-    done = code.run(settings, LaunchOptions(profile_lines=by_line or as_json))
+    settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
+    code = _code(settings, file, rest, options, timeout, isolation)
+    done = code.run(settings, LaunchOptions(profile_lines=by_line or as_json, sample_blocks=blocks))
     card = find_gpu(settings.gpu)
     profiles = [p for p in profile_kernels(done.reports, card) if only is None or only in p.name]
     found = findings([("forward", done.reports)])
@@ -215,17 +234,22 @@ def profile(
         )
         return _exit_code(done)
     screen = console(as_json)
+    if done.program is not None:
+        sys.stdout.write(done.program.stdout)
+        sys.stderr.write(done.program.stderr)
     if not profiles:
+        names = ", ".join(sorted({one_line(plain_name(report.kernel)) for report in done.reports}))
         screen.print(
-            "No kernel was launched." if only is None else f"No kernel with {only!r} in its name was launched."
+            f"No kernel with {only!r} in its name was launched, but: {names}." if names else "No kernel was launched."
         )
+        return _exit_code(done) or (1 if names else 0)
     for each in profiles:
         screen.print(profile_view(each, card.name))
         if by_line:
             screen.print(annotated_source(each.lines, code.sources()))
         if all_metrics:
             for name, value in sorted(each.metrics.items()):
-                screen.print(Text(f"  {name:<75} {value:>18,.6g}"))
+                screen.print(Text(f"  {name:<75} {number(value):>18}"))
         screen.print()
     if found:
         screen.print(f"{len(found)} violations were found: see kernelwright sanitize.", style="bold red")
@@ -238,8 +262,7 @@ def _code(
     rest: tuple[str, ...],
     options: tuple[str, ...],
     timeout: float | None,
-    *,
-    capture: bool,
+    isolation: str | None,
 ) -> Program | PythonKernel:
     """What is to run: a program, a task with a kernel, or a stored kernel with its task."""
     from kernelwright.bench_tasks.kernelbench import read_task
@@ -249,7 +272,7 @@ def _code(
     from kernelwright.sandbox.kernel_file import read_kernel
 
     if file.suffix == ".cu":
-        return Program(_cuda_file(file), rest, options, timeout, capture=capture)
+        return Program(_cuda_file(file), rest, options, timeout, capture=True, isolation=isolation)
     if not rest and not file.suffix and not file.exists():
         with open_store(settings, to_read=True) as store:
             stored = stored_kernel(store, str(file))
@@ -285,6 +308,14 @@ def _show_findings(found: list[Any], total: int, screen: Console) -> None:
     for each in found:
         screen.print(finding_view(each, total))
     screen.print(f"{len(found)} found." if len(found) > 1 else "1 found.", style="bold red")
+
+
+def _show_signal(done: KernelLaunches, screen: Console) -> None:
+    if done.program is not None and done.program.exit_code < 0:
+        import signal
+
+        name = signal.Signals(-done.program.exit_code).name
+        screen.print(f"The program's host code was ended by {name}.", style="bold red")
 
 
 def _show_leaks(leaks: tuple[int, ...] | None, screen: Console) -> None:

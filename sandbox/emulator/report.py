@@ -327,7 +327,22 @@ class Explainer:
         target = self._memory.find(native.address) if space == "global" and verb != "read" else None
         if target is not None and target.read_only:
             return f"{verb} of {size} bytes to {place}, which is read-only", "Pass a writeable array."
+        if space == "global" and (strange := self._strange_pointer(site)):
+            return (
+                f"{verb} of {size} bytes at address {native.address:#x}: {strange}, which is no memory of the device",
+                "Pass memory that the device owns (cudaMalloc, a CUDA tensor) and that is not freed yet, not a host pointer.",
+            )
         return f"out-of-bounds {verb} of {size} bytes: {place}", self._guard_hint(line, site)
+
+    def _strange_pointer(self, site: SiteInfo | None) -> str:
+        """The one argument that the address derives from, if it points to no live array."""
+        if site is None or {kind for kind, _ in site.origins} != {"param"}:
+            return ""
+        pointers = origin_pointers(site.origins, self._params)
+        if len(pointers) != 1 or self._memory.find(pointers[0]) is not None:
+            return ""
+        names = [name for offset, name in self._names.items() if ("param", offset) in site.origins]
+        return f"`{names[0]}` is {pointers[0]:#x}" if len(names) == 1 else f"the pointer is {pointers[0]:#x}"
 
     def _guard_hint(self, line: str, site: SiteInfo | None) -> str:
         text = self._text(site.where.line) if site else ""

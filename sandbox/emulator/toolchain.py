@@ -9,7 +9,6 @@ import hashlib
 import logging
 import os
 import platform
-import resource
 import shutil
 import signal
 import subprocess
@@ -186,12 +185,12 @@ def _run_all(commands: list[list[str]], folder: Path) -> None:
 
 
 def _run(command: list[str], folder: Path) -> None:
+    # set before the driver starts, since the compiler that it runs must have the limit as well
+    limited = ["/bin/sh", "-c", 'ulimit -v "$0" && exec "$@"', str(_COMPILE_BYTES // 1024), *command]
     try:
         with subprocess.Popen(
-            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+            limited, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
         ) as process:
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(process.pid, resource.RLIMIT_AS, (_COMPILE_BYTES, _COMPILE_BYTES))
             try:
                 _, errors = process.communicate(timeout=_COMPILE_SECONDS)
             except BaseException:

@@ -80,7 +80,8 @@ def run_program(
         launch_seconds: wall limit of one launch.
         timeout: wall limit of the whole run, in seconds.
         memory_bytes: limit of its address space; 0 for none.
-        isolation: `bubblewrap` or `process`, see `sandbox.isolation`.
+        isolation: `process` runs it as its author would, with this process's environment, folder and files; `bubblewrap`
+            shows it the file system read-only, without the private folders (see `sandbox.isolation`).
         launch_options: how launches are run and what is recorded of them.
 
     Raises:
@@ -94,8 +95,12 @@ def run_program(
     if isinstance(program, Path):
         try:
             source = program.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise NotFoundError(f"the program can't be read: {error}", path=str(program)) from error
+        except UnicodeDecodeError as error:
+            raise NotFoundError(
+                "this is no UTF-8 text.", path=str(program), mend="Give the source of a CUDA program."
+            ) from error
+        except OSError as error:
+            raise NotFoundError(f"the program can't be read: {error.strerror}.", path=str(program)) from error
         name, folder = program.name, str(program.resolve().parent)
     else:
         source, name, folder = program, "program.cu", ""
@@ -130,10 +135,12 @@ class _Run:
     ) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         command = [sys.executable, "-P", "-m", "kernelwright.sandbox.hostcode.program_worker", str(theirs.fileno())]
-        environment = {key: os.environ[key] for key in _KEPT if key in os.environ}
+        if isolation == "process":
+            environment = dict(os.environ)
+        else:
+            environment = {key: os.environ[key] for key in _KEPT if key in os.environ}
+            environment |= {"HOME": str(scratch), "TMPDIR": str(scratch)}
         environment |= {
-            "HOME": str(scratch),
-            "TMPDIR": str(scratch),
             "KERNELWRIGHT_CACHE": str(cache),
             "PYTHONPATH": str(Path(kernelwright.__file__).parents[1]),
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -188,7 +188,7 @@ def test_cuda_that_does_not_compile(kept: Path, cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        pytest.param("        y[i] = 2.0f * x[i];", "        while (x[i] == x[i]) y[i] += 1.0f;", id="cuda"),
+        pytest.param("        y[i] = 2.0f * x[i];", "        while (x[i] == x[i]) y[i] = x[i];", id="cuda"),
         pytest.param("        y = torch.empty_like(x)", "        while True:\n            pass", id="python"),
     ],
 )

@@ -83,6 +83,52 @@ def test_a_race_is_told_at_its_line_and_fails(cli: Cli) -> None:
     assert body["schedules"] == ["forward", "reversed"]
 
 
+FILES = """\
+#include <cstdio>
+#include <cstdlib>
+int main(int, char** argv) {
+  char word[16] = "";
+  if (FILE* in = std::fopen(argv[1], "r")) std::fscanf(in, "%15s", word);
+  if (FILE* out = std::fopen("out.txt", "w")) std::fprintf(out, "%s %s", word, std::getenv("KW_TEST_WORD"));
+  return 0;
+}
+"""
+
+
+def test_a_program_has_its_files_and_environment(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KW_TEST_WORD", "heard")
+    Path("files.cu").write_text(FILES)
+    Path("in.txt").write_text("read")
+    done = cli("run", "files.cu", "--", "in.txt")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("out.txt").read_text() == "read heard"
+
+
+def test_a_crash_of_the_host_code_is_told(cli: Cli) -> None:
+    Path("dies.cu").write_text("int main() { *(volatile int*)8 = 1; return 0; }\n")
+    done = cli("run", "dies.cu")
+    assert (done.returncode, done.stderr.strip()) == (139, "The program's host code was ended by SIGSEGV.")
+
+
+def test_a_host_pointer_is_told_as_one(cli: Cli) -> None:
+    Path("host.cu").write_text(
+        "#include <cuda_runtime.h>\n"
+        "__device__ int table[4];\n"
+        "__global__ void f(int* p) { p[threadIdx.x] = table[0]; }\n"
+        "int main() { int x[32]; f<<<1, 32>>>(x); return cudaDeviceSynchronize(); }\n"
+    )
+    done = cli("run", "host.cu")
+    assert done.returncode == 700 % 256  # cudaErrorIllegalAddress, as a shell sees it
+    assert "`p` is 0x" in done.stderr
+    assert "no memory of the device" in done.stderr
+
+
+def test_a_kernel_that_was_not_launched_is_told_with_those_that_were(cli: Cli) -> None:
+    done = cli("profile", REDUCE, "--kernel", "nope", "--", "1000")
+    assert done.returncode == 1
+    assert "but: block_sums" in done.stdout
+
+
 def test_run_says_what_a_kernel_broke_and_fails(cli: Cli, tmp_path: Path) -> None:
     program = tmp_path / "far.cu"
     program.write_text(
@@ -122,6 +168,11 @@ def test_profile_of_a_program_by_line(cli: Cli) -> None:
     assert "values[i]" in loads[0]["text"]
 
 
+def test_a_profile_of_some_blocks_says_so(cli: Cli) -> None:
+    done = cli("profile", REDUCE, "--blocks", "5", "--", "100000")
+    assert "Counted over a sample of 5 of 64 blocks; the time is for all." in done.stdout
+
+
 def test_an_extension_is_judged_sanitized_and_profiled(cli: Cli, tmp_path: Path) -> None:
     task, kernel = tmp_path / "task.py", tmp_path / "kernel.py"
     task.write_text(TASK)
@@ -147,6 +198,8 @@ def test_an_extension_is_judged_sanitized_and_profiled(cli: Cli, tmp_path: Path)
         (["run", "nowhere.cu"], 2, "there is no such file"),
         (["run", "empty.cu"], 1, "no function main"),
         (["run", "broken.cu"], 1, "broken.cu:2"),
+        (["run", "broken.cu"], 1, "    2 | int main() { return nothing; }"),
+        (["run", "binary.cu"], 2, "no UTF-8 text"),
         (["sanitize", "task.py"], 2, "a kernel file belongs behind it"),
         (["profile", "nowhere.py", "kernel.py"], 2, "nowhere.py"),
         (["profile", "nonsense"], 2, "nonsense"),
@@ -155,6 +208,7 @@ def test_an_extension_is_judged_sanitized_and_profiled(cli: Cli, tmp_path: Path)
 def test_misuse(cli: Cli, arguments: list[str], code: int, words: str) -> None:
     Path("empty.cu").write_text("")
     Path("broken.cu").write_text("#include <cuda_runtime.h>\nint main() { return nothing; }\n")
+    Path("binary.cu").write_bytes(b"\x7fELF\xff\xfe")
     Path("task.py").write_text(TASK)
     done = cli(*arguments)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr

@@ -18,6 +18,11 @@ cudaError_t fail(cudaError_t error) {
   return error;
 }
 
+cudaError_t checked(cudaError_t status) {
+  const cudaError_t sticky = state().sticky;
+  return status == cudaSuccess && sticky != cudaSuccess ? fail(sticky) : status;
+}
+
 namespace {
 
 struct Configuration {
@@ -113,6 +118,17 @@ std::int32_t kernelwright_launch(kernelwright_request* request, const void* addr
   }
   const std::int32_t status = all.hooks.launch(request);
   if (status != cudaSuccess && all.hooks.raises) return -1;
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorLaunchFailure:
+      all.sticky = static_cast<cudaError_t>(status);
+      break;
+    default:
+      break;
+  }
   return fail(static_cast<cudaError_t>(status));
 }
 

@@ -40,7 +40,7 @@ cudaError_t allocate(void** pointer, std::size_t bytes, Kind kind) {
   }
   if (kind == Kind::device && all.hooks.told_blank != nullptr) all.hooks.told_blank(all.hooks.table, address);
   *pointer = made;
-  return cudaSuccess;
+  return checked(cudaSuccess);
 }
 
 cudaError_t release(void* pointer) {
@@ -53,7 +53,7 @@ cudaError_t release(void* pointer) {
   all.device_bytes -= found->second.bytes;
   all.allocations.erase(found);
   std::free(pointer);
-  return cudaSuccess;
+  return checked(cudaSuccess);
 }
 
 // Whether [pointer, pointer + bytes) may be the device's (or, for the host's side, must not be checked).
@@ -81,7 +81,7 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   if (!inside(to, bytes, to_device) || !inside(from, bytes, from_device)) return fail(cudaErrorInvalidValue);
   std::memmove(to, from, bytes);
   written(to, bytes);
-  return cudaSuccess;
+  return checked(cudaSuccess);
 }
 
 cudaError_t copy_rows(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch, std::size_t width,
@@ -90,9 +90,9 @@ cudaError_t copy_rows(void* to, std::size_t to_pitch, const void* from, std::siz
   for (std::size_t row = 0; row < height; ++row) {
     const auto status = copy(static_cast<char*>(to) + row * to_pitch,
                              static_cast<const char*>(from) + row * from_pitch, width, kind);
-    if (status != cudaSuccess) return status;
+    if (status != checked(cudaSuccess)) return status;
   }
-  return cudaSuccess;
+  return checked(cudaSuccess);
 }
 
 cudaError_t set(void* to, int value, std::size_t bytes) {
@@ -101,7 +101,7 @@ cudaError_t set(void* to, int value, std::size_t bytes) {
   if (to == nullptr || !inside(to, bytes, true)) return fail(cudaErrorInvalidValue);
   std::memset(to, value, bytes);
   written(to, bytes);
-  return cudaSuccess;
+  return checked(cudaSuccess);
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ struct State {
   std::map<const void*, KnownKernel> kernels;
   std::map<const void*, KnownVariable> variables;
   cudaError_t last = cudaSuccess;
+  cudaError_t sticky = cudaSuccess;  // a kernel failed: on a GPU no call succeeds after that
   std::uint64_t limits[kLimits] = {1 << 10, 1 << 20, 8 << 20};  // bytes; CUDA's defaults
 };
 
@@ -49,6 +50,10 @@ State& state();
 
 // Remembers an error for cudaGetLastError and passes it on.
 cudaError_t fail(cudaError_t error);
+
+// What a call that waits for the device, or uses its memory, returns: a kernel's failure comes before its own success.
+// The work is done all the same, so that later kernels are checked too.
+cudaError_t checked(cudaError_t status);
 
 // The allocation that holds an address, or end().
 std::map<std::uint64_t, Allocation>::iterator holder(const void* pointer);

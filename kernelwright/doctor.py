@@ -83,9 +83,12 @@ def _nvrtc() -> Check:
 
 
 def _compiler() -> Check:
+    from kernelwright.sandbox.cxx import find_cxx
+
     adds = "the emulator turns kernels into machine code of this CPU with it (Debian: apt install g++)"
     named = os.environ.get("CXX")
-    program = shutil.which(named) if named else shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+    found = find_cxx()
+    program = shutil.which(found) if found else None
     if program is None:
         return Check(
             "C++ compiler", False, "none on PATH" if not named else f"CXX={named} is not there", adds, essential=True

@@ -18,13 +18,14 @@ from kernelwright.sandbox.build import Build, build_cuda
 from kernelwright.sandbox.emulator import native
 from kernelwright.sandbox.emulator.arguments import Packed, pack_arguments, parameter_names
 from kernelwright.sandbox.emulator.emit import Translated
+from kernelwright.sandbox.emulator.launch_sizes import check_sizes, triple
 from kernelwright.sandbox.emulator.lines import line_counters
 from kernelwright.sandbox.emulator.lower import RESERVED, Lowered
 from kernelwright.sandbox.emulator.memory import Allocation, Memory
 from kernelwright.sandbox.emulator.ptx import Variable
 from kernelwright.sandbox.emulator.reach import reach
 from kernelwright.sandbox.emulator.report import Explainer, origin_pointers, shared_ranges
-from kernelwright.sandbox.emulator.residency import REGISTER_UNIT, REGISTERS, SHARED_LIMITS, resident_blocks
+from kernelwright.sandbox.emulator.residency import resident_blocks
 from kernelwright.sandbox.emulator.sampling import chosen_blocks
 from kernelwright.sandbox.emulator.sites import SiteInfo
 from kernelwright.sandbox.emulator.toolchain import Toolchain, toolchain
@@ -35,11 +36,6 @@ __all__ = ["LaunchLimits", "Module", "compile"]
 
 log = logging.getLogger(__name__)
 
-_MAX_THREADS = 1024
-_MAX_BLOCK = (1024, 1024, 64)
-_MAX_GRID = (2**31 - 1, 65535, 65535)
-_MAX_FRAME = 512 * 1024
-"""Bytes of local memory of a thread (CUDA C++ Programming Guide, table of technical specifications)."""
 _PRINTED_BYTES = 1 << 20  # the size of CUDA's own printf buffer by default
 
 
@@ -190,8 +186,8 @@ class Module:
         mangled, kernel = self._kernel(name)
         lowered = kernel.lowered
         resources = self.build.resources.get(mangled)
-        grid3, block3 = _triple(grid, "grid"), _triple(block, "block")
-        _check_sizes(mangled, grid3, block3, shared, lowered, resources, self.build.arch)
+        grid3, block3 = triple(grid, "grid"), triple(block, "block")
+        check_sizes(mangled, grid3, block3, shared, lowered, resources, self.build.arch)
         packed = pack_arguments(mangled, lowered.params, lowered.param_bytes, args, kernel.names)
         resident = resident_blocks(self.build.arch, block3, shared, resources)
         if kernel.translated.cooperative and grid3[0] * grid3[1] * grid3[2] > resident:
@@ -415,57 +411,6 @@ def _reads_unknown(kernel: str, allocation: Allocation | None) -> LaunchError:
 
 def _log_printed(text: str) -> None:
     log.info("device printf: %s", text.rstrip("\n"))
-
-
-def _triple(sizes: Sequence[int] | int, what: str) -> tuple[int, int, int]:
-    listed = (sizes,) if isinstance(sizes, int) else tuple(sizes)
-    if not 1 <= len(listed) <= 3:
-        raise LaunchError(f"a {what} has one to three sizes, not {len(listed)}")
-    x, y, z = (int(n) for n in (*listed, 1, 1)[:3])
-    return x, y, z
-
-
-def _check_sizes(
-    kernel: str,
-    grid: tuple[int, int, int],
-    block: tuple[int, int, int],
-    shared: int,
-    lowered: Lowered,
-    resources: KernelResources | None,
-    arch: str,
-) -> None:
-    """The limits of the CUDA C++ Programming Guide, table of technical specifications per compute capability."""
-    for what, sizes, most in (("grid", grid, _MAX_GRID), ("block", block, _MAX_BLOCK)):
-        for axis, size, limit in zip("xyz", sizes, most, strict=True):
-            if not 1 <= size <= limit:
-                raise LaunchError(f"kernel {kernel}: {what}.{axis} is {size}; CUDA allows 1 to {limit}")
-    threads = block[0] * block[1] * block[2]
-    if threads > _MAX_THREADS:
-        raise LaunchError(f"kernel {kernel}: a block of {threads} threads; CUDA allows {_MAX_THREADS}")
-    if lowered.max_threads is not None and threads > lowered.max_threads:
-        raise LaunchError(
-            f"kernel {kernel}: a block of {threads} threads, but its __launch_bounds__ say {lowered.max_threads}"
-        )
-    if lowered.frame_bytes > _MAX_FRAME:
-        raise LaunchError(
-            f"kernel {kernel}: {lowered.frame_bytes} bytes of local arrays a thread; CUDA allows {_MAX_FRAME}"
-        )
-    static = resources.static_shared if resources else 0
-    capability = int("".join(c for c in arch if c.isdigit()))
-    limit = SHARED_LIMITS.get(capability, 227) * 1024
-    if shared < 0 or static + shared > limit:
-        raise LaunchError(
-            f"kernel {kernel}: {static} bytes of static and {shared} of dynamic shared memory; {arch} allows {limit}"
-        )
-    if resources:
-        warps = -(-threads // 32)
-        a_warp = -(-resources.registers * 32 // REGISTER_UNIT) * REGISTER_UNIT
-        if warps * a_warp > REGISTERS:
-            raise LaunchError(
-                f"kernel {kernel}: {resources.registers} registers a thread for {threads} threads are more than the "
-                f"{REGISTERS} of a block",
-                mend=f"Use fewer threads, or `__launch_bounds__({threads})`.",
-            )
 
 
 def _allocate_globals(

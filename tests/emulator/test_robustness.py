@@ -292,6 +292,6 @@ def test_a_frame_larger_than_cuda_allows(monkeypatch: pytest.MonkeyPatch) -> Non
     y = np.zeros(1, np.float32)
     assert not module.launch("f", 1, 1, (y, 4000)).violations
     assert y[0] == 2000
-    monkeypatch.setattr("kernelwright.sandbox.emulator.module._MAX_FRAME", 8192)
+    monkeypatch.setattr("kernelwright.sandbox.emulator.launch_sizes._MAX_FRAME", 8192)
     with pytest.raises(LaunchError, match="16384 bytes of local arrays"):
         module.launch("f", 1, 1, (y, 4000))

@@ -6,7 +6,7 @@ The code is a program (`.cu` with a `main`), or a kernel file together with the 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from kernelwright.bench_tasks.task import Distribution, Task
 from kernelwright.config import Settings
 from kernelwright.errors import BuildError, KernelwrightError, LaunchError, SandboxError, UnsupportedError
-from kernelwright.jobs import resolve_target
+from kernelwright.jobs import Target, resolve_target
 from kernelwright.sandbox.hostcode.program import ProgramResult, run_program
 from kernelwright.sandbox.isolation import choose_isolation
 from kernelwright.sandbox.kernel import Kernel
@@ -57,13 +57,17 @@ class Program:
         """The CUDA texts whose lines reports speak of."""
         return [self.path.read_text(encoding="utf-8", errors="replace")]
 
-    def run(self, settings: Settings, options: LaunchOptions) -> KernelLaunches:
-        """Builds it, runs it to its end.
+    def runs(self, settings: Settings, every: Sequence[LaunchOptions]) -> Iterator[KernelLaunches]:
+        """Builds it, runs it to its end with each of these options.
 
         Raises:
             NotFoundError, BuildError, UnsupportedError, WorkerTimeout, EmulatorError: see `run_program`.
         """
         target = resolve_target(settings)
+        for options in every:
+            yield self._run(target, options)
+
+    def _run(self, target: Target, options: LaunchOptions) -> KernelLaunches:
         channel: dict[str, Any] = {} if self.capture else {"stdin": None, "stdout": None, "stderr": None}
         try:
             result = run_program(
@@ -105,8 +109,8 @@ class PythonKernel:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and "__global__" in node.value
         ]
 
-    def run(self, settings: Settings, options: LaunchOptions) -> KernelLaunches:
-        """Loads both, calls the kernel; its outputs are not looked at.
+    def runs(self, settings: Settings, every: Sequence[LaunchOptions]) -> Iterator[KernelLaunches]:
+        """Loads both, calls the kernel once with each of these options; its outputs are not looked at.
 
         Raises:
             TaskError: the reference does not run.
@@ -117,20 +121,19 @@ class PythonKernel:
         from kernelwright.verifier.model.assemble import storage_bytes
 
         target = resolve_target(settings)
-        with (
-            Reference(self.task, limits=target.limits) as reference,
-            Candidate(self.kernel, target.device, limits=target.limits, options=options) as candidate,
-        ):
+        with Reference(self.task, limits=target.limits) as reference:
             init = reference.init(0)
             inputs = reference.inputs(Distribution.AS_GIVEN, seed=0)
             expected = sum(storage_bytes(spec) for spec in reference.signature.outputs)
-            try:
-                candidate.load()
-                candidate.build(init, seed=0)
-                result = candidate.call(inputs, expected_bytes=expected, compiling=True)
-            except CandidateFailure as failure:
-                raise _error(failure, self.kernel) from failure
-        return KernelLaunches(result.reports)
+        for options in every:
+            with Candidate(self.kernel, target.device, limits=target.limits, options=options) as candidate:
+                try:
+                    candidate.load()
+                    candidate.build(init, seed=0)
+                    result = candidate.call(inputs, expected_bytes=expected, compiling=True)
+                except CandidateFailure as failure:
+                    raise _error(failure, self.kernel) from failure
+            yield KernelLaunches(result.reports)
 
 
 def schedules(count: int, seed: int) -> list[LaunchOptions]:

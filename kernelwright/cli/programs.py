@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from kernelwright.config import Settings
     from kernelwright.launches import KernelLaunches, Program, PythonKernel
+    from kernelwright.sandbox.launch import LaunchOptions
 
 __all__ = ["profile", "run", "sanitize"]
 
@@ -74,7 +75,7 @@ def run(
 
     settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
     program = Program(_cuda_file(file), arguments, options, timeout, capture=as_json, isolation=isolation)
-    done = program.run(settings, LaunchOptions())
+    (done,) = program.runs(settings, [LaunchOptions()])
     found = findings([("forward", done.reports)])
     if as_json:
         print_json({**_launches_json(program, done), "violations": [_finding_json(each) for each in found]})
@@ -127,18 +128,12 @@ def sanitize(
     settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
     code = _code(settings, file, rest, options, timeout, isolation)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    screen, runs, first = console(as_json), [], None
-    for options_of_run in orders(schedules, seed):
-        name = options_of_run.schedule
-        name = f"random {options_of_run.schedule_seed}" if name == "random" else name
-        done = code.run(settings, options_of_run)
-        runs.append((name, done.reports))
-        if first is None:
-            first = done
-            if done.program is not None and not as_json:
-                sys.stdout.write(done.program.stdout)
-                sys.stderr.write(done.program.stderr)
-    assert first is not None
+    screen, every = console(as_json), orders(schedules, seed)
+    done_with = list(code.runs(settings, every))
+    first = done_with[0]
+    runs = [(_order(options_of_run), done.reports) for options_of_run, done in zip(every, done_with, strict=True)]
+    if not as_json:
+        _pass_output_on(first)
     found = findings(runs)
     exit_code = _exit_code(first)
     if as_json:
@@ -219,7 +214,7 @@ def profile(
 
     settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
     code = _code(settings, file, rest, options, timeout, isolation)
-    done = code.run(settings, LaunchOptions(profile_lines=by_line or as_json, sample_blocks=blocks))
+    (done,) = code.runs(settings, [LaunchOptions(profile_lines=by_line or as_json, sample_blocks=blocks)])
     card = find_gpu(settings.gpu)
     profiles = [p for p in profile_kernels(done.reports, card) if only is None or only in p.name]
     found = findings([("forward", done.reports)])
@@ -234,9 +229,7 @@ def profile(
         )
         return _exit_code(done)
     screen = console(as_json)
-    if done.program is not None:
-        sys.stdout.write(done.program.stdout)
-        sys.stderr.write(done.program.stderr)
+    _pass_output_on(done)
     if not profiles:
         names = ", ".join(sorted({one_line(plain_name(report.kernel)) for report in done.reports}))
         screen.print(
@@ -300,6 +293,17 @@ def _exit_code(done: KernelLaunches) -> int:
         return 0
     code = done.program.exit_code
     return 128 - code if code < 0 else code
+
+
+def _order(options: LaunchOptions) -> str:
+    """The schedule for people; a random one with its seed."""
+    return f"random {options.schedule_seed}" if options.schedule == "random" else options.schedule
+
+
+def _pass_output_on(done: KernelLaunches) -> None:
+    if done.program is not None:
+        sys.stdout.write(done.program.stdout)
+        sys.stderr.write(done.program.stderr)
 
 
 def _show_findings(found: list[Any], total: int, screen: Console) -> None:

@@ -20,7 +20,7 @@ from kernelwright.sandbox.isolation import choose_isolation
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import SCHEDULES, LaunchOptions, LaunchReport, Violation
 
-__all__ = ["Finding", "KernelLaunches", "Program", "PythonKernel", "findings", "schedules"]
+__all__ = ["Finding", "KernelLaunches", "Program", "PythonKernel", "findings", "notes", "schedules"]
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def schedules(count: int, seed: int) -> list[LaunchOptions]:
 
 @dataclass(frozen=True)
 class Finding:
-    """One violation, with the kernel it was found in and the schedules that show it."""
+    """One violation or note, with the kernel it was found in and the schedules that show it."""
 
     kernel: str
     violation: Violation
@@ -156,16 +156,28 @@ class Finding:
 
 def findings(runs: Sequence[tuple[str, Sequence[LaunchReport]]]) -> list[Finding]:
     """The violations of several runs, given with their schedules' names: one a kernel, kind and line."""
+    return _merged(
+        [(name, report.kernel, v) for name, reports in runs for report in reports for v in report.violations]
+    )
+
+
+def notes(runs: Sequence[tuple[str, Sequence[LaunchReport]]]) -> list[Finding]:
+    """The notes of several runs, merged alike; none of a line that has a violation under some schedule."""
+    wrong = {(each.kernel, each.violation.line) for each in findings(runs)}
+    every = _merged([(name, report.kernel, v) for name, reports in runs for report in reports for v in report.notes])
+    return [each for each in every if (each.kernel, each.violation.line) not in wrong]
+
+
+def _merged(told: Sequence[tuple[str, str, Violation]]) -> list[Finding]:
+    """One finding a kernel, kind and line, of (schedule, kernel, violation)."""
     found: dict[tuple[str, str, int | None, str], Finding] = {}
-    for schedule, reports in runs:
-        for report in reports:
-            for violation in report.violations:
-                key = (report.kernel, violation.kind, violation.line, violation.source)
-                known = found.get(key)
-                if known is None:
-                    found[key] = Finding(report.kernel, violation, (schedule,))
-                elif schedule not in known.schedules:
-                    found[key] = replace(known, schedules=(*known.schedules, schedule))
+    for schedule, kernel, violation in told:
+        key = (kernel, violation.kind, violation.line, violation.source)
+        known = found.get(key)
+        if known is None:
+            found[key] = Finding(kernel, violation, (schedule,))
+        elif schedule not in known.schedules:
+            found[key] = replace(known, schedules=(*known.schedules, schedule))
     return list(found.values())
 
 

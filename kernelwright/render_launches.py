@@ -23,25 +23,28 @@ _COLUMNS = ("line", "issued", "", "lanes", "global", "shared", "FLOPs")
 _GAP = 6  # lines without instructions that are still shown between lines with some
 
 
-def finding_view(finding: Finding, total: int) -> RenderableType:
+def finding_view(finding: Finding, total: int, *, note: bool = False) -> RenderableType:
     """One violation: kind, kernel and line; the source line; what happened, and the likely fix.
 
     Args:
         total: how many schedules were run; which of them show it is said when not all do.
+        note: it is nothing wrong, and looks so.
     """
     found = finding.violation
+    kind = found.kind.replace("_", " ")
     where = f"line {found.line}" if found.line else "no line known"
     times = f", {found.count:,} times" if found.count > 1 else ""
     parts: list[RenderableType] = [
         Text.assemble(
-            (found.kind.replace("_", " "), "bold red"), f" in {one_line(plain_name(finding.kernel))}, {where}{times}"
+            (f"note: {kind}" if note else kind, "bold yellow" if note else "bold red"),
+            f" in {one_line(plain_name(finding.kernel))}, {where}{times}",
         )
     ]
     if found.source.strip():
         parts.append(Text(f"    {one_line(found.source)}", style="cyan"))
     parts.append(Text(f"  {one_line(found.message, 1000)}."))
     if found.hint:
-        parts.append(Text(f"  Likely fix: {one_line(found.hint, 1000)}", style="green"))
+        parts.append(Text(f"  {'' if note else 'Likely fix: '}{one_line(found.hint, 1000)}", style="green"))
     if len(finding.schedules) < total:
         parts.append(Text(f"  Seen with blocks and warps in this order: {', '.join(finding.schedules)}.", style="dim"))
     return Group(*parts, Text(""))

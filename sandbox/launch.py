@@ -200,7 +200,8 @@ class Violation:
     """Something a kernel did that CUDA does not allow, at the source line where it happened.
 
     `kind` is one of `out_of_bounds`, `misaligned`, `null_pointer`, `uninitialised_read`, `shared_race`, `global_race`,
-    `divergent_barrier`, `missing_lanes`, `exit_before_barrier`, `endless_loop`, `trap`.
+    `divergent_barrier`, `missing_lanes`, `exit_before_barrier`, `endless_loop`, `trap`. As a note (`LaunchReport.notes`),
+    which is nothing wrong: `same_value`.
     """
 
     kind: str
@@ -229,6 +230,9 @@ class LaunchReport:
     counters: Counters
     resources: KernelResources | None = None
     violations: tuple[Violation, ...] = ()
+    notes: tuple[Violation, ...] = ()
+    """What CUDA allows and a reader may want to know: `same_value`, several warps or blocks that nothing orders stored the
+    same value at one place."""
     emulated_seconds: float = 0.0
     """Wall time the emulator took, in seconds: says nothing about a GPU."""
     lines: tuple[LineCounters, ...] = ()
@@ -271,6 +275,12 @@ class LaunchReport:
         def triple(value: Any) -> tuple[int, int, int] | None:
             return None if value is None else (int(value[0]), int(value[1]), int(value[2]))
 
+        def each(name: str) -> tuple[Violation, ...]:
+            return tuple(
+                Violation(**{**v, "block": triple(v.get("block")), "thread": triple(v.get("thread"))})
+                for v in raw.get(name, ())
+            )
+
         return cls(
             kernel=str(raw["kernel"]),
             grid=triple(raw["grid"]) or (0, 0, 0),
@@ -278,10 +288,8 @@ class LaunchReport:
             dynamic_shared=int(raw["dynamic_shared"]),
             counters=Counters.from_json(raw["counters"]),
             resources=None if resources is None else KernelResources(**resources),
-            violations=tuple(
-                Violation(**{**v, "block": triple(v.get("block")), "thread": triple(v.get("thread"))})
-                for v in raw.get("violations", ())
-            ),
+            violations=each("violations"),
+            notes=each("notes"),
             emulated_seconds=float(raw.get("emulated_seconds", 0.0)),
             lines=tuple(LineCounters.from_json(line) for line in raw.get("lines", ())),
         )

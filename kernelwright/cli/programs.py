@@ -63,25 +63,28 @@ def run(
 
     FILE.cu has a main of its own. Its host code is compiled by the machine's C++ compiler, its kernels run on the
     emulator with every check on; input, output and exit code are the program's. If a kernel did something that CUDA does not
-    allow, that is said at the end, and an exit code of 0 becomes 1.
+    allow, that is said at the end, and an exit code of 0 becomes 1. Writes of one value by several warps or blocks are noted;
+    they change no exit code.
 
     \b
     Examples:
       kernelwright run saxpy.cu
       kernelwright run reduce.cu -X -DBLOCK=128 -- 1000000 --check
     """
-    from kernelwright.launches import Program, findings
+    from kernelwright.launches import Program, findings, notes
     from kernelwright.sandbox.launch import LaunchOptions
 
     settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
     program = Program(_cuda_file(file), arguments, options, timeout, capture=as_json, isolation=isolation)
     (done,) = program.runs(settings, [LaunchOptions()])
-    found = findings([("forward", done.reports)])
+    runs = [("forward", done.reports)]
+    found, noted = findings(runs), notes(runs)
     if as_json:
-        print_json({**_launches_json(program, done), "violations": [_finding_json(each) for each in found]})
+        print_json({**_launches_json(program, done), **_findings_json(found, noted)})
     else:
         if found:
             _show_findings(found, 1, console(True))
+        _show_notes(noted, 1, console(True))
         _show_signal(done, console(True))
     return _exit_code(done) or (1 if found else 0)
 
@@ -122,7 +125,7 @@ def sanitize(
     """
     import secrets
 
-    from kernelwright.launches import findings
+    from kernelwright.launches import findings, notes
     from kernelwright.launches import schedules as orders
 
     settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
@@ -134,7 +137,7 @@ def sanitize(
     runs = [(_order(options_of_run), done.reports) for options_of_run, done in zip(every, done_with, strict=True)]
     if not as_json:
         _pass_output_on(first)
-    found = findings(runs)
+    found, noted = findings(runs), notes(runs)
     exit_code = _exit_code(first)
     if as_json:
         print_json(
@@ -142,7 +145,7 @@ def sanitize(
                 **_launches_json(code, first),
                 "schedules": [name for name, _ in runs],
                 "seed": seed,
-                "violations": [_finding_json(each) for each in found],
+                **_findings_json(found, noted),
             }
         )
         return 1 if found else exit_code
@@ -157,6 +160,7 @@ def sanitize(
             f"({counted(blocks, 'block')} in all, seed {seed}).",
             style="green" if not exit_code else "yellow",
         )
+    _show_notes(noted, len(runs), screen)
     if first.program is not None:
         _show_leaks(first.program.leaks, screen)
         if exit_code:
@@ -204,7 +208,7 @@ def profile(
     """
     from rich.text import Text
 
-    from kernelwright.launches import findings
+    from kernelwright.launches import findings, notes
     from kernelwright.render_launches import annotated_source, number, profile_view
     from kernelwright.sandbox.launch import LaunchOptions
     from kernelwright.sandbox.symbols import plain_name
@@ -217,14 +221,15 @@ def profile(
     (done,) = code.runs(settings, [LaunchOptions(profile_lines=by_line or as_json, sample_blocks=blocks)])
     card = find_gpu(settings.gpu)
     profiles = [p for p in profile_kernels(done.reports, card) if only is None or only in p.name]
-    found = findings([("forward", done.reports)])
+    runs = [("forward", done.reports)]
+    found = findings(runs)
     if as_json:
         print_json(
             {
                 **_launches_json(code, done),
                 "gpu": card.name,
                 "kernels": [p.to_json() for p in profiles],
-                "violations": [_finding_json(each) for each in found],
+                **_findings_json(found, notes(runs)),
             }
         )
         return _exit_code(done)
@@ -314,6 +319,14 @@ def _show_findings(found: list[Any], total: int, screen: Console) -> None:
     screen.print(f"{len(found)} found." if len(found) > 1 else "1 found.", style="bold red")
 
 
+def _show_notes(noted: list[Any], total: int, screen: Console) -> None:
+    """What is allowed and worth knowing: never the reason of an exit code."""
+    from kernelwright.render_launches import finding_view
+
+    for each in noted:
+        screen.print(finding_view(each, total, note=True))
+
+
 def _show_signal(done: KernelLaunches, screen: Console) -> None:
     if done.program is not None and done.program.exit_code < 0:
         import signal
@@ -342,6 +355,10 @@ def _launches_json(code: Program | PythonKernel, done: KernelLaunches) -> dict[s
             "seconds": done.program.seconds,
         }
     return view
+
+
+def _findings_json(found: list[Any], noted: list[Any]) -> dict[str, Any]:
+    return {"violations": [_finding_json(each) for each in found], "notes": [_finding_json(each) for each in noted]}
 
 
 def _finding_json(finding: Any) -> dict[str, Any]:

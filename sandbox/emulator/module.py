@@ -212,13 +212,14 @@ class Module:
                 memory.register(ctypes.addressof(self._workspace), ctypes.sizeof(self._workspace), "grid workspace")
                 temporary.append(ctypes.addressof(self._workspace))
             try:
-                counters, lines, found, printed = self._run(
+                counters, lines, found, noted, printed = self._run(
                     kernel, grid3, block3, params, shared, memory, limits, resident, chosen
                 )
                 explainer = Explainer(
                     self._source, lowered, kernel.translated, grid3, block3, memory, packed.data, kernel.names, shared
                 )
                 violations = explainer.explain(found)
+                notes = explainer.notes(noted, violations)
             finally:
                 for pointer in temporary:
                     memory.unregister(pointer)
@@ -232,6 +233,7 @@ class Module:
             counters=counters,
             resources=resources,
             violations=violations,
+            notes=notes,
             emulated_seconds=time.perf_counter() - begin,
             lines=lines,
         )
@@ -284,7 +286,7 @@ class Module:
         limits: LaunchLimits,
         resident: int,
         chosen: list[int] | None,
-    ) -> tuple[Counters, tuple[LineCounters, ...], list[native.NativeViolation], str]:
+    ) -> tuple[Counters, tuple[LineCounters, ...], list[native.NativeViolation], list[native.NativeViolation], str]:
         lowered, translated = kernel.lowered, kernel.translated
         addresses = (ctypes.c_uint64 * max(1, len(self._globals)))(*(a for _, a in self._globals))
         ranges = [n for pair in shared_ranges(lowered, shared).values() for n in pair]
@@ -305,6 +307,7 @@ class Module:
         by_site = (native.SiteCounts * (max(1, len(translated.sites)) if profiled else 0))()
         blocks = (ctypes.c_uint64 * len(chosen or ()))(*(chosen or ()))
         found = (native.NativeViolation * native.MAX_VIOLATIONS)()
+        noted = (native.NativeViolation * native.MAX_VIOLATIONS)()
         printed = ctypes.create_string_buffer(_PRINTED_BYTES if self._prints else 1)
         request = native.Request(
             kernel=kernel.run,
@@ -349,6 +352,7 @@ class Module:
             block_counts=ctypes.addressof(counts),
             site_counts=ctypes.addressof(by_site) if profiled else None,
             violations=ctypes.addressof(found),
+            notes=ctypes.addressof(noted),
             printed=ctypes.addressof(printed),
             printed_room=ctypes.sizeof(printed) - 1,
         )
@@ -358,7 +362,7 @@ class Module:
         counters = _counters(request, translated, counts)
         lines = line_counters(self._source, translated, counts, by_site) if profiled else ()
         text = printed.raw[: request.printed_bytes].decode(errors="replace")
-        return counters, lines, list(found[: request.violation_count]), text
+        return counters, lines, list(found[: request.violation_count]), list(noted[: request.note_count]), text
 
 
 def compile(

@@ -8,7 +8,7 @@ from kernelwright.errors import EmulatorError
 
 __all__ = ["ABI", "COUNTERS", "KINDS", "MAX_VIOLATIONS", "NativeViolation", "Request", "SiteCounts", "check_abi"]
 
-ABI = 7
+ABI = 8
 MAX_VIOLATIONS = 64
 
 COUNTERS = (
@@ -26,6 +26,7 @@ COUNTERS = (
 KINDS = (
     "out_of_bounds", "misaligned", "null_pointer", "divergent_barrier", "missing_lanes", "exit_before_barrier",
     "endless_loop", "trap", "shared_race", "uninitialised_read", "global_race",
+    "same_value",
 )  # fmt: skip
 """In the order of `KwViolationKind`."""
 
@@ -105,6 +106,8 @@ class Request(ctypes.Structure):
         ("unknown_read", ctypes.c_uint64),
         ("violations", ctypes.c_void_p),
         ("violation_count", ctypes.c_int64),
+        ("notes", ctypes.c_void_p),
+        ("note_count", ctypes.c_int64),
         ("printed", ctypes.c_void_p),
         ("printed_room", ctypes.c_int64),
         ("printed_bytes", ctypes.c_int64),

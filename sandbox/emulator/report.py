@@ -70,6 +70,11 @@ class Explainer:
                 merged[key] = made
         return tuple(merged.values())
 
+    def notes(self, found: Sequence[NativeViolation], violations: Sequence[Violation]) -> tuple[Violation, ...]:
+        """What is worth telling and allowed, one a line; nothing of a line that has a race: that says more."""
+        races = {v.line for v in violations if v.kind in ("shared_race", "global_race")}
+        return tuple(note for note in self.explain(found) if note.line not in races)
+
     def _one(self, native: NativeViolation) -> Violation:
         kind = KINDS[native.kind]
         site = self._translated.sites[native.site] if native.site >= 0 else None
@@ -169,6 +174,8 @@ class Explainer:
             return self._uninitialised(native, site, line)
         if kind == "global_race":
             return self._global_race(native, site)
+        if kind == "same_value":
+            return self._same_value(native, site)
         return f"{kind} at {line}", ""
 
     def _race(self, native: NativeViolation, site: SiteInfo | None) -> tuple[str, str]:
@@ -215,6 +222,21 @@ class Explainer:
         return (
             f"race between blocks: {place} is written by this block and by {other}, with nothing that orders the two",
             hint,
+        )
+
+    def _same_value(self, native: NativeViolation, site: SiteInfo | None) -> tuple[str, str]:
+        if native.extra & 255 == _GLOBAL:
+            place = self._global_place(native.address, native.size, site).split(";")[0]
+            writers = f"this block and by block {_unravel(native.extra >> 8, self._grid)}"
+        else:
+            place = self._shared_place(native.address, native.size, site).split(";")[0]
+            before = self._translated.sites[native.extra >> 16].where.line
+            at = f" at line {before}" if before and (site is None or before != site.where.line) else ""
+            writers = f"this warp and by warp {native.extra >> 8 & 255}{at}"
+        return (
+            f"benign: {place} is written by {writers}, with nothing that orders the two, but all writers so far stored the "
+            "same value",
+            "Nothing to mend; let one thread write it if only one is meant to.",
         )
 
     def _stores(self, site: SiteInfo | None) -> str:

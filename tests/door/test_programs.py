@@ -141,6 +141,30 @@ def test_run_says_what_a_kernel_broke_and_fails(cli: Cli, tmp_path: Path) -> Non
     assert "out of bounds in f, line 2" in done.stderr
 
 
+SAME_VALUE = """\
+#include <cuda_runtime.h>
+__global__ void f(int* p, int v) { p[0] = v; }
+int main() { int* p; cudaMalloc(&p, 4); f<<<4, 64>>>(p, 7); cudaDeviceSynchronize(); cudaFree(p); return 0; }
+"""
+
+
+def test_writes_of_one_value_are_a_note_and_no_failure(cli: Cli) -> None:
+    Path("same.cu").write_text(SAME_VALUE)
+    done = cli("run", "same.cu")
+    assert done.returncode == 0
+    assert "note: same value in f, line 2" in done.stderr
+    assert "benign: `p[0]` is written by this block" in done.stderr
+    done = cli("sanitize", "same.cu", "--schedules", "2", "--seed", "1")
+    assert done.returncode == 0
+    assert "Nothing found in 1 launch" in done.stdout
+    assert "note: same value in f, line 2" in done.stdout
+    body = found(cli("sanitize", "same.cu", "--schedules", "2", "--seed", "1", "--json"))
+    notes = body["notes"]
+    assert isinstance(notes, list)
+    assert body["violations"] == []
+    assert [(n["kind"], n["line"], n["schedules"]) for n in notes] == [("same_value", 2, ["forward", "reversed"])]
+
+
 def test_a_clean_program_is_clean(cli: Cli) -> None:
     done = cli("sanitize", REDUCE, "--seed", "5", "--", "3000")
     assert done.returncode == 0

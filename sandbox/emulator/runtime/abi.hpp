@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define KW_ABI 7
+#define KW_ABI 8
 #define KW_LANES 32
 #define KW_FULL 0xffffffffu
 
@@ -27,6 +27,7 @@ enum KwViolationKind {
   KW_SHARED_RACE = 8,
   KW_UNINITIALISED = 9,
   KW_GLOBAL_RACE = 10,
+  KW_SAME_VALUE = 11,  // no violation: writers that nothing orders stored the same value (KwWorker::note)
 };
 
 enum KwSpace { KW_GLOBAL = 0, KW_SHARED = 1, KW_LOCAL = 2, KW_FREED = 3, KW_PARAM = 4 };

@@ -262,6 +262,16 @@ void KwWorker::violation(int kind, int site, const KwWarp* w, int lane, uint64_t
   violations.push_back({kind, site, 1, block, thread, size, address, extra});
 }
 
+void KwWorker::note(int kind, int site, const KwWarp* w, int lane, uint64_t address, int size, int64_t extra) {
+  for (auto& v : notes)
+    if (v.kind == kind && v.site == site) {
+      v.count++;
+      return;
+    }
+  if ((int)notes.size() >= kw::kMaxViolations) return;
+  notes.push_back({kind, site, 1, block, w->index * KW_LANES + lane, size, address, extra});
+}
+
 void KwWorker::retract(int kind, int site) {
   for (size_t i = 0; i < violations.size(); i++)
     if (violations[i].kind == kind && violations[i].site == site) {

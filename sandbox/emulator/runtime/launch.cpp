@@ -300,7 +300,30 @@ void work(KwWorker& c) {
   _mm_setcsr(mode);
 }
 
-void add_up(Request& r, KwWorker& c, std::vector<Violation>& all) {
+// Joins what one worker found to what all did: one a kind and site, the first block's.
+void gather(const std::vector<Violation>& found, std::vector<Violation>& all) {
+  for (const Violation& v : found) {
+    auto same = std::find_if(all.begin(), all.end(), [&](const Violation& o) { return o.kind == v.kind && o.site == v.site; });
+    if (same == all.end()) {
+      all.push_back(v);
+    } else {
+      const uint64_t count = same->count + v.count;
+      const bool wider = within_warp(*same) && !within_warp(v), narrower = within_warp(v) && !within_warp(*same);
+      if (wider || (v.block < same->block && !narrower)) *same = v;
+      same->count = count;
+    }
+  }
+}
+
+// In order of blocks, as many as there is room for.
+int64_t hand_over(std::vector<Violation>& all, Violation* to) {
+  std::sort(all.begin(), all.end(), [](const Violation& a, const Violation& b) { return a.block < b.block; });
+  const int64_t count = std::min<int64_t>(all.size(), kMaxViolations);
+  std::copy(all.begin(), all.begin() + count, to);
+  return count;
+}
+
+void add_up(Request& r, KwWorker& c) {
   for (int i = 0; i < COUNTERS; i++) {
     const bool largest = i == LONGEST_ISSUED || i == LONGEST_REQUESTS || i == LONGEST_BARRIERS;
     r.counters[i] = largest ? std::max(r.counters[i], c.counters[i]) : r.counters[i] + c.counters[i];
@@ -311,17 +334,6 @@ void add_up(Request& r, KwWorker& c, std::vector<Violation>& all) {
     for (int n = 0; n < COUNTERS; n++) into.of[n] += c.profile[i].of[n];
     into.ideal_load_sectors += c.profile[i].ideal_load_sectors;
     into.ideal_store_sectors += c.profile[i].ideal_store_sectors;
-  }
-  for (const Violation& v : c.violations) {
-    auto same = std::find_if(all.begin(), all.end(), [&](const Violation& o) { return o.kind == v.kind && o.site == v.site; });
-    if (same == all.end()) {
-      all.push_back(v);
-    } else {
-      const uint64_t count = same->count + v.count;
-      const bool wider = within_warp(*same) && !within_warp(v), narrower = within_warp(v) && !within_warp(*same);
-      if (wider || (v.block < same->block && !narrower)) *same = v;
-      same->count = count;
-    }
   }
 }
 
@@ -394,11 +406,14 @@ void kw_launch(void* table, kw::Request* request) {
   work(workers[0]);
   for (auto& thread : threads) thread.join();
 
-  std::vector<Violation> all;
-  for (auto& c : workers) add_up(r, c, all);
-  std::sort(all.begin(), all.end(), [](const Violation& a, const Violation& b) { return a.block < b.block; });
-  r.violation_count = std::min<int64_t>(all.size(), kMaxViolations);
-  std::copy(all.begin(), all.begin() + r.violation_count, r.violations);
+  std::vector<Violation> violations, notes;
+  for (auto& c : workers) {
+    add_up(r, c);
+    gather(c.violations, violations);
+    gather(c.notes, notes);
+  }
+  r.violation_count = hand_over(violations, r.violations);
+  r.note_count = hand_over(notes, r.notes);
 
   std::unique_lock lock(t->mutex);
   for (Allocation* a : t->touched) {

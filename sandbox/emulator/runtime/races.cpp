@@ -263,8 +263,15 @@ void store_lane(KwWarp* w, const Cache& k, uint32_t site, int lane, uint64_t add
   for (uint64_t i = at.first; i < at.first + at.count; i++) {
     const uint32_t write = at.write[i], read = at.read ? at.read[i] : 0;
     const bool foreign = write >= first && !ordered(c, write);
-    at.write[i] = foreign && !changes ? mine | kSame : mine;
-    if (!changes) continue;
+    at.write[i] = !changes && (foreign || write == (mine | kSame)) ? mine | kSame : mine;
+    if (!changes) {
+      if (foreign && !told && !(c.request->sites[site].is_volatile & 2)) {
+        const int64_t extra = KW_GLOBAL | (int64_t)races.of(write).block << 8;
+        c.note(KW_SAME_VALUE, (int)site, w, lane, address, size, extra);
+        told = true;
+      }
+      continue;
+    }
     if (foreign) {
       tell(WRITE_AFTER_WRITE, write);
     } else if (read >= first && !((read & kOrdered) && c.order.synchronised)) {

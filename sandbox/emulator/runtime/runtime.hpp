@@ -174,6 +174,8 @@ struct Request {
   uint64_t unknown_read;  // an address that the launch read and that blocks left out before might have written; 0: none
   Violation* violations;  // room for kMaxViolations
   int64_t violation_count;
+  Violation* notes;  // the same
+  int64_t note_count;
   char* printed;
   int64_t printed_room, printed_bytes;
   int32_t stopped;
@@ -206,7 +208,7 @@ struct KwWorker {
   std::vector<kw::Cache> cache;
   uint64_t counters[kw::COUNTERS];
   kw::SiteCounts* profile = nullptr;  // one for each site, if lines are profiled
-  std::vector<kw::Violation> violations;
+  std::vector<kw::Violation> violations, notes;
   uint32_t arrived[16];  // threads at a named barrier that do not wait (barrier.arrive)
   uint64_t local_stride;  // from one lane's local memory to the next one's, in bytes
   kw::Shadow shadow;
@@ -215,6 +217,8 @@ struct KwWorker {
 
   void violation(int kind, int site, const KwWarp* w, int lane, uint64_t address, int size, int64_t extra);
   void retract(int kind, int site);  // one of those reported
+  // Something worth telling that CUDA allows: counts towards no limit, mutes nothing.
+  void note(int kind, int site, const KwWarp* w, int lane, uint64_t address, int size, int64_t extra);
 };
 
 namespace kw {

@@ -332,7 +332,7 @@ inline bool store_run(Shadow& s, int warp, uint32_t site, uint64_t first, uint64
 void store_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, bool changes, bool late = false) {
   Shadow& s = w->worker->shadow;
   const uint32_t begin = s.start << Shadow::kWarpBits, mine = s.stamp(w->index);
-  bool told = false;
+  bool told = false, noted = false;
   for (uint64_t i = address >> s.shift; i < (address + size) >> s.shift; i++) {
     const uint32_t write = s.write[i];
     if (write < begin && s.site[i] & kReadTooEarly) {
@@ -345,7 +345,14 @@ void store_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, 
         told = true;
       }
     }
-    if (!changes && write >= begin && !s.ordered(w->index, write)) continue;  // the same value, written twice
+    if (!changes && write >= begin && !s.ordered(w->index, write)) {  // the same value, written twice
+      if (!noted && !(w->worker->request->sites[site].is_volatile & 2)) {
+        const int64_t extra = KW_SHARED | (int64_t)(write & (KW_LANES - 1)) << 8 | (int64_t)(s.site[i] & kSiteMask) << 16;
+        w->worker->note(KW_SAME_VALUE, (int)site, w, lane, address, size, extra);
+      }
+      noted = true;
+      continue;
+    }
     if (changes && !told) {
       if (!s.ordered(w->index, write)) {
         report_race(w, site, lane, address, size, WRITE_AFTER_WRITE, write, s.site[i]);

@@ -28,9 +28,13 @@ def convert(e: AluEmitter, instr: Instr) -> None:
         high, low = (_narrow(to[:-2], rounding, e.b32(s), flags) for s in sources)
         e.set32(target, f"pair(low16({low}), low16({high}))")
     elif to == "tf32" and of == "f32":
-        if "rna" not in flags and "rn" not in flags:
+        how = next((m for m in ("rna", "rn", "rz") if m in flags), None)
+        if how is None:
             refuse(instr)
-        e.set32(target, f"tf32_from_f32({e.b32(sources[0])})")
+        value = f"tf32_{how}({e.b32(sources[0])})"
+        if "satfinite" in flags:
+            value = f"finite_tf32({value})"
+        e.set32(target, f"relu_f32({value})" if "relu" in flags else value)
     elif to in _FLOATS and of in _FLOATS:
         _float_to_float(e, instr, to, of, flags, rounding)
     elif to in _FLOATS and of in TYPE_BYTES:
@@ -69,8 +73,10 @@ def _eight_bits(e: AluEmitter, instr: Instr, to: str, of: str, flags: frozenset[
 
 def _narrow(to: str, rounding: str, value: str, flags: frozenset[str]) -> str:
     result = f"{to}_from_f32<{rounding}>({value})"
-    if "satfinite" in flags or "sat" in flags:
-        result = f"sat_{to}({result})" if "sat" in flags else result
+    if "satfinite" in flags:
+        result = f"finite_{to}({result})"
+    if "sat" in flags:
+        result = f"sat_{to}({result})"
     return f"relu_{to}({result})" if "relu" in flags else result
 
 
@@ -163,14 +169,17 @@ def _float_to_int(e: AluEmitter, instr: Instr, to: str, of: str, flags: frozense
             x = e.temporary("u", f"ftz({value})" if "ftz" in flags else value)
             a, b = f"f64_from_f32_0({x})", f"f64_from_f32_1({x})"
         kind = "s64" if signed else "u64"
-        parts = [f"{kind}_from_f64(rint_f64<{rounding}>({part}))" for part in (a, b)]
+        bits = 8 * size
+        wholes = [e.temporary("U", f"rint_f64<{rounding}>({part})") for part in (a, b)]
+        parts = [f"{kind}_from_f64({whole})" for whole in wholes]
         if size < 8:
-            bits = 8 * size
             if signed:
                 bound = f"{-(1 << (bits - 1))}ll, {(1 << (bits - 1)) - 1}ll"
                 parts = [f"clamp_s64({part}, {bound})" for part in parts]
             else:
                 parts = [f"clamp_u64({part}, {(1 << bits) - 1}ull)" for part in parts]
+        parts = [f"at_nan({whole}, {part}, 1ull << {bits - 1})" for whole, part in zip(wholes, parts, strict=True)]
+        if size < 8:
             e.set32(target, _to_register(to, f"low_words({parts[0]}, {parts[1]})"))
         else:
             e.set64(target, (parts[0], parts[1]))

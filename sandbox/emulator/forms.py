@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernelwright.sandbox.emulator.alu import AluEmitter
+from kernelwright.sandbox.emulator.alu import AluEmitter, refuse
 from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Instr, Operand
 
 __all__ = [
@@ -63,6 +63,8 @@ def float_op(e: AluEmitter, instr: Instr, name: str) -> None:
 def half_op(e: AluEmitter, instr: Instr, name: str) -> None:
     """Arithmetic of f16, bf16 and their packed forms."""
     type_ = instr.mods[-1]
+    if {"f32", "oob"} & set(instr.mods[:-1]):  # mixed precision (sm_100), and what replaces NaN by zero
+        refuse(instr)
     target, *sources = instr.operands
     ftz, sat, relu = ("ftz" in instr.mods), ("sat" in instr.mods), ("relu" in instr.mods)
 

@@ -29,7 +29,7 @@ def compare(e: AluEmitter, how: str, type_: str, a: Operand | None, b: Operand |
     if type_ == "f32":
         return f"cmp_{how}_f32({f32_operand(e, a, ftz)}, {f32_operand(e, b, ftz)})"
     if type_ in HALVES:
-        return f"cmp_{how}_f32(f32_from_{type_}({e.b32(a)}), f32_from_{type_}({e.b32(b)}))"
+        return f"cmp_{how}_f32({_widened(type_, e.b32(a), ftz)}, {_widened(type_, e.b32(b), ftz)})"
     how = _INT_COMPARE.get(how, how) if type_ not in ("f64",) else how
     if TYPE_BYTES[type_] == 8:
         kind = {"b": "u64", "u": "u64", "s": "s64", "f": "f64"}[type_[0]]
@@ -40,11 +40,17 @@ def compare(e: AluEmitter, how: str, type_: str, a: Operand | None, b: Operand |
     return f"cmp_{how}_{'s' if type_[0] == 's' else 'u'}32({e.b32(a)}, {e.b32(b)})"
 
 
-def _packed_compare(e: AluEmitter, how: str, type_: str, a: Operand | None, b: Operand | None) -> tuple[str, str]:
+def _widened(element: str, value: str, ftz: bool) -> str:
+    return f"f32_from_{element}(ftz_{element}({value}))" if ftz else f"f32_from_{element}({value})"
+
+
+def _packed_compare(
+    e: AluEmitter, how: str, type_: str, a: Operand | None, b: Operand | None, ftz: bool
+) -> tuple[str, str]:
     element = PAIRS[type_]
     x, y = e.temporary("u", e.b32(a)), e.temporary("u", e.b32(b))
     low, high = (
-        f"cmp_{how}_f32(f32_from_{element}({part}({x})), f32_from_{element}({part}({y})))"
+        f"cmp_{how}_f32({_widened(element, f'{part}({x})', ftz)}, {_widened(element, f'{part}({y})', ftz)})"
         for part in ("lower", "upper")
     )
     return low, high
@@ -63,7 +69,7 @@ def set_predicate(e: AluEmitter, instr: Instr) -> None:
     other = e.pred(c[0]) if c else None
     first, second = target.items if isinstance(target, Vec) else (target, None)
     if type_ in PAIRS:
-        low, high = (e.temporary("K", v) for v in _packed_compare(e, instr.mods[0], type_, a, b))
+        low, high = (e.temporary("K", v) for v in _packed_compare(e, instr.mods[0], type_, a, b, "ftz" in instr.mods))
         e.setp(first, _combine(low, instr.mods, other))
         e.setp(second, _combine(high, instr.mods, other))
         return
@@ -84,7 +90,7 @@ def set_value(e: AluEmitter, instr: Instr) -> None:
     other = e.pred(c[0]) if c else None
     if source in PAIRS:
         one = _ONES[PAIRS[type_]] if type_ in PAIRS else "0xffffu"
-        low, high = _packed_compare(e, instr.mods[0], source, a, b)
+        low, high = _packed_compare(e, instr.mods[0], source, a, b, "ftz" in instr.mods)
         parts = [f"sel({_combine(k, instr.mods, other)}, bc({one}), bc(0))" for k in (low, high)]
         e.set32(target, f"pair({parts[0]}, {parts[1]})")
         return

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from emulator_forms import EDGES_32, EDGES_64, f32_edges, f64_edges, run_forms, signed
 
+from kernelwright.errors import UnsupportedError
+
 ROUND = {"rni": round, "rzi": math.trunc, "rmi": math.floor, "rpi": math.ceil}
 
 
-def to_integer(value: float, how: str, bits: int, is_signed: bool) -> int:
-    """PTX's rule: round, then saturate; NaN gives 0."""
+def to_integer(value: float, how: str, bits: int, is_signed: bool, source: str) -> int:
+    """PTX's rule: round, then saturate; NaN gives 0, or the top bit alone if 64 bits are on either side."""
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if is_signed else (0, (1 << bits) - 1)
     if math.isnan(value):
-        return 0
+        return (low if is_signed else 1 << (bits - 1)) if source == "f64" or bits == 64 else 0
     if math.isinf(value):
         return high if value > 0 else low
     return max(low, min(high, ROUND[how](Fraction(value))))
@@ -36,7 +38,7 @@ def test_float_to_integer(source: str, target: str, bits: int) -> None:
     found = run_forms(forms, register, [(source, x)])
     for how, form in zip(ROUND, forms, strict=True):
         for value, got in zip(x, found[form], strict=True):
-            wanted = to_integer(float(value), how, bits, target[0] == "s")
+            wanted = to_integer(float(value), how, bits, target[0] == "s", source)
             width = 32 if bits == 8 else bits
             assert int(got) == wanted & ((1 << width) - 1), (form, value)
 
@@ -175,3 +177,51 @@ def test_packed_halves() -> None:
     y = random.standard_normal(512).astype(np.float32)
     both = run_forms(["cvt.rn.f16x2.f32"], "u32", [("f32", x), ("f32", y)])["cvt.rn.f16x2.f32"]
     assert np.array_equal(both.view(np.float16).reshape(-1, 2), np.stack([y, x], 1).astype(np.float16))
+
+
+def test_tf32_rounds_in_three_ways_and_stays_finite_if_asked() -> None:
+    x = np.concatenate([f32_edges(), np.random.default_rng(11).standard_normal(500).astype(np.float32)])
+    bits = np.concatenate([x.view(np.uint32), np.array([0x3F801000, 0x3F803000, 0xBF801000, 0x7F7FFFFF], np.uint32)])
+    forms = [
+        "cvt.rna.tf32.f32",
+        "cvt.rn.tf32.f32",
+        "cvt.rz.tf32.f32",
+        "cvt.rn.relu.tf32.f32",
+        "cvt.rna.satfinite.tf32.f32",
+    ]
+    found = run_forms(forms, "u32", [("f32", bits.view(np.float32))], arch="sm_100")
+    for i, word in enumerate(bits.tolist()):
+        number = float(np.uint32(word).view(np.float32))
+        if not math.isfinite(number):
+            continue
+        unit = Fraction(2) ** (max(word >> 23 & 255, 1) - 127 - 10)
+        scaled = abs(Fraction(number)) / unit
+        floor = scaled.numerator // scaled.denominator
+        half = scaled - floor - Fraction(1, 2)
+        away = floor + (half >= 0)
+        even = floor + (half > 0 or (half == 0 and floor % 2 == 1))
+        sign = -1 if math.copysign(1, number) < 0 else 1
+        for form, whole in zip(forms[:3], (away, even, floor), strict=True):
+            got = float(found[form][i].view(np.float32))
+            wanted = sign * whole * unit
+            assert math.isinf(got) if abs(wanted) >= 2**128 else Fraction(got) == wanted, (form, hex(word), got)
+        got = float(found[forms[3]][i].view(np.float32))
+        assert got == max(0.0, float(found[forms[1]][i].view(np.float32))), hex(word)
+        assert math.isfinite(float(found[forms[4]][i].view(np.float32))), hex(word)
+    infinite = bits.tolist().index(0x7F800000)
+    assert found[forms[4]][infinite] == 0x7F7FE000
+
+
+def test_satfinite_keeps_halves_finite() -> None:
+    x = np.array([1e30, -1e30, np.inf, -np.inf, 1.5, np.nan], np.float32)
+    half = run_forms(["cvt.rn.satfinite.f16.f32"], "u16", [("f32", x)], arch="sm_90")["cvt.rn.satfinite.f16.f32"]
+    assert half[:5].tolist() == [0x7BFF, 0xFBFF, 0x7BFF, 0xFBFF, 0x3E00]
+    assert np.isnan(half[5:].view(np.float16)).all()
+    brain = run_forms(["cvt.rn.satfinite.bf16.f32"], "u16", [("f32", x)], arch="sm_90")["cvt.rn.satfinite.bf16.f32"]
+    assert brain[2:5].tolist() == [0x7F7F, 0xFF7F, 0x3FC0]
+
+
+def test_mixed_precision_is_refused_rather_than_misread() -> None:
+    form = "{.reg .f32 d; add.rn.f32.f16 d, %1, %2; mov.b32 %0, d;}"
+    with pytest.raises(UnsupportedError, match="add"):
+        run_forms([form], "u32", [("u16", np.zeros(1, np.uint16)), ("f32", np.zeros(1, np.float32))], arch="sm_100")

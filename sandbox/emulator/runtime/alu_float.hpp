@@ -261,17 +261,22 @@ INLINE K testp_finite_f32(u a) { return cmp_lt_u32(a & 0x7fffffffu, bc(0x7f80000
 INLINE K testp_infinite_f32(u a) { return cmp_eq_u32(a & 0x7fffffffu, bc(0x7f800000u)); }
 INLINE K testp_number_f32(u a) { return cmp_le_u32(a & 0x7fffffffu, bc(0x7f800000u)); }
 INLINE K testp_notanumber_f32(u a) { return cmp_gt_u32(a & 0x7fffffffu, bc(0x7f800000u)); }
-INLINE K testp_normal_f32(u a) { return testp_finite_f32(a) & cmp_ge_u32(a & 0x7fffffffu, bc(0x00800000u)); }
-INLINE K testp_subnormal_f32(u a) { return cmp_lt_u32(a & 0x7fffffffu, bc(0x00800000u)); }
+INLINE K testp_subnormal_f32(u a) {
+  return cmp_lt_u32(a & 0x7fffffffu, bc(0x00800000u)) & cmp_gt_u32(a & 0x7fffffffu, bc(0));
+}
+// zeros count as normal (ISA 9.7.3, testp)
+INLINE K testp_normal_f32(u a) { return testp_finite_f32(a) & ~testp_subnormal_f32(a); }
 INLINE K testp_finite_f64(U a) { return cmp_lt_u64(abs_f64(a), bc64(0x7ff0000000000000ull)); }
 INLINE K testp_infinite_f64(U a) { return cmp_eq_u64(abs_f64(a), bc64(0x7ff0000000000000ull)); }
 INLINE K testp_number_f64(U a) { return cmp_le_u64(abs_f64(a), bc64(0x7ff0000000000000ull)); }
 INLINE K testp_notanumber_f64(U a) { return cmp_gt_u64(abs_f64(a), bc64(0x7ff0000000000000ull)); }
-INLINE K testp_normal_f64(U a) { return testp_finite_f64(a) & cmp_ge_u64(abs_f64(a), bc64(0x0010000000000000ull)); }
-INLINE K testp_subnormal_f64(U a) { return cmp_lt_u64(abs_f64(a), bc64(0x0010000000000000ull)); }
+INLINE K testp_subnormal_f64(U a) {
+  return cmp_lt_u64(abs_f64(a), bc64(0x0010000000000000ull)) & cmp_gt_u64(abs_f64(a), bc64(0));
+}
+INLINE K testp_normal_f64(U a) { return testp_finite_f64(a) & ~testp_subnormal_f64(a); }
 
 // -- approximate functions of binary32 ------------------------------------------------------------------------------
-// Polynomials fitted in 40 digits at Chebyshev nodes; errors against binary64 are tested (tests/emulator/test_math.py).
+// Polynomials fitted in 40 digits at Chebyshev nodes; errors against binary64 are tested (tests/emulator/test_float.py).
 
 INLINE u poly_fma(u a, u b, float c) { return fma_f32<RN>(a, b, (u)bcf(c)); }
 

@@ -78,9 +78,19 @@ INLINE u bf16_from_f32(u a) {
     r = map1([](uint32_t x) { return double_to_bf16<R>((double)f32_of(x)); }, a);
   return (a & 0x7fffffffu) > 0x7f800000u ? bc(0x7fffu) : r;
 }
-INLINE u tf32_from_f32(u a) {
-  // Round to nearest, ties away (cvt.rna.tf32): 10 explicit bits stay.
-  return (a & 0x7f800000u) == 0x7f800000u ? a : (a + 0x1000u) & 0xffffe000u;
+// tf32 keeps 10 explicit bits: rounded to nearest with ties away from zero (.rna) or to even (.rn), or cut (.rz).
+INLINE u tf32_rna(u a) { return (a & 0x7f800000u) == 0x7f800000u ? a : (a + 0x1000u) & 0xffffe000u; }
+INLINE u tf32_rn(u a) {
+  return (a & 0x7f800000u) == 0x7f800000u ? a : (a + 0xfffu + ((a >> 13) & 1u)) & 0xffffe000u;
+}
+INLINE u tf32_rz(u a) { return (a & 0x7f800000u) == 0x7f800000u ? a : a & 0xffffe000u; }
+// .satfinite: infinity becomes the largest number; NaN stays.
+INLINE u finite_tf32(u a) { return (a & 0x7fffffffu) == 0x7f800000u ? (a & 0x80000000u) | 0x7f7fe000u : a; }
+INLINE u finite_f16(u a) { return (a & 0x7fffu) == 0x7c00u ? (a & 0x8000u) | 0x7bffu : a; }
+INLINE u finite_bf16(u a) { return (a & 0x7fffu) == 0x7f80u ? (a & 0x8000u) | 0x7f7fu : a; }
+INLINE u relu_f32(u a) {
+  const f x = (f)a;
+  return x != x ? bc(0x7fffffffu) : (x > bcf(0) ? a : bc(0));
 }
 
 #define KW_HALF_OPS(T)                                                                                             \
@@ -128,7 +138,8 @@ INLINE u lower(u a) { return a & 0xffffu; }
 INLINE u upper(u a) { return a >> 16; }
 INLINE u pair(u lo, u hi) { return lo | hi << 16; }
 
-// -- integers from floating point: rounded, then saturated; NaN gives 0 (ISA 9.7.9.21) --------------------------------
+// -- integers from floating point: rounded, then saturated (ISA 9.7.9.21) ---------------------------------------------
+// NaN gives 0 here; where the source is binary64 or the result has 64 bits, `at_nan` puts the top bit alone in its place.
 INLINE u s32_from_f32(u a) {
   const f x = (f)a;
   const s r = __builtin_convertvector(x, s);
@@ -153,6 +164,7 @@ INLINE U s64_from_f64(U a) {
 INLINE U u64_from_f64(U a) {
   return map1([](uint64_t x) { return u64_of(f64_of(x)); }, a);
 }
+INLINE U at_nan(U x, U value, uint64_t otherwise) { return (D)x != (D)x ? bc64(otherwise) : value; }
 // Saturation of a 64-bit intermediate to a narrower integer.
 INLINE U clamp_s64(U a, int64_t lo, int64_t hi) {
   const S x = (S)a;

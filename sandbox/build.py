@@ -21,6 +21,7 @@ from typing import Any
 from kernelwright.errors import BuildError
 from kernelwright.sandbox.cache import cache_folder, store_atomically, trim_cache
 from kernelwright.sandbox.launch import KernelResources
+from kernelwright.sandbox.nvrtc import NvrtcFailure, compiler_process, missing_package, nvrtc_library
 
 __all__ = ["SOURCE_NAME", "Build", "build_cuda", "normalise_options"]
 
@@ -117,7 +118,8 @@ def build_cuda(
         cache_dir: where builds are kept; None takes `cache_folder("build")`.
 
     Raises:
-        BuildError: the source does not compile (with the first error's line), an option is unknown, NVRTC is missing.
+        BuildError: the source does not compile (with the first error's line), an option is unknown, NVRTC is missing or
+            reached its limit of time or memory (`sandbox.nvrtc`).
     """
     begin = time.perf_counter()
     if not re.fullmatch(r"sm_\d+[af]?", arch):
@@ -129,14 +131,11 @@ def build_cuda(
     if (found := _read_entry(entry)) is not None:
         return Build(**found, seconds=time.perf_counter() - begin, cached=True)
 
-    nvrtc = _nvrtc()
     common = [f"-I{path}" for path in _include_folders()] + passed
     virtual = arch.replace("sm_", "compute_", 1)
-    ptx, text, lowered = _compile(
-        nvrtc, source, [f"--gpu-architecture={virtual}", "-lineinfo", *common], name_expressions
-    )
+    ptx, text, lowered = _compile(source, [f"--gpu-architecture={virtual}", "-lineinfo", *common], name_expressions)
     _, resource_log, _ = _compile(
-        nvrtc, source, [f"--gpu-architecture={arch}", "--ptxas-options=-v", *common], name_expressions
+        source, [f"--gpu-architecture={arch}", "--ptxas-options=-v", *common], name_expressions
     )
     made: dict[str, Any] = {
         "ptx": ptx,
@@ -235,86 +234,43 @@ def _include_folders() -> list[Path]:
     try:
         import nvidia  # type: ignore[import-untyped]
     except ImportError:
-        raise _missing("nvidia-cuda-runtime") from None
+        raise missing_package("nvidia-cuda-runtime") from None
     for base in nvidia.__path__:
         for include in sorted(Path(base).glob("cu*/include")):
             if (include / "cuda_fp16.h").is_file():
                 cccl = include / "cccl"
                 return [include, cccl] if cccl.is_dir() else [include]
-    raise _missing("nvidia-cuda-runtime")
-
-
-def _nvrtc() -> Any:
-    try:
-        from cuda.bindings import nvrtc
-    except ImportError:
-        raise _missing("cuda-bindings") from None
-    return nvrtc
+    raise missing_package("nvidia-cuda-runtime")
 
 
 def _version() -> str:
-    nvrtc = _nvrtc()
+    """Which NVRTC it is. Loading it to ask takes 60 ms, so its file has to say."""
+    path = nvrtc_library()
     try:
-        status, major, minor = nvrtc.nvrtcVersion()
-    except RuntimeError:
-        raise _missing("nvidia-cuda-nvrtc") from None
-    _expect(nvrtc, status)
-    return f"nvrtc-{major}.{minor}"
+        status = path.stat()
+    except OSError as error:
+        raise BuildError(f"NVRTC can't be read: {error}") from error
+    return f"{path}-{status.st_size}-{status.st_mtime_ns}"
 
 
-def _missing(package: str) -> BuildError:
-    return BuildError(
-        f"CUDA C++ can't be compiled: the Python package {package} is missing",
-        mend=f"Install it with `pip install '{package}==13.0.*'`.",
-    )
-
-
-def _expect(nvrtc: Any, status: Any) -> None:
-    if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-        raise BuildError(f"NVRTC failed: {nvrtc.nvrtcGetErrorString(status)[1].decode()}")
-
-
-def _compile(nvrtc: Any, source: str, options: Sequence[str], names: Sequence[str]) -> tuple[str, str, dict[str, str]]:
+def _compile(source: str, options: Sequence[str], names: Sequence[str]) -> tuple[str, str, dict[str, str]]:
     """One run of NVRTC: its PTX, its log, and the mangled name of each name expression."""
     if "\x00" in source:
         raise BuildError("the CUDA source holds a NUL character")
-    status, program = nvrtc.nvrtcCreateProgram(source.encode(), SOURCE_NAME.encode(), 0, [], [])
-    _expect(nvrtc, status)
     try:
-        for name in names:
-            (status,) = nvrtc.nvrtcAddNameExpression(program, name.encode())
-            _expect(nvrtc, status)
-        (outcome,) = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
-        text = _text(nvrtc, program, nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog)
-        if outcome != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-            raise _failure(nvrtc, outcome, text)
-        lowered = {}
-        for name in names:
-            status, mangled = nvrtc.nvrtcGetLoweredName(program, name.encode())
-            _expect(nvrtc, status)
-            lowered[name] = mangled.decode()
-        ptx = _text(nvrtc, program, nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
-        return ptx, text, lowered
-    finally:
-        nvrtc.nvrtcDestroyProgram(program)
+        made = compiler_process().compile(source, SOURCE_NAME, options, names)
+    except NvrtcFailure as failure:
+        raise _failure(failure) from None
+    return made.ptx, made.log, made.lowered
 
 
-def _text(nvrtc: Any, program: Any, size_of: Any, read: Any) -> str:
-    status, size = size_of(program)
-    _expect(nvrtc, status)
-    # one byte more: a bytes object of length 1 is shared by the whole process, and NVRTC writes into this one
-    buffer = bytes(size + 1)
-    (status,) = read(program, buffer)
-    _expect(nvrtc, status)
-    return buffer.rstrip(b"\x00").decode(errors="replace")
-
-
-def _failure(nvrtc: Any, outcome: Any, text: str) -> BuildError:
+def _failure(failure: NvrtcFailure) -> BuildError:
+    text = failure.log
     found = re.search(rf"{re.escape(SOURCE_NAME)}\((\d+)\): (?:catastrophic )?error(?:: | #\S+: )?(.*)", text)
     if found:
         return BuildError(f"the CUDA source does not compile: {found[2].strip()}", log=text, line=int(found[1]))
     first = next((line.strip() for line in text.splitlines() if "error" in line.lower()), "")
-    said = first or nvrtc.nvrtcGetErrorString(outcome)[1].decode()
+    said = first or failure.outcome
     return BuildError(f"the CUDA source does not compile: {said}", log=text)
 
 

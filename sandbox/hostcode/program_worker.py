@@ -35,6 +35,7 @@ from kernelwright.sandbox.hostcode.translate import (
     unit_to_json,
 )
 from kernelwright.sandbox.launch import LaunchOptions
+from kernelwright.sandbox.nvrtc import compiler_process
 from kernelwright.sandbox.serve import describe_error
 
 FAILED = 70  # EX_SOFTWARE of sysexits.h: the program could not go on, for a reason that was sent
@@ -65,6 +66,7 @@ class Program:
     def run(self) -> NoReturn:
         """Builds the program and calls its `main`; never returns."""
         options = LaunchOptions(**self._job["launch_options"])
+        compiler_process().detached = True  # a program may wait for all of its children
         session = open_session(self._job["arch"], float(self._job["seconds"]), options)
         tool = host_tool()
         launcher = Launcher(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 from pathlib import Path
 
@@ -334,3 +335,26 @@ def test_device_memory_that_nobody_wrote() -> None:
     assert (violation.kind, violation.count) == ("uninitialised_read", 2)
     assert "READ" in violation.source
     assert "nothing has written it" in violation.message
+
+
+WAITS = """
+#include <cuda_runtime.h>
+#include <sys/wait.h>
+#include <unistd.h>
+__global__ void f(int* p) { p[threadIdx.x] = NUMBER; }
+int main() {
+  int* p;
+  cudaMalloc(&p, 128);
+  f<<<1, 32>>>(p);
+  int ended = 0;
+  if (fork() == 0) _exit(0);
+  while (wait(nullptr) > 0) ++ended;
+  cudaFree(p);
+  return ended;
+}
+"""
+
+
+def test_a_program_that_waits_for_its_children_waits_for_its_own() -> None:
+    number = secrets.randbelow(2**31)  # no cache has this kernel: it is compiled while the program runs
+    assert run_program(WAITS, options=[f"-DNUMBER={number}"], timeout=60).exit_code == 1

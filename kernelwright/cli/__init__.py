@@ -76,10 +76,10 @@ def run(argv: Sequence[str]) -> int:
         return _interrupted(Interrupted(None), as_json)
     except KernelwrightError as error:
         return _known(error, as_json, debug)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click turns the one into the other
         # The reader went away (`| head`): nothing is wrong, and nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 128 + signal.SIGPIPE  # as if the signal had ended us, which is what other tools answer
     except Exception as error:  # noqa: BLE001 - the outermost edge: a bug becomes one line and a log entry
         return _bug(error, as_json, debug)
     return code if isinstance(code, int) else 0

@@ -58,6 +58,7 @@ def device_texts(unit: Unit) -> list[DeviceText]:
                 if unit.token(position).text == "<<<":
                     raise UnsupportedError(
                         "a kernel that launches kernels (dynamic parallelism) is not supported.",
+                        mend="Launch the second kernel from the host, or do its work in a loop of the first.",
                         line=unit.token(position).line,
                     )
 

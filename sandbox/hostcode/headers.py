@@ -15,7 +15,7 @@ _COVERED_ON_HOST = re.compile(
     r"cuda\.h|cuda_runtime(_api)?\.h|cuda_fp16\.hp?p?|cuda_bf16\.hp?p?|cuda_device_runtime_api\.h|"
     r"device_(launch_parameters|functions|atomic_functions|types)\.h|driver_(types|functions)\.h|vector_(types|functions)\.hp?p?|"
     r"math_(constants|functions)\.h|host_defines\.h|cooperative_groups(\.h|/.*)|mma\.h|cuda_pipeline.*\.h|cuda_awbarrier.*\.h|"
-    r"cuda/.*|cub/.*|thrust/.*|nv/.*|sm_\d+.*|crt/.*)"
+    r"cuda/.*|cub/.*|nv/.*|sm_\d+.*|crt/.*)"
 )
 _MISSING = {
     "cublas": "cuBLAS",
@@ -74,8 +74,13 @@ def host_include(include: str, *, light: bool) -> str:
         if stem.startswith(prefix) and not (stem.startswith("curand") and "philox" in stem):
             raise UnsupportedError(
                 f"<{name}> needs {library}, which the emulator does not have.",
-                mend="Write that part as a kernel of your own, or call torch for it.",
+                mend="Write that part as a kernel of your own (an extension may also call torch for it).",
             )
+    if name.startswith("thrust/"):
+        raise UnsupportedError(
+            f"<{name}> needs Thrust, which launches kernels of its own; the emulator does not have it.",
+            mend="Write that part as a kernel of your own; cub's block and warp primitives are there.",
+        )
     if not light and name.startswith("pybind11/"):
         return f"#include {include}"
     return "" if _COVERED_ON_HOST.fullmatch(name) else f"#include {include}"

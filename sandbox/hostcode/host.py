@@ -91,7 +91,11 @@ def host_text(unit: Unit, name: str, *, torch: bool, light: bool = True) -> Host
                 edits.replace(made.body[1], "{ __builtin_trap(); }" if needed else ";")
         elif made.kind == "variable" and id(made) not in members:
             if made.words & {"__managed__"}:
-                raise UnsupportedError("__managed__ variables are not supported.", line=line)
+                raise UnsupportedError(
+                    "__managed__ variables are not supported.",
+                    line=line,
+                    mend="Use cudaMallocManaged, or a __device__ variable with cudaMemcpyToSymbol.",
+                )
             if "__shared__" in made.words:
                 edits.blank(made.first, made.last)
             elif made.words & {"__device__", "__constant__"} and not made.template and "extern" not in made.words:

@@ -307,3 +307,14 @@ def test_a_polite_kill_is_an_interrupt(home: Path) -> None:
     assert done.stderr.strip() == "interrupted."
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert os.environ["KERNELWRIGHT_DATA"]
+
+
+def test_a_reader_that_goes_away_ends_it_as_the_signal_would() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "kernelwright", "gpus"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 141
+    assert "Traceback" not in done.stderr

@@ -6,6 +6,9 @@ name of the file that tries it.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -414,6 +417,18 @@ def test_nothing_is_left_out() -> None:
     text = (folder / "test_video.py").read_text()
     assert all(name in text for name in video), sorted(name for name in video if name not in text)
     assert set(_EMITTERS) - tried - others == {"fns"}, sorted(set(_EMITTERS) - tried - others)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("march", ["x86-64", "haswell"])
+def test_forms_on_narrower_vectors(march: str) -> None:
+    environment = os.environ | {"KERNELWRIGHT_MARCH": march}
+    files = [
+        str(Path(__file__).with_name(name)) for name in ("test_exact_floats.py", "test_convert.py", "test_video.py")
+    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, *files, "-k", "not narrower"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def opcodes(text: str) -> set[str]:

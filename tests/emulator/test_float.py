@@ -240,8 +240,12 @@ def test_approximate_functions_at_their_limits() -> None:
 def test_classification() -> None:
     x = f32_edges()
     kinds = {
-        "finite": np.isfinite(x), "infinite": np.isinf(x), "number": ~np.isnan(x), "notanumber": np.isnan(x),
-        "normal": np.isfinite(x) & ((np.abs(x) >= FLUSH) | (x == 0)), "subnormal": (np.abs(x) < FLUSH) & (x != 0),
+        "finite": np.isfinite(x),
+        "infinite": np.isinf(x),
+        "number": ~np.isnan(x),
+        "notanumber": np.isnan(x),
+        "normal": np.isfinite(x) & ((np.abs(x) >= FLUSH) | (x == 0)),
+        "subnormal": (np.abs(x) < FLUSH) & (x != 0),
     }  # fmt: skip; zeros count as normal (PTX ISA, testp)
     forms = {f"{{.reg .pred p; testp.{k}.f32 p, %1; selp.u32 %0, 1, 0, p;}}": v for k, v in kinds.items()}
     found = run_forms(list(forms), "u32", [("f32", x)])

@@ -163,6 +163,8 @@ def test_main_is_renamed_and_still_returns() -> None:
         ("void f() {\n  auto g = [=] __device__ (int i) { return i; };\n}\n", 2, "lambda"),
         ("\n__managed__ int x;\n", 2, "managed"),
         ("\n\n#include <cublas_v2.h>\n", 3, "cuBLAS"),
+        ("\n#include <thrust/sort.h>\n", 2, "Thrust"),
+        ("__managed__ int shared_by_both;\n", 1, "__managed__"),
         ("template <template <typename> class F>\n__global__ void k(F<int> f) {}\n", 1, "template template"),
         ("__global__ void k(int) {}\n", 1, "has no name"),
     ],

@@ -14,7 +14,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP) ## Optimise examples/softmax.py and write softmax.kernel.py
-	$(BIN)/kernelwright optimize examples/softmax.py
+	@# a machine with neither bubblewrap nor docker takes a plain process, and says so loudly
+	$(BIN)/kernelwright optimize examples/softmax.py --isolation $$($(BIN)/python -m kernelwright.sandbox.isolation)
 
 test: $(STAMP) ## Run every test (JOBS=2 processes)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

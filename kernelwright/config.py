@@ -64,8 +64,9 @@ class Settings(BaseSettings):
     """GPU that kernels are written for, and that modelled times stand for; `kernelwright gpus` lists them."""
     device: Literal["auto", "cuda", "emulator"] = "auto"
     """Where kernels run: `emulator` needs no GPU; `cuda` comes with a later release, until then `auto` is the emulator."""
-    isolation: Literal["auto", "process", "bubblewrap"] = "auto"
-    """How a kernel's process is fenced in; `auto` takes the strongest fence that works here."""
+    isolation: Literal["auto", "bubblewrap", "docker", "process"] = "auto"
+    """How a kernel's process is fenced in; `auto` takes bubblewrap or docker and never
+    `process`, which is no fence (docs/isolation.md)."""
     rounds: int = Field(default=6, ge=1, le=1000)
     """Attempts that one `optimize` may make."""
     call_seconds: float = Field(default=60.0, gt=0, le=86_400)

@@ -7,7 +7,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -54,8 +53,7 @@ def checks(settings: Settings) -> list[Check]:
         _database(settings),
         _gpu(),
         _cupy(),
-        _bubblewrap(),
-        _docker(),
+        *_isolations(),
         *(_key(name) for name in API_KEYS),
     ]
 
@@ -175,30 +173,19 @@ def _cupy() -> Check:
     return Check("CuPy", True, ", ".join(versions) or "installed", adds)
 
 
-def _bubblewrap() -> Check:
-    from kernelwright.sandbox.isolation import bubblewrap_problem
+def _isolations() -> list[Check]:
+    from kernelwright.sandbox.isolation import backends
 
-    adds = (
-        "a fence between kernels and your files and the network (Debian: apt install bubblewrap); without it they run in a "
-        "plain process with resource limits, so judge only kernels that you trust"
-    )
-    problem = bubblewrap_problem()
-    return Check("bubblewrap", not problem, problem or shutil.which("bwrap") or "works", adds)
-
-
-def _docker() -> Check:
-    adds = "isolation of kernels in containers, once a later release has it"
-    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    if not host.startswith("unix://"):
-        return Check("Docker", False, f"DOCKER_HOST is {host.partition('://')[0]}, not tried", adds)
-    path = host.removeprefix("unix://")
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.settimeout(_PROBE_SECONDS)
-            probe.connect(path)
-    except OSError as error:
-        return Check("Docker", False, f"no engine answers at {path} ({error.strerror or error})", adds)
-    return Check("Docker", True, f"an engine listens at {path}", adds)
+    adds = {
+        "bubblewrap": "a fence between kernels and your files, processes and network (Debian: apt install bubblewrap)",
+        "docker": "the same fence, by containers (an engine on this machine and pip install 'kernelwright[docker]')",
+        "process": "a plain process, for kernels that you trust: never taken unless asked for by --isolation process",
+    }
+    found = []
+    for backend in backends():
+        problem = backend.problem()
+        found.append(Check(backend.name, not problem, problem or "; ".join(backend.active()), adds[backend.name]))
+    return found
 
 
 def _key(name: str) -> Check:

@@ -13,7 +13,7 @@ from typing import Any
 
 from kernelwright.bench_tasks.task import Distribution, Task
 from kernelwright.config import Settings
-from kernelwright.errors import BuildError, KernelwrightError, LaunchError, SandboxError, UnsupportedError
+from kernelwright.errors import BuildError, ConfigError, KernelwrightError, LaunchError, SandboxError, UnsupportedError
 from kernelwright.jobs import Target, resolve_target
 from kernelwright.sandbox.hostcode.program import ProgramResult, run_program
 from kernelwright.sandbox.isolation import choose_isolation
@@ -61,9 +61,16 @@ class Program:
         """Builds it, runs it to its end with each of these options.
 
         Raises:
+            ConfigError: the isolation does not work here, or is no one for programs.
             NotFoundError, BuildError, UnsupportedError, WorkerTimeout, EmulatorError: see `run_program`.
         """
-        target = resolve_target(settings)
+        isolation = choose_isolation(self.isolation or "process")
+        if isolation == "docker":
+            raise ConfigError(
+                "a program runs in a plain process or under bubblewrap, not in a container.",
+                mend="Use --isolation bubblewrap or --isolation process.",
+            )
+        target = resolve_target(settings.model_copy(update={"isolation": isolation}))
         for options in every:
             yield self._run(target, options)
 
@@ -78,7 +85,7 @@ class Program:
                 launch_seconds=target.limits.call_seconds,
                 timeout=self.timeout,
                 memory_bytes=target.limits.memory_bytes,
-                isolation=choose_isolation(self.isolation or "process"),
+                isolation=target.device.isolation,
                 launch_options=options,
                 **channel,
             )

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kernelwright.errors import BuildError
-from kernelwright.sandbox.cache import cache_folder, store_atomically, trim_cache
+from kernelwright.sandbox.cache import cache_folder, cached, store_atomically, trim_cache
 from kernelwright.sandbox.launch import KernelResources
 from kernelwright.sandbox.nvrtc import NvrtcFailure, compiler_process, missing_package, nvrtc_library
 
@@ -128,7 +128,7 @@ def build_cuda(
     folder = cache_folder("build") if cache_dir is None else cache_dir
     key = _key(source, passed, arch, name_expressions)
     entry = folder / f"{key}.json"
-    if (found := _read_entry(entry)) is not None:
+    if (found := _read_entry(cached(entry))) is not None:
         return Build(**found, seconds=time.perf_counter() - begin, cached=True)
 
     common = [f"-I{path}" for path in _include_folders()] + passed

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-__all__ = ["CACHE_BYTES", "cache_folder", "cache_root", "store_atomically", "trim_cache"]
+__all__ = ["CACHE_BYTES", "cache_folder", "cache_root", "cached", "store_atomically", "trim_cache"]
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,19 @@ def cache_root() -> Path:
 def cache_folder(kind: str) -> Path:
     """The folder of one kind of build in `cache_root()`. Not created here."""
     return cache_root() / kind
+
+
+def cached(path: Path) -> Path:
+    """Where to read an entry of this process's cache: there, or in the cache beneath it.
+
+    A worker that runs code we do not trust writes to a cache of its own, which ends with it, and reads the shared one
+    that `$KERNELWRIGHT_CACHE_BENEATH` names. So nothing that it writes is ever loaded by another process.
+    """
+    beneath = os.environ.get("KERNELWRIGHT_CACHE_BENEATH")
+    if not beneath or path.exists() or not path.is_relative_to(cache_root()):
+        return path
+    other = Path(beneath) / path.relative_to(cache_root())
+    return other if other.exists() else path
 
 
 def store_atomically(path: Path, data: bytes) -> None:

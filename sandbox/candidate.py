@@ -11,6 +11,7 @@ from kernelwright.sandbox.channel import read_back
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import LaunchOptions, LaunchReport, OpRecord
+from kernelwright.sandbox.prepare import prepare_cache
 from kernelwright.sandbox.process import Limits, Worker
 from kernelwright.sandbox.reference import InitState
 
@@ -92,6 +93,7 @@ class Candidate:
         Raises:
             EmulatorError: the emulated device does not start, which is no fault of the kernel.
         """
+        prepare_cache(self.kernel.source)
         try:
             self._request(
                 "open",

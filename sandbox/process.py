@@ -1,20 +1,21 @@
 """Worker processes: start one, ask it things under a deadline, end it.
 
 The worker's command line holds no secret and its environment only what is listed here, so no key of the person who
-runs us reaches it. Limits on memory, files and core dumps are set by the worker on itself before it loads any code
-that we did not write; time limits are the judge's.
+runs us reaches it. Limits on address space, files and core dumps are set by the worker on itself before it loads any
+code that we did not write; time limits are the judge's; everything else is `sandbox.isolation`'s.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,11 +25,14 @@ import kernelwright
 from kernelwright.errors import ProtocolError, WorkerCrashed, WorkerTimeout
 from kernelwright.sandbox.cache import cache_root
 from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Message
-from kernelwright.sandbox.isolation import wrap
+from kernelwright.sandbox.isolation import Caps, Order, find_isolation
 
 __all__ = ["Limits", "Worker"]
 
-_KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV")
+_KEPT = (
+    "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "CXX",
+    "KERNELWRIGHT_MARCH",
+)  # fmt: skip
 _SCRATCH = "kernelwright-"
 _STDERR_KEPT = 8000  # bytes of a worker's standard error shown after a crash
 
@@ -47,6 +51,10 @@ class Limits:
     """Address space, in bytes; torch maps several GiB that it never touches."""
     file_bytes: int = 2 << 30
     """Largest file, in bytes (memory files with tensors count)."""
+    scratch_bytes: int = 2 << 30
+    """Files in a worker's /tmp, and in its /dev/shm, in bytes each, where the isolation bounds them."""
+    processes: int = 512
+    """Processes and threads of a worker and all that it starts, where the isolation bounds them."""
 
 
 @cache
@@ -64,6 +72,14 @@ class Worker:
     Args:
         module: the Python module to run with ``-m``.
         name: for messages: "the reference", "the candidate".
+        isolation: as `choose_isolation` gave it.
+        environment: further variables.
+        pass_fds: further descriptors that it gets, under the same numbers; they stay the caller's to close.
+        trusted: it runs only code of ours, or of the person who runs us: it may write the build cache, and is not
+            guarded against.
+
+    Raises:
+        SandboxError, OSError: it does not start.
     """
 
     def __init__(
@@ -74,21 +90,25 @@ class Worker:
         limits: Limits,
         isolation: str = "process",
         environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        trusted: bool = False,
     ) -> None:
         self.name = name
         self.limits = limits
         _sweep_scratch()
+        backend = find_isolation(isolation)
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
-        self._stderr = self._scratch / "stderr"
+        home = backend.home(self._scratch)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        cache = cache_root()
+        cache = cache_root().absolute()
         cache.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-P", "-m", module, str(theirs.fileno())]
         env = {key: os.environ[key] for key in _KEPT if key in os.environ}
         env |= {
-            "HOME": str(self._scratch),
-            "TMPDIR": str(self._scratch),
-            "KERNELWRIGHT_CACHE": str(cache),
+            "HOME": str(home),
+            "TMPDIR": str(home),
+            "USER": "kernelwright",
+            "KERNELWRIGHT_CACHE": str(cache if trusted else home / "cache"),
+            "KERNELWRIGHT_CACHE_BENEATH": "" if trusted else str(cache),
             "KERNELWRIGHT_MEMORY_BYTES": str(limits.memory_bytes),
             "KERNELWRIGHT_FILE_BYTES": str(limits.file_bytes),
             # the directory that holds the package, for a checkout that is not installed
@@ -97,26 +117,28 @@ class Worker:
             "PYTHONNOUSERSITE": "1",
             "PYTHONUNBUFFERED": "1",
         } | dict(environment or {})
+        self._output = _Output()
         try:
-            with open(self._stderr, "wb") as stderr:
-                self._process = subprocess.Popen(
-                    wrap(
-                        command, isolation=isolation, scratch=self._scratch, writable=[cache], pass_fd=theirs.fileno()
-                    ),
-                    stdin=subprocess.DEVNULL,
-                    stdout=stderr,
-                    stderr=stderr,
-                    env=env,
-                    cwd=self._scratch,
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,
-                )
+            order = Order(
+                command=(sys.executable, "-P", "-m", module, str(theirs.fileno())),
+                environment=env,
+                fds=(theirs.fileno(), *pass_fds),
+                output=self._output.entrance,
+                scratch=self._scratch,
+                caps=Caps(limits.memory_bytes, limits.processes, limits.scratch_bytes),
+                readable=() if trusted else (cache,),
+                writable=(cache,) if trusted else (),
+                trusted=trusted,
+            )
+            self._running = backend.start(order)
         except BaseException:
             ours.close()
+            self._output.close()
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise
         finally:
             theirs.close()
+            self._output.shut_entrance()
         self._channel: Channel | None = Channel(ours)
 
     @property
@@ -127,7 +149,7 @@ class Worker:
     @property
     def pid(self) -> int:
         """The process id of the child (of the sandbox, when there is one)."""
-        return self._process.pid
+        return self._running.pid
 
     @property
     def channel(self) -> Channel:
@@ -181,9 +203,10 @@ class Worker:
 
     def _crashed(self) -> WorkerCrashed:
         try:
-            code: int | None = self._process.wait(timeout=5)  # seconds; its socket is closed already
-        except subprocess.TimeoutExpired:
+            code: int | None = self._running.wait(timeout=5)  # seconds; its socket is closed already
+        except TimeoutError:
             code = None
+        why = self._running.kill()
         text = self.stderr()
         self.close()
         if code is not None and code < 0:
@@ -192,27 +215,21 @@ class Worker:
             how = f"was ended by signal {signal.Signals(code - 128).name}"  # as bubblewrap reports it
         else:
             how = f"ended with exit code {code}"
+        if why:
+            how += f": {why}"
         return WorkerCrashed(f"{self.name} {how}.", returncode=code, stderr=text)
 
     def stderr(self) -> str:
         """The end of what the worker printed."""
-        try:
-            with open(self._stderr, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _STDERR_KEPT))
-                return file.read().decode(errors="replace")
-        except OSError:
-            return ""
+        return self._output.text()
 
     def close(self) -> None:
         """Ends the worker and everything it started, and removes its directory; it keeps nothing that we need."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            self._process.kill()
-        self._process.wait()
+        self._running.kill()
+        self._output.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -220,3 +237,43 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Output:
+    """Standard output and error of a worker: a pipe of which the end is kept, so that no flood fills a disk or blocks it."""
+
+    def __init__(self) -> None:
+        self._exit, self.entrance = os.pipe()
+        self._stop, self._stopper = os.pipe()
+        self._kept = b""
+        self._open = True
+        self._reader = threading.Thread(target=self._read, name="kernelwright-output", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            ready, _, _ = select.select([self._exit, self._stop], [], [])
+            if self._exit not in ready:
+                return  # all that was written has been read
+            part = os.read(self._exit, 1 << 16)
+            if not part:
+                return
+            self._kept = (self._kept + part)[-_STDERR_KEPT:]
+
+    def shut_entrance(self) -> None:
+        """Once the worker has it."""
+        os.close(self.entrance)
+
+    def text(self) -> str:
+        """The end of what was written."""
+        return self._kept.decode(errors="replace")
+
+    def close(self) -> None:
+        """Reads what has been written and ends; whoever still writes gets an error."""
+        if not self._open:
+            return
+        self._open = False
+        os.close(self._stopper)
+        self._reader.join()
+        os.close(self._exit)
+        os.close(self._stop)

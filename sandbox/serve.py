@@ -103,3 +103,5 @@ def _limit_self() -> None:
     ):
         value = int(os.environ[name])
         resource.setrlimit(limit, (value, value))
+    if processes := os.environ.get("KERNELWRIGHT_PROCESSES"):  # only where the kernel counts the sandbox's own
+        resource.setrlimit(resource.RLIMIT_NPROC, (int(processes), int(processes)))

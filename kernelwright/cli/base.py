@@ -56,8 +56,8 @@ def device_flags(function: Function) -> Function:
     """Adds ``--gpu``, ``--device`` and ``--isolation``."""
     function = click.option(
         "--isolation",
-        type=click.Choice(["auto", "process", "bubblewrap"]),
-        help="How a kernel's process is fenced in (default: the strongest that works here).",
+        type=click.Choice(["auto", "bubblewrap", "docker", "process"]),
+        help="How a kernel's process is fenced in (default: auto, bubblewrap or docker).",
     )(function)
     function = click.option(
         "--device",

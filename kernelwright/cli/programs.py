@@ -34,7 +34,7 @@ def program_flags(function: Function) -> Function:
     )(function)  # fmt: skip
     function = click.option(
         "--isolation",
-        type=click.Choice(["auto", "process", "bubblewrap"]),
+        type=click.Choice(["auto", "bubblewrap", "docker", "process"]),
         help="How the process is fenced in (default: a program not at all, so that it reaches its files; a kernel file as "
         "strongly as works here).",
     )(function)

@@ -12,10 +12,10 @@ import torch
 
 from kernelwright.errors import EmulatorError
 from kernelwright.sandbox import emulator
-from kernelwright.sandbox.cache import cache_root
+from kernelwright.sandbox.cache import cache_root, cached
 from kernelwright.sandbox.cxx import need_cxx
 
-__all__ = ["install"]
+__all__ = ["ensure_built", "install"]
 
 _SOURCE = Path(__file__).with_name("allocator.cpp")
 
@@ -35,11 +35,20 @@ def install(memory: emulator.Memory) -> None:
     library.kernelwright_install(handle, registering, unregistering)
 
 
+def ensure_built() -> None:
+    """Builds the library if it is not in the cache, and loads nothing.
+
+    Raises:
+        EmulatorError: no C++ compiler, or it fails.
+    """
+    _build(cache_root())
+
+
 def _build(cache: Path) -> Path:
     compiler = need_cxx()
     root = Path(torch.__file__).parent
     key = hashlib.sha256(f"{torch.__version__} {root} {compiler} ".encode() + _SOURCE.read_bytes()).hexdigest()[:16]
-    built = cache / f"allocator-{key}.so"
+    built = cached(cache / f"allocator-{key}.so")
     if not built.exists():
         cache.mkdir(parents=True, exist_ok=True)
         half = built.with_suffix(f".{os.getpid()}.tmp")

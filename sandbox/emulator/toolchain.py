@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.errors import EmulatorError
-from kernelwright.sandbox.cache import cache_folder, store_atomically, trim_cache
+from kernelwright.sandbox.cache import cache_folder, cached, store_atomically, trim_cache
 from kernelwright.sandbox.cxx import need_cxx
 
-__all__ = ["Toolchain", "toolchain"]
+__all__ = ["Toolchain", "ensure_runtime", "toolchain"]
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,8 @@ class Toolchain:
         folder = (cache_folder("emulator") if cache_dir is None else cache_dir) / "kernels"
         key = hashlib.sha256(f"{self.identity}\x00{cpp}".encode()).hexdigest()[:40]
         library = folder / f"{key}.so"
-        if library.is_file() and (loaded := _load(library)) is not None:
+        found = cached(library)
+        if found.is_file() and (loaded := _load(found)) is not None:
             return loaded
         with tempfile.TemporaryDirectory(prefix="kernelwright-") as name:
             work = Path(name)
@@ -100,21 +101,43 @@ def toolchain(cache_dir: Path | None = None) -> Toolchain:
     return _toolchain(folder, os.environ.get(MARCH_VARIABLE, "native"))
 
 
+def ensure_runtime() -> None:
+    """Builds the runtime library if it is not in the cache, and loads nothing.
+
+    Raises:
+        EmulatorError: see `toolchain`.
+    """
+    _check_processor()
+    cache = cache_folder("emulator")
+    compiler = (need_cxx(), f"-march={os.environ.get(MARCH_VARIABLE, 'native')}")
+    folder = cache / f"runtime-{_identity(compiler)}"
+    if not (folder / "libkwruntime.so").is_file():
+        _build_runtime(compiler, cache, folder)
+
+
 @functools.lru_cache(maxsize=8)
 def _toolchain(cache: Path, march: str) -> Toolchain:
-    if platform.machine() not in ("x86_64", "AMD64"):
-        raise EmulatorError(f"the emulator runs on 64-bit x86 processors; this one is {platform.machine()}")
+    _check_processor()
     compiler = (need_cxx(), f"-march={march}")
-    identity = hashlib.sha256("\x00".join(_identity_parts(compiler)).encode()).hexdigest()[:24]
-    folder = cache / f"runtime-{identity}"
+    identity = _identity(compiler)
+    folder = cached(cache / f"runtime-{identity}")
     library = folder / "libkwruntime.so"
     runtime = _load(library, ctypes.RTLD_GLOBAL) if library.is_file() else None
     if runtime is None or not (folder / "kernel.hpp").is_file():
-        folder = _build_runtime(compiler, cache, folder)
+        folder = _build_runtime(compiler, cache, cache / f"runtime-{identity}")
         runtime = _load(folder / "libkwruntime.so", ctypes.RTLD_GLOBAL)
     if runtime is None:
         raise EmulatorError("the emulator's runtime library can't be loaded")
     return Toolchain(compiler, identity, runtime, folder)
+
+
+def _check_processor() -> None:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        raise EmulatorError(f"the emulator runs on 64-bit x86 processors; this one is {platform.machine()}")
+
+
+def _identity(compiler: tuple[str, ...]) -> str:
+    return hashlib.sha256("\x00".join(_identity_parts(compiler)).encode()).hexdigest()[:24]
 
 
 def _identity_parts(compiler: tuple[str, ...]) -> list[str]:

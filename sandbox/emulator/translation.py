@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kernelwright.errors import EmulatorError, UnsupportedError
 from kernelwright.sandbox.build import SOURCE_NAME
-from kernelwright.sandbox.cache import cache_folder, store_atomically, trim_cache
+from kernelwright.sandbox.cache import cache_folder, cached, store_atomically, trim_cache
 from kernelwright.sandbox.emulator.emit import Translated, translate
 from kernelwright.sandbox.emulator.frames import function_addresses
 from kernelwright.sandbox.emulator.lower import Lowered, lower
@@ -66,7 +66,7 @@ def translate_ptx(ptx: str, cache_dir: Path | None = None) -> Translation:
     folder = (cache_folder("emulator") if cache_dir is None else cache_dir) / "translations"
     key = hashlib.sha256(f"{_version()}\x00{ptx}".encode()).hexdigest()[:40]
     path = folder / f"{key}.pickle"
-    if (found := _read(path)) is not None:
+    if (found := _read(cached(path))) is not None:
         return found
     try:
         made = _translate(ptx)

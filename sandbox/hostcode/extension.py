@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.machinery
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelwright.errors import BuildError, UnsupportedError
-from kernelwright.sandbox.cache import cache_folder, store_atomically
+from kernelwright.sandbox.cache import cache_folder, cached, store_atomically
 from kernelwright.sandbox.emulated.recorder import Session
 from kernelwright.sandbox.hostcode.declarations import parse
 from kernelwright.sandbox.hostcode.launching import DeviceUnit, Launcher
@@ -232,12 +233,13 @@ class _Build:
         """The library and its device halves; from the cache if they are there."""
         folder = cache_folder("hostcode") / "extensions" / self._key
         library, record = folder / f"{self._name}.so", folder / "units.json"
-        if library.is_file():
+        if (known := cached(library)).is_file():
             try:
-                stored = json.loads(record.read_text())
+                stored = json.loads(cached(record).read_text())
                 found = [unit_from_json(d, self._read[d["part"]].part) for d in stored]
-                os.utime(folder)
-                return library, found
+                with contextlib.suppress(OSError):  # the shared cache may be read-only
+                    os.utime(known.parent)
+                return known, found
             except (OSError, ValueError, KeyError, TypeError, IndexError):
                 log.warning("the cached extension %s is damaged and is built anew", folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -345,6 +347,20 @@ def _functions(given: str | Sequence[str] | Mapping[str, str] | None) -> dict[st
     if isinstance(given, Mapping):
         return {str(k): str(v) for k, v in given.items()}
     return {str(each): str(each) for each in given}
+
+
+def prepare(source: str) -> None:
+    """Makes what a kernel module's extensions will want of the shared cache: the precompiled header and the runtime.
+
+    Args:
+        source: the module's text; which header it is, is guessed from all of it.
+
+    Raises:
+        EmulatorError: the compiler fails.
+    """
+    tool = host_tool()
+    tool.runtime()
+    tool.precompiled("torch_light" if _is_light(source) else "torch_full", _DIALECT)
 
 
 def _is_light(text: str) -> bool:

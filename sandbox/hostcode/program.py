@@ -19,7 +19,7 @@ from typing import IO, Any
 import kernelwright
 from kernelwright.errors import BuildError, EmulatorError, LaunchError, NotFoundError, UnsupportedError, WorkerTimeout
 from kernelwright.sandbox.cache import cache_root
-from kernelwright.sandbox.isolation import wrap
+from kernelwright.sandbox.isolation import program_command
 from kernelwright.sandbox.launch import LaunchOptions, LaunchReport, Violation
 
 __all__ = ["ProgramResult", "run_program"]
@@ -109,7 +109,7 @@ def run_program(
         "include_dirs": [str(Path(p).resolve()) for p in include_dirs], "seconds": launch_seconds,
         "memory_bytes": memory_bytes, "launch_options": (launch_options or LaunchOptions()).to_json(),
     }  # fmt: skip
-    cache = cache_root()
+    cache = cache_root().absolute()
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="kernelwright-") as scratch:
         run = _Run(job, Path(scratch), cache, (stdin, stdout, stderr), isolation)
@@ -136,12 +136,14 @@ class _Run:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         command = [sys.executable, "-P", "-m", "kernelwright.sandbox.hostcode.program_worker", str(theirs.fileno())]
         if isolation == "process":
-            environment = dict(os.environ)
+            environment = os.environ | {"KERNELWRIGHT_CACHE": str(cache)}
         else:
             environment = {key: os.environ[key] for key in _KEPT if key in os.environ}
             environment |= {"HOME": str(scratch), "TMPDIR": str(scratch)}
+            # what it builds ends with it: nothing that it wrote is loaded by anybody else
+            environment |= {"KERNELWRIGHT_CACHE": str(scratch / "cache"), "KERNELWRIGHT_CACHE_BENEATH": str(cache)}
+            command = program_command(command, scratch=scratch, readable=[cache])
         environment |= {
-            "KERNELWRIGHT_CACHE": str(cache),
             "PYTHONPATH": str(Path(kernelwright.__file__).parents[1]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONNOUSERSITE": "1",
@@ -149,7 +151,7 @@ class _Run:
         self._messages: list[dict[str, Any]] = []
         try:
             self._process = subprocess.Popen(
-                wrap(command, isolation=isolation, scratch=scratch, writable=[cache], pass_fd=theirs.fileno()),
+                command,
                 stdin=files[0],
                 stdout=files[1],
                 stderr=files[2],

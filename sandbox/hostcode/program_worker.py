@@ -6,6 +6,7 @@ input, output and error are the program's own.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kernelwright.errors import BuildError, KernelwrightError, UnsupportedError
-from kernelwright.sandbox.cache import cache_folder, store_atomically
+from kernelwright.sandbox.cache import cache_folder, cached, store_atomically
 from kernelwright.sandbox.emulated.recorder import open_session
 from kernelwright.sandbox.hostcode.launching import Launcher
 from kernelwright.sandbox.hostcode.loading import explain_missing
@@ -118,9 +119,11 @@ class Program:
         key = unit_key(read, tool.identity, own, dialect, *job["options"])
         home = cache_folder("hostcode") / "programs" / key
         library, record = home / "program.so", home / "unit.json"
-        if library.is_file() and record.is_file():
-            os.utime(home)
-            return library, unit_from_json(json.loads(record.read_text()), part)
+        found, described = cached(library), cached(record)
+        if found.is_file() and described.is_file():
+            with contextlib.suppress(OSError):  # the shared cache may be read-only
+                os.utime(described.parent)
+            return found, unit_from_json(json.loads(described.read_text()), part)
         host = split_host(read, key, torch=False, light=True)
         if host.main_params is None:
             raise BuildError(

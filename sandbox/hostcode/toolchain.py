@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.errors import BuildError, EmulatorError
-from kernelwright.sandbox.cache import cache_folder
+from kernelwright.sandbox.cache import cache_folder, cached
 from kernelwright.sandbox.cxx import need_cxx
 
 __all__ = ["FLAVOURS", "HERE", "HostTool", "host_tool", "trim_folders"]
@@ -61,13 +61,19 @@ class HostTool:
         if not _makes_pch(self.compiler):
             return ["-include", str(header)]
         folder = cache_folder("hostcode") / f"pch-{_digest(self.headers, flavour, dialect)}"
-        made = folder / f"{flavour}.hpp"
+        made = cached(folder / f"{flavour}.hpp.gch").with_suffix("")
         if not made.with_suffix(".hpp.gch").is_file():
+            if os.environ.get("KERNELWRIGHT_CACHE_BENEATH"):
+                return [
+                    "-include",
+                    str(header),
+                ]  # making one that ends with this process takes longer than doing without
             with _locked(folder.with_suffix(".lock")):
                 if not made.with_suffix(".hpp.gch").is_file():
                     self._precompile(header, folder, flavour, dialect)
         else:
-            os.utime(folder)
+            with contextlib.suppress(OSError):  # the shared cache may be read-only
+                os.utime(made.parent)
         return ["-include", str(made)]
 
     def _precompile(self, header: Path, folder: Path, flavour: str, dialect: str) -> None:
@@ -101,7 +107,7 @@ class HostTool:
         """
         sources = sorted((HERE / "runtime").glob("*.cpp"))
         folder = cache_folder("hostcode")
-        made = folder / f"libkernelwright-cuda-{_digest(self.identity, 'runtime')}.so"
+        made = cached(folder / f"libkernelwright-cuda-{_digest(self.identity, 'runtime')}.so")
         if not made.is_file():
             with tempfile.TemporaryDirectory(dir=_made(folder), prefix=".runtime-") as name:
                 half = Path(name) / "runtime.so"

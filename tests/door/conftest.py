@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kernelwright.sandbox.isolation import bubblewrap_problem
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -19,6 +21,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith("KERNELWRIGHT_") and name != "KERNELWRIGHT_CACHE":
             monkeypatch.delenv(name)
+    if bubblewrap_problem():  # where nothing else is there, these tests take a plain process; containers have their own
+        monkeypatch.setenv("KERNELWRIGHT_ISOLATION", "process")
     data, work = tmp_path / "data", tmp_path / "work"
     work.mkdir()
     monkeypatch.setenv("KERNELWRIGHT_DATA", str(data))

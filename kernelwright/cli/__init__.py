@@ -76,7 +76,9 @@ def run(argv: Sequence[str]) -> int:
         return _interrupted(Interrupted(None), as_json)
     except KernelwrightError as error:
         return _known(error, as_json, debug)
-    except (BrokenPipeError, SystemExit):  # click turns the one into the other
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise  # click makes a SystemExit of a broken pipe, and of nothing else
         # The reader went away (`| head`): nothing is wrong, and nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE  # as if the signal had ended us, which is what other tools answer

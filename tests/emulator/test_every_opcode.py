@@ -419,7 +419,7 @@ def test_nothing_is_left_out() -> None:
     assert set(_EMITTERS) - tried - others == {"fns"}, sorted(set(_EMITTERS) - tried - others)
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 @pytest.mark.parametrize("march", ["x86-64", "haswell"])
 def test_forms_on_narrower_vectors(march: str) -> None:
     environment = os.environ | {"KERNELWRIGHT_MARCH": march}

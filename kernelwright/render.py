@@ -32,7 +32,17 @@ from kernelwright.events import (
 from kernelwright.rl.run import Attempt, Run
 from kernelwright.verifier.evaluation import Evaluation, StageStatus, Timing
 from kernelwright.verifier.wording import quoted
-from kernelwright.words import counted, duration, kind_words, limited_by, one_line, ratio, share, time_kind
+from kernelwright.words import (
+    counted,
+    duration,
+    interval_words,
+    kind_words,
+    limited_by,
+    one_line,
+    ratio,
+    share,
+    time_kind,
+)
 
 __all__ = [
     "ProgressView",
@@ -283,7 +293,7 @@ def timing_block(timing: Timing, kernel: str = "") -> Table:
         "  " + one_line(timing.baseline),
         Text(duration(timing.baseline_seconds)),
         kind,
-        Text(f"the kernel is {ratio(timing.speedup)} as fast{slower}"),
+        Text(f"the kernel is {ratio(timing.speedup)} as fast{interval_words(timing)}{slower}"),
     )
     table.add_row(
         "  roofline",

@@ -10,6 +10,7 @@ from kernelwright.verifier.wording import counted, duration
 __all__ = [
     "counted",
     "duration",
+    "interval_words",
     "kind_words",
     "limited_by",
     "one_line",
@@ -46,6 +47,17 @@ def timing_sentence(timing: Timing) -> str:
         f"{duration(timing.seconds)} {time_kind(timing)}, {timing.baseline} {duration(timing.baseline_seconds)} "
         f"({ratio(timing.speedup)}), {share(timing.roofline_share)} of roofline"
     )
+
+
+def interval_words(timing: Timing) -> str:
+    """In brackets: the 95 % interval of the speed-up and how often it was timed; empty for what older versions stored."""
+    if timing.speedup_low is None or timing.speedup_high is None:
+        return ""
+    calls = counted(len(timing.own_calls), "verified call")
+    low, high = ratio(timing.speedup_low), ratio(timing.speedup_high)
+    if low == high:
+        return f" (the same over {calls})"
+    return f" (95 %: {low} to {high}, {calls})"
 
 
 def limited_by(evaluation: Evaluation) -> str:

@@ -11,7 +11,17 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["DeviceInfo", "Evaluation", "Profile", "Stage", "StageStatus", "Timing", "TimingKind", "Verdict"]
+__all__ = [
+    "DeviceInfo",
+    "Evaluation",
+    "Profile",
+    "Stage",
+    "StageStatus",
+    "TimedCall",
+    "Timing",
+    "TimingKind",
+    "Verdict",
+]
 
 
 class Verdict(StrEnum):
@@ -20,7 +30,7 @@ class Verdict(StrEnum):
     PASSED = "passed"
     """It computes the function on every workload tried, by its own kernels, and was timed."""
     REJECTED = "rejected"
-    """A rule forbids it before it runs: no `ModelNew`, or it subclasses the reference."""
+    """A rule forbids it: it has no `ModelNew`, or subclasses the reference, or its time is below what memory allows."""
     COMPILE_ERROR = "compile_error"
     """Its Python does not load or its CUDA C++ does not compile."""
     CRASHED = "crashed"
@@ -86,8 +96,18 @@ class TimingKind(StrEnum):
     MODELLED = "modelled"
 
 
+class TimedCall(_Frozen):
+    """One verified call and its time."""
+
+    workload: str
+    seconds: float = Field(gt=0)
+
+
 class Timing(_Frozen):
-    """Times in seconds for one forward call on the task's own workload."""
+    """Times in seconds for one forward call on the task's own workload.
+
+    Each comes from calls whose outputs were verified; `calls` has them all.
+    """
 
     kind: TimingKind
     gpu: str
@@ -102,6 +122,19 @@ class Timing(_Frozen):
     breakdown: list[dict[str, Any]] = Field(default_factory=list)
     """One row per launch or torch op of the candidate: name, seconds, limited_by, terms."""
     baseline_breakdown: list[dict[str, Any]] = Field(default_factory=list)
+    calls: list[TimedCall] = Field(default_factory=list)
+    """Every verified call, in order, over all workloads; empty in what older versions stored."""
+    speedup_low: float | None = None
+    """Lower end of the 95 % bootstrap interval of `speedup` over the calls on the task's own workload."""
+    speedup_high: float | None = None
+    """Its upper end."""
+    measured_again: bool = False
+    """Whether the time was a jump, was measured again on fresh inputs, and is the slowest of all."""
+
+    @property
+    def own_calls(self) -> list[TimedCall]:
+        """Those on the task's own workload, which comes first."""
+        return [call for call in self.calls if call.workload == self.calls[0].workload]
 
     @property
     def speedup(self) -> float:

@@ -15,7 +15,7 @@ from kernelwright.verifier.model.kernel_time import kernel_time
 from kernelwright.verifier.model.metrics import metrics
 from kernelwright.verifier.model.roofline import Bound, task_bound
 
-__all__ = ["bound", "launch_row", "profile", "storage_bytes", "timing"]
+__all__ = ["bound", "candidate_seconds", "launch_row", "profile", "storage_bytes", "timing"]
 
 _ITEM_BYTES = {
     "bool": 1, "uint8": 1, "int8": 1, "float8_e4m3fn": 1, "float8_e5m2": 1,
@@ -92,6 +92,19 @@ def launch_row(report: LaunchReport, gpu: Gpu) -> dict[str, Any]:
     }
 
 
+def candidate_seconds(launches: Sequence[LaunchReport], torch_ops: Sequence[OpRecord], gpu: Gpu) -> float:
+    """Modelled seconds of one forward call; 0 if it does nothing.
+
+    Raises:
+        LaunchError: a launch that the GPU would refuse for its resources.
+    """
+    return sum(row["seconds"] for row in _rows(launches, torch_ops, gpu))
+
+
+def _rows(launches: Sequence[LaunchReport], torch_ops: Sequence[OpRecord], gpu: Gpu) -> list[dict[str, Any]]:
+    return [launch_row(report, gpu) for report in launches] + [row.to_json() for row in eager_time(torch_ops, gpu).rows]
+
+
 def timing(
     launches: Sequence[LaunchReport],
     torch_ops: Sequence[OpRecord],
@@ -115,8 +128,7 @@ def timing(
         raise ValueError("the candidate made no launch and ran no torch operation: there is nothing to time")
     if not eager_ops:
         raise ValueError("the reference ran no torch operation that moves data: there is no baseline")
-    rows = [launch_row(report, gpu) for report in launches]
-    rows += [row.to_json() for row in eager_time(torch_ops, gpu).rows]
+    rows = _rows(launches, torch_ops, gpu)
     baseline = eager_time(eager_ops, gpu)
     least = bound(signature, eager_ops, gpu)
     return Timing(

@@ -154,14 +154,17 @@ class _Judge:
     def judge(self) -> None:
         """All stages; raises _Failed at the first that fails."""
         with self.stage("static") as stage:
-            finding = static.check(self.kernel)
-            if finding is not None:
-                reason, evidence = finding.reason, dict[str, Any](line=finding.line)
+            report = static.analyse(self.kernel, self.task)
+            if (finding := report.rejection) is not None:
+                reason, evidence = finding.reason, {"line": finding.line, **report.to_json()}
                 if finding.line:
                     reason = f"{reason.rstrip('.')} (line {finding.line})."
                     evidence["excerpt"] = quoted(self.kernel.source, finding.line)
-                raise _Failed(finding.verdict, reason, finding.verdict.value.replace("_", " "), evidence)
-            stage.summary = "a Python module with ModelNew and CUDA source"
+                verdict = finding.verdict or Verdict.REJECTED
+                raise _Failed(verdict, reason, verdict.value.replace("_", " "), evidence)
+            warnings = f", {counted(len(report.warnings), 'warning')}" if report.warnings else ""
+            stage.summary = f"a Python module with ModelNew and CUDA source{warnings}"
+            stage.evidence = report.to_json()
         with Candidate(self.kernel, self.device, limits=self.limits) as candidate:
             first = self._build(candidate)
             self._sanitise(first)

@@ -11,6 +11,15 @@ POWERLESS = "powerless"
 REFUSED = ("cheating", "rejected")
 """What is done against the rules, whoever sees it first: the syntax tree or the run."""
 
+CAUGHT = (*REFUSED, "wrong", "unsafe", "crashed", "timeout")
+"""Caught in one way or another; `Pair.reason` says by which reasons."""
+
+BY_TORCH = r"computed by something else|decoy|torch|library|stored nothing|not .*own kernel"
+"""Reasons that say who computed instead of the kernel."""
+
+NO_WORK = r"computed by something else|decoy|torch|kernelwright|judge|patch|replace|No module|not .*own|recorder|has no|sandbox"
+"""Reasons for what reaches into the sandbox's own code."""
+
 
 @dataclass(frozen=True)
 class Pair:

@@ -2,9 +2,45 @@
 
 from __future__ import annotations
 
-from hostile.cases import disguises, expected, laundering, library, memory, messages, outputs, patches
+from hostile.cases import (
+    bombs,
+    branches,
+    caches,
+    disguises,
+    expected,
+    laundering,
+    library,
+    machine,
+    memory,
+    messages,
+    outputs,
+    patches,
+    precision,
+    processes,
+    races,
+    streams,
+    worker,
+)
 from hostile.pair import Pair
 
-FAMILIES = (disguises, expected, laundering, library, memory, messages, outputs, patches)
+FAMILIES = (
+    bombs,
+    branches,
+    caches,
+    disguises,
+    expected,
+    laundering,
+    library,
+    machine,
+    memory,
+    messages,
+    outputs,
+    patches,
+    precision,
+    processes,
+    races,
+    streams,
+    worker,
+)
 
 PAIRS: tuple[Pair, ...] = tuple(pair for family in FAMILIES for pair in family.PAIRS)

@@ -11,6 +11,7 @@ from kernelwright.sandbox.channel import read_back
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import LaunchOptions, LaunchReport, OpRecord
+from kernelwright.sandbox.places import Place
 from kernelwright.sandbox.prepare import prepare_cache
 from kernelwright.sandbox.process import Limits, Worker
 from kernelwright.sandbox.reference import InitState
@@ -61,6 +62,8 @@ class CallResult:
     """For each output tensor: whether a kernel stored into its memory."""
     lazy: tuple[str, ...]
     """Types of outputs that are subclasses of Tensor."""
+    places: tuple[Place, ...]
+    """Where each output tensor lay in the candidate's process."""
 
 
 class Candidate:
@@ -165,6 +168,7 @@ class Candidate:
                 aliases=tuple((int(a), int(b)) for a, b in body["aliases"]),
                 written=tuple(map(bool, body["written"])),
                 lazy=tuple(map(str, body["lazy"])),
+                places=tuple(map(Place.from_json, body["places"])),
             )
         except (KeyError, TypeError, ValueError) as error:
             self.close()

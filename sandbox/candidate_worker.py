@@ -20,6 +20,7 @@ from kernelwright.sandbox.emulated import allocator, recorder, torch_cuda
 from kernelwright.sandbox.hostcode import extension
 from kernelwright.sandbox.launch import LaunchOptions
 from kernelwright.sandbox.optrace import trace_ops
+from kernelwright.sandbox.places import places_of
 from kernelwright.sandbox.serve import serve
 from kernelwright.sandbox.trees import byte_range, construct, seed_torch, tensors_of
 
@@ -131,6 +132,7 @@ class Candidate:
                 bool(t.numel() == 0 or session.memory.written(t.untyped_storage().data_ptr())) for t in returned
             ],
             "lazy": [type(t).__name__ for t in returned if type(t) not in {torch.Tensor, torch.nn.Parameter}],
+            "places": [place.to_json() for place in places_of(returned)],
         }
         return fields, outputs
 

@@ -11,6 +11,7 @@ from kernelwright.bench_tasks.graph import Graph
 from kernelwright.bench_tasks.task import Distribution, Task, TaskSignature, TensorSpec
 from kernelwright.errors import LoweringError, TaskError, WorkerCrashed, WorkerTimeout
 from kernelwright.sandbox.launch import OpRecord
+from kernelwright.sandbox.places import Place
 from kernelwright.sandbox.process import Limits, Worker
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class ReferenceResult:
     aliases: tuple[tuple[int, int], ...]
     """(output, input) pairs that share storage in the reference."""
     exact_error: str = ""
+    places: tuple[Place, ...] = ()
+    """Where the native outputs lay in the reference's process."""
 
 
 class Reference:
@@ -133,6 +136,7 @@ class Reference:
             mutates=bool(body["mutates"]),
             aliases=tuple((int(a), int(b)) for a, b in body["aliases"]),
             exact_error=str(body["exact_error"]),
+            places=tuple(map(Place.from_json, body["places"])),
         )
 
     def capture(self) -> Graph:

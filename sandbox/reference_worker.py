@@ -18,6 +18,7 @@ import torch
 from kernelwright.errors import LoweringError, TaskError
 from kernelwright.sandbox.channel import Message
 from kernelwright.sandbox.emulated import torch_cuda
+from kernelwright.sandbox.places import places_of
 from kernelwright.sandbox.serve import describe_error, serve
 from kernelwright.sandbox.trees import construct, map_tensors, same_bits, seed_torch, tensors_of
 
@@ -256,7 +257,13 @@ class Reference:
             moved = _farthest(exact, [draw for draw in draws if draw is not None])
         aliases = _aliases(native, inputs)
         return (
-            {"mutates": mutated, "exact": exact is not None, "exact_error": exact_error, "aliases": aliases},
+            {
+                "mutates": mutated,
+                "exact": exact is not None,
+                "exact_error": exact_error,
+                "aliases": aliases,
+                "places": [place.to_json() for place in places_of(tensors_of(native))],
+            },
             {"native": native, "exact": exact, "moved": moved},
         )
 

@@ -29,6 +29,7 @@ from kernelwright.sandbox.trees import same_bits, tensors_of
 from kernelwright.verifier import integrity, static
 from kernelwright.verifier.correctness import compare_outputs
 from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Stage, StageStatus, Timing, Verdict
+from kernelwright.verifier.layout import layout_problem
 from kernelwright.verifier.model import assemble
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.timing import AGAIN, ModelledCall, impossible, is_jump, modelled_call, timing_of
@@ -372,6 +373,14 @@ class _Judge:
                 "returns an input's memory",
                 {"aliases": sorted(extra)},
             )
+        if problem := layout_problem(
+            tensors_of(result.outputs),
+            result.places,
+            tensors_of(reference.native),
+            reference.places,
+            contiguous_inputs=all(t.is_contiguous() for t in tensors_of(call.inputs)),
+        ):
+            raise _Failed(Verdict.WRONG, problem, "an output's memory layout", {"workload": workload.name})
         self.timed.append(modelled_call(workload.name, result.reports, result.ops, self.gpu))
         return share
 

@@ -40,8 +40,8 @@ class Verdict(StrEnum):
     UNSAFE = "unsafe"
     """Out of bounds, misaligned, a race, an uninitialised read or a divergent barrier."""
     WRONG = "wrong"
-    """An output differs from the reference by more than honest rounding, or has the wrong shape or dtype, or an
-    input was changed."""
+    """An output differs from the reference by more than honest rounding, or has the wrong shape, dtype
+    or memory layout, or an input was changed."""
     CHEATING = "cheating"
     """Its outputs do not come from kernels of its own."""
     UNSUPPORTED = "unsupported"

@@ -108,7 +108,13 @@ def machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
 
 def judge(pair: Pair, text: str, reference: Reference) -> Evaluation:
     """The verdict about one of the pair's kernels."""
-    limits = Limits(call_seconds=pair.call_seconds, build_seconds=pair.build_seconds, memory_bytes=pair.memory_bytes)
+    limits = Limits(
+        call_seconds=pair.call_seconds,
+        build_seconds=pair.build_seconds,
+        load_seconds=pair.load_seconds,
+        memory_bytes=pair.memory_bytes,
+        scratch_bytes=pair.scratch_bytes,
+    )
     device = Device("emulator", "H200", "sm_90", isolation())
     return evaluate(
         reference.task, Kernel(text, pair.name), device=device, reference=reference, gpu=find_gpu("H200"), limits=limits

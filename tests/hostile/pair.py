@@ -11,6 +11,18 @@ POWERLESS = "powerless"
 REFUSED = ("cheating", "rejected")
 """What is done against the rules, whoever sees it first: the syntax tree or the run."""
 
+CAUGHT = (*REFUSED, "wrong", "unsafe", "crashed", "timeout")
+"""Caught in one way or another; `Pair.reason` says by which reasons."""
+
+BY_TORCH = r"computed by something else|decoy|torch|library|stored nothing|not .*own kernel"
+"""Reasons that say who computed instead of the kernel."""
+
+NO_WORK = r"computed by something else|decoy|torch|kernelwright|judge|patch|replace|No module|not .*own|recorder|has no|sandbox"
+"""Reasons for what reaches into the sandbox's own code."""
+
+DENIED = r"Permission|not permitted|Read-only|No such file|Errno"
+"""What the operating system answers to what a sandbox forbids."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -33,7 +45,9 @@ class Pair:
     """It attacks the machine: run only under a sandbox with a process tree of its own."""
     call_seconds: float = 20.0
     build_seconds: float = 60.0
+    load_seconds: float = 120.0
     memory_bytes: int = field(default=12 << 30)
+    scratch_bytes: int = 1 << 28
 
 
 def module(
@@ -121,6 +135,11 @@ def fill(y, value=0.0):
 def softmax(forward: str, **parts: str) -> str:
     """A module for the task `softmax`, whose forward may call `softmax(x)`, `copy(x)` and `fill(y, value)`."""
     return module(SOFTMAX, forward, top=RUN_SOFTMAX + textwrap.dedent(parts.pop("top", "")), **parts)
+
+
+def softmax_after(code: str, before: str) -> str:
+    """An honest softmax whose forward runs this code first; `before` stands above the module."""
+    return softmax(textwrap.dedent(code).strip("\n") + "\nreturn softmax(x)", before=before)
 
 
 HONEST_SOFTMAX = softmax("return softmax(x)")

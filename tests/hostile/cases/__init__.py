@@ -1,8 +1,46 @@
-"""The pairs, by family."""
+"""The pairs, by family: each module of this folder holds some, in `PAIRS`."""
 
 from __future__ import annotations
 
-from hostile.cases import judge, library, memory
+from hostile.cases import (
+    bombs,
+    branches,
+    caches,
+    disguises,
+    expected,
+    laundering,
+    library,
+    machine,
+    memory,
+    messages,
+    outputs,
+    patches,
+    precision,
+    processes,
+    races,
+    streams,
+    worker,
+)
 from hostile.pair import Pair
 
-PAIRS: tuple[Pair, ...] = (*memory.PAIRS, *library.PAIRS, *judge.PAIRS)
+FAMILIES = (
+    bombs,
+    branches,
+    caches,
+    disguises,
+    expected,
+    laundering,
+    library,
+    machine,
+    memory,
+    messages,
+    outputs,
+    patches,
+    precision,
+    processes,
+    races,
+    streams,
+    worker,
+)
+
+PAIRS: tuple[Pair, ...] = tuple(pair for family in FAMILIES for pair in family.PAIRS)

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kernelwright.api import OptimizeResult, optimize, verify
+    from kernelwright.api import OptimizeResult, optimize, recheck, verify
 
-__all__ = ["OptimizeResult", "__version__", "optimize", "verify"]
+__all__ = ["OptimizeResult", "__version__", "optimize", "recheck", "verify"]
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    if name in {"OptimizeResult", "optimize", "verify"}:
+    if name in {"OptimizeResult", "optimize", "recheck", "verify"}:
         from kernelwright import api
 
         return getattr(api, name)

@@ -19,6 +19,7 @@ from kernelwright.config import load_settings
 from kernelwright.db.store import Store
 from kernelwright.errors import KernelError, KernelwrightError, MisuseError
 from kernelwright.events import Observer, ignore
+from kernelwright.evidence import Recheck, check_bundle_target, recheck_bundle, write_bundle
 from kernelwright.export import kernel_file, write_kernel_file
 from kernelwright.rl.run import Attempt
 from kernelwright.sandbox.kernel import Kernel
@@ -27,7 +28,7 @@ from kernelwright.verifier.evaluation import Evaluation
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["OptimizeResult", "optimize", "verify"]
+__all__ = ["OptimizeResult", "Recheck", "optimize", "recheck", "verify"]
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,8 @@ def verify(
     device: str | None = None,
     store: Store | None = None,
     observer: Observer | None = None,
+    bundle: str | Path | None = None,
+    force: bool = False,
 ) -> Evaluation:
     """Judges a kernel from any author against a reference.
 
@@ -158,15 +161,41 @@ def verify(
         gpu, device: as for `optimize`.
         store: where the evaluation is kept; nowhere by default.
         observer: called with each event.
+        bundle: where to write all evidence as one file, for `recheck`; nowhere by default.
+        force: overwrite what is there.
 
     Raises:
         TaskError, KernelError: a file is missing or is not what it should be.
         NotFoundError, ConfigError: a GPU, device or setting that can't be used.
+        MisuseError: a file is at `bundle` already, or it can't be written.
     """
     settings = load_settings(gpu=gpu, device=device)
-    return jobs.verify_task(
-        _task(task, example_inputs), _kernel(kernel), settings, store=store, observer=observer or ignore
-    )
+    the_task, the_kernel = _task(task, example_inputs), _kernel(kernel)
+    if bundle is not None:
+        check_bundle_target(Path(bundle), force=force)
+    found = jobs.verify_task(the_task, the_kernel, settings, store=store, observer=observer or ignore)
+    if bundle is not None:
+        write_bundle(Path(bundle), the_task, the_kernel, found, settings, force=force)
+    return found
+
+
+def recheck(path: str | Path, *, fresh: bool = False, observer: Observer | None = None) -> Recheck:
+    """Checks the hashes of an evidence bundle and judges what is in it again, with its own seeds.
+
+    Args:
+        path: a file that `verify(..., bundle=path)` wrote, here or elsewhere. Its code is fenced in as a kernel's is.
+        fresh: judge once more with new secret seeds.
+        observer: called with each event.
+
+    Returns:
+        What was changed in the file, what came out the same, what differs, and whether the verdict `holds`.
+
+    Raises:
+        BundleError: it is no bundle, a part of one, or of a version that this program does not know.
+        TaskError: the task in it does not run here.
+        NotFoundError, ConfigError: a GPU, device or setting that can't be used.
+    """
+    return recheck_bundle(Path(path), load_settings(), fresh=fresh, observer=observer or ignore)
 
 
 def _task(task: str | Path | torch.nn.Module, example_inputs: Sequence[object] | torch.Tensor | None) -> Task:

@@ -4,6 +4,7 @@
     ├── MisuseError                       exit code 2: what a person gave us can't be used
     │   ├── TaskError                     the reference file: missing, broken, not deterministic, ...
     │   ├── KernelError                   the kernel file: no ModelNew, not Python, too large, ...
+    │   ├── BundleError                   no evidence bundle, a part of one, or of an unknown version
     │   ├── ConfigError                   a setting or a flag
     │   └── NotFoundError                 no such run, kernel or GPU
     ├── LoweringError                     the built-in coder can lower nothing of this module
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 __all__ = [
     "BuildError",
+    "BundleError",
     "ConfigError",
     "EmulatorError",
     "KernelError",
@@ -88,6 +90,10 @@ class TaskError(MisuseError):
 
 class KernelError(MisuseError):
     """The kernel's file is missing or is no kernel module."""
+
+
+class BundleError(MisuseError):
+    """A file that is no evidence bundle, holds only a part of one, or has a version that this program does not know."""
 
 
 class ConfigError(MisuseError):

@@ -80,7 +80,7 @@ def write_kernel_file(path: Path, text: str, *, force: bool = False) -> None:
     write_file(path, text)
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
     """Writes beside `path` and renames, so that `path` never holds half a file.
 
     Raises:
@@ -88,8 +88,8 @@ def write_file(path: Path, text: str) -> None:
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(beside, "x", encoding="utf-8") as file:
-            file.write(text)
+        with open(beside, "xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -17,8 +17,11 @@ from kernelwright.words import counted
 __all__ = ["capture_graph", "in_place_line", "open_reference"]
 
 
-def open_reference(task: Task, limits: Limits, observer: Observer) -> Reference:
+def open_reference(task: Task, limits: Limits, observer: Observer, *, fence: str | None = None) -> Reference:
     """Loads the task in a process of its own; the caller closes it.
+
+    Args:
+        fence: as `Reference` takes it.
 
     Raises:
         TaskError: the file can't be loaded, is no task, or ended the process.
@@ -26,7 +29,7 @@ def open_reference(task: Task, limits: Limits, observer: Observer) -> Reference:
     started = time.monotonic()
     observer(StageStarted("reference"))
     try:
-        reference = Reference(task, limits=limits)
+        reference = Reference(task, limits=limits, fence=fence)
     except TaskError as error:
         ended = error.__cause__
         if not isinstance(ended, WorkerCrashed) or ended.returncode is None or not 0 <= ended.returncode < 128:

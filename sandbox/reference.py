@@ -53,13 +53,18 @@ class ReferenceResult:
 class Reference:
     """A Task, loaded in a process of its own.
 
+    Args:
+        fence: the isolation to put around it (as `choose_isolation` gave it), for a task that a stranger may have written;
+            None for one of the person who runs us.
+
     Raises (on entering or creation):
         TaskError: the task can't be used; names the line and the mend.
     """
 
-    def __init__(self, task: Task, *, limits: Limits | None = None) -> None:
+    def __init__(self, task: Task, *, limits: Limits | None = None, fence: str | None = None) -> None:
         self.task = task
         self.limits = limits or Limits()
+        self._fence = fence
         self._graph: Graph | None = None
         self._ops: tuple[OpRecord, ...] | None = None
         self._start()
@@ -67,7 +72,13 @@ class Reference:
     def _start(self) -> None:
         import torch
 
-        self._worker = Worker(_WORKER, name=f"the reference of {self.task.name}", limits=self.limits, trusted=True)
+        self._worker = Worker(
+            _WORKER,
+            name=f"the reference of {self.task.name}",
+            limits=self.limits,
+            isolation=self._fence or "process",
+            trusted=self._fence is None,
+        )
         attachments = {
             key: torch.frombuffer(bytearray(value), dtype=torch.uint8) for key, value in self.task.attachments.items()
         }

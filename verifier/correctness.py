@@ -183,6 +183,13 @@ def _allowed(
     return policy.slack * error + policy.floor_ulps * info.eps * reference.abs() + info.tiny
 
 
+def _unwritten(value: torch.Tensor) -> bool:
+    """Whether a floating-point element still holds the poison of fresh memory, all bits set; a NaN that was computed is another."""
+    import torch
+
+    return value.dtype.is_floating_point and bool((value.reshape(1).view(torch.uint8) == 255).all())
+
+
 def _joined(shape: torch.Size) -> int:
     """How many trailing dimensions make a row of at least `_ROW` elements."""
     joined, elements = 0, 1
@@ -216,7 +223,7 @@ def _report(
         allowed = _allowed(n, reference, near, torch.finfo(honest.dtype), n.dim(), policy)
         limit = float(allowed[first[len(row) :]])
     where = f"[{', '.join(map(str, first))}]" if first else ""
-    nothing = " (NaN: perhaps never written, outputs are poisoned before the call)" if g != g else ""
+    nothing = " (never written: it holds what memory is filled with before the call)" if _unwritten(got[first]) else ""
     limits = "" if limit is None else f", and may differ by {limit:.3g}"
     return Mismatch(
         output=position,

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kernelwright.bench_tasks.task import Distribution, Task, Workload
@@ -27,11 +27,12 @@ from kernelwright.sandbox.reference import Reference, ReferenceResult
 from kernelwright.sandbox.symbols import plain_name
 from kernelwright.sandbox.trees import same_bits, tensors_of
 from kernelwright.verifier import integrity, static
-from kernelwright.verifier.correctness import compare_outputs
+from kernelwright.verifier.correctness import Mismatch, compare_outputs
 from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Stage, StageStatus, Timing, Verdict
 from kernelwright.verifier.layout import layout_problem
 from kernelwright.verifier.model import assemble
 from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.verifier.shrink import SECONDS, Shrunk, shrink
 from kernelwright.verifier.timing import AGAIN, ModelledCall, impossible, is_jump, modelled_call, timing_of
 from kernelwright.verifier.wording import (
     counted,
@@ -167,6 +168,7 @@ class _Judge:
             stage.summary = f"a Python module with ModelNew and CUDA source{warnings}"
             stage.evidence = report.to_json()
         with Candidate(self.kernel, self.device, limits=self.limits) as candidate:
+            self.candidate = candidate
             first = self._build(candidate)
             self._sanitise(first)
             probe = self._correctness(candidate, first)
@@ -348,11 +350,13 @@ class _Judge:
         rows.append({"workload": workload.name, "share_of_allowed": min(share, 1e30), "launches": len(result.reports)})
         if mismatch is not None:
             which = f"Output {mismatch.output}" if len(tensors_of(reference.native)) > 1 else "The output"
+            shrunk = self._shrunk(call, mismatch)
             raise _Failed(
                 Verdict.WRONG,
-                f"{which} is wrong on workload {workload.name!r}: {mismatch.what}",
+                f"{which} is wrong on workload {workload.name!r}: {mismatch.what}"
+                + (f" {shrunk.sentence}" if shrunk.steps else ""),
                 f"wrong on {workload.name}",
-                {"workload": workload.name, "mismatch": mismatch.to_json(), "calls": rows},
+                {"workload": workload.name, "mismatch": mismatch.to_json(), "calls": rows, "shrunk": shrunk.to_json()},
             )
         if not reference.mutates:
             given = tensors_of(call.inputs)
@@ -383,6 +387,27 @@ class _Judge:
             raise _Failed(Verdict.WRONG, problem, "an output's memory layout", {"workload": workload.name})
         self.timed.append(modelled_call(workload.name, result.reports, result.ops, self.gpu))
         return share
+
+    def _shrunk(self, call: _Call, mismatch: Mismatch) -> Shrunk:
+        """The simplest inputs that show the mismatch; the candidate is done with after it."""
+        candidate, (seed, moved) = self.candidate, call.weights
+        candidate.limits = replace(candidate.limits, call_seconds=min(SECONDS, candidate.limits.call_seconds))
+        self.observer(StageStarted("correctness, looking for the simplest failure"))
+
+        def fails(inputs: list[Any]) -> Mismatch | None:
+            try:
+                expected = self.reference.run(inputs, weights_seed=seed, moved=moved)
+            except TaskError:  # it refuses such inputs
+                return None
+            result = candidate.call(inputs, expected_bytes=self.output_bytes)
+            if any(report.violations for report in result.reports):
+                return None
+            return compare_outputs(result.outputs, expected, self.task.policy)[0]
+
+        outputs = tensors_of(call.result.outputs)
+        shape = outputs[mismatch.output].shape if mismatch.output < len(outputs) else ()
+        took = sum(report.emulated_seconds for report in call.result.reports)
+        return shrink(call.inputs, mismatch, shape, fails, expected_seconds=took)
 
 
 def evaluate(

@@ -21,6 +21,7 @@ import click
 
 from kernelwright import __version__
 from kernelwright.cli.base import Interrupted, print_json
+from kernelwright.cli.evidence import recheck
 from kernelwright.cli.machine import doctor, gpus
 from kernelwright.cli.programs import profile, sanitize
 from kernelwright.cli.programs import run as run_program
@@ -48,7 +49,7 @@ def group() -> None:
     """
 
 
-for _command in (optimize, verify, run_program, sanitize, profile, runs, show, export, resume, doctor, gpus):
+for _command in (optimize, verify, recheck, run_program, sanitize, profile, runs, show, export, resume, doctor, gpus):
     group.add_command(_command)
 
 

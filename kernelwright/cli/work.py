@@ -96,9 +96,27 @@ def resume(run_id: str, out: Path | None, force: bool, as_json: bool, verbose: b
 @click.command()
 @click.argument("task", type=click.Path(path_type=Path), metavar="TASK")
 @click.argument("kernel", type=click.Path(path_type=Path), metavar="KERNEL")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write all evidence to one file, for `kernelwright recheck`.",
+)
+@click.option("--force", is_flag=True, help="Overwrite what is at --bundle.")
+@click.option("--explain", is_flag=True, help="Say what each stage found, in plain words, with source lines.")
 @device_flags
 @common_flags
-def verify(task: Path, kernel: Path, as_json: bool, verbose: bool, debug: bool, **flags: Any) -> int:
+def verify(
+    task: Path,
+    kernel: Path,
+    bundle: Path | None,
+    force: bool,
+    explain: bool,
+    as_json: bool,
+    verbose: bool,
+    debug: bool,
+    **flags: Any,
+) -> int:
     """Judge a kernel file, by any author, against a module.
 
     TASK defines Model, get_inputs() and get_init_inputs(); KERNEL defines ModelNew. The verdict is passed, rejected,
@@ -109,8 +127,10 @@ def verify(task: Path, kernel: Path, as_json: bool, verbose: bool, debug: bool, 
     Examples:
       kernelwright verify examples/softmax.py softmax.kernel.py
       kernelwright verify my_module.py kernel.py --json | jq .verdict
+      kernelwright verify my_module.py kernel.py --explain --bundle kernel.bundle
     """
     from kernelwright.bench_tasks.kernelbench import read_task
+    from kernelwright.evidence import check_bundle_target, write_bundle
     from kernelwright.jobs import open_store, verify_task
     from kernelwright.render import ProgressView, timing_block, verdict_block
     from kernelwright.sandbox.kernel_file import read_kernel
@@ -118,6 +138,8 @@ def verify(task: Path, kernel: Path, as_json: bool, verbose: bool, debug: bool, 
 
     settings = start(verbose=verbose, **flags)
     the_task, the_kernel = read_task(task), read_kernel(kernel)
+    if bundle is not None:
+        check_bundle_target(bundle, force=force)
     screen = console(as_json)
     with open_store(settings) as store, ProgressView(screen, settings.gpu) as view:
         evaluation = verify_task(the_task, the_kernel, settings, store=store, observer=view)
@@ -125,8 +147,14 @@ def verify(task: Path, kernel: Path, as_json: bool, verbose: bool, debug: bool, 
     if evaluation.timing is not None:
         screen.print(timing_block(evaluation.timing))
     screen.print(f"Kept: kernelwright show {evaluation.kernel_id}", style="dim")
+    found = evaluation_json(evaluation)
+    if bundle is not None:
+        digest = write_bundle(bundle, the_task, the_kernel, evaluation, settings, force=force)
+        found["bundle"] = {"path": str(bundle), "digest": digest}
+        screen.print(f"Evidence: {bundle}   (again anywhere: kernelwright recheck {bundle})", soft_wrap=True)
+        screen.print(f"          SHA-256 of its manifest: {digest}", soft_wrap=True)
     if as_json:
-        print_json(evaluation_json(evaluation))
+        print_json(found)
     return 0 if evaluation.passed else 1
 
 

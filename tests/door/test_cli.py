@@ -94,6 +94,7 @@ def test_misuse_says_what_and_exits_with_two(
 COMMANDS = [
     ["optimize", "missing.py"],
     ["verify", "missing.py", "missing.py"],
+    ["recheck", "missing.bundle"],
     ["run", "missing.cu"],
     ["sanitize", "missing.py", "missing.py"],
     ["profile", "zzz"],

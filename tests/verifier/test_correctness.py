@@ -241,3 +241,15 @@ def test_the_structure_and_the_plain_values_of_outputs_are_asked_for():
         (x, 5.0, (x + 1, None)),
     ):
         assert not verdict(other, expected)
+
+
+def test_a_nan_that_was_computed_is_not_called_unwritten():
+    expected = reference(lambda x: x, torch.ones(2, 3))
+    computed, unwritten = torch.ones(2, 3), torch.ones(2, 3)
+    computed[1, 2] = float("nan")
+    unwritten.view(torch.int32)[1, 2] = -1
+    for outputs, told in ((computed, False), (unwritten, True)):
+        mismatch, _ = compare_outputs(outputs, expected, NumericPolicy())
+        assert mismatch is not None
+        assert mismatch.index == (1, 2)
+        assert ("never written" in mismatch.what) is told

@@ -1,0 +1,108 @@
+"""`verify --bundle`, `recheck`, and the same from Python."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from evidence_kernels import HONEST, TASK_SOURCE, kernel
+
+import kernelwright
+from kernelwright.cli import run
+from kernelwright.errors import BundleError, MisuseError
+from kernelwright.verifier.exact_json import to_json
+
+
+def files(line: str = HONEST) -> list[str]:
+    """Writes a task and a kernel into the working directory."""
+    Path("task.py").write_text(TASK_SOURCE)
+    Path("kernel.py").write_text(kernel(line).source)
+    return ["task.py", "kernel.py"]
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    value = json.loads(capsys.readouterr().out)
+    assert isinstance(value, dict)
+    return value
+
+
+def test_a_passed_kernel_and_its_bundle(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", *files(), "--bundle", "it.bundle", "--json"]) == 0
+    digest = answer(capsys)["bundle"]["digest"]  # type: ignore[index]
+    before = Path("it.bundle").read_bytes()
+    assert run(["verify", *files(), "--bundle", "it.bundle", "--json"]) == 2
+    assert "not overwritten" in answer(capsys)["error"]["message"]  # type: ignore[index]
+    assert Path("it.bundle").read_bytes() == before
+    assert sorted(os.listdir()) == ["it.bundle", "kernel.py", "task.py"]
+
+    os.unlink("task.py")
+    os.unlink("kernel.py")
+    assert run(["recheck", "it.bundle", "--fresh", "--json"]) == 0
+    found = answer(capsys)
+    assert found["holds"] is True
+    assert found["digest"] == digest
+    assert found["fresh"]["verdict"] == "passed"  # type: ignore[index]
+    assert found["then"]["seeds"] == found["now"]["seeds"] != found["fresh"]["seeds"]  # type: ignore[index]
+    assert {each["what"] for each in found["comparisons"]} >= {"verdict", "error shares", "counters", "times"}  # type: ignore[attr-defined]
+
+
+def test_a_wrong_kernel_and_its_bundle(home: Path) -> None:
+    judged = kernelwright.verify(*files("y[i] = 3.0f * tanhf(i / cols == 3 ? -x[i] : x[i]);"), bundle="it.bundle")
+    assert judged.verdict.value == "wrong"
+    found = kernelwright.recheck("it.bundle")
+    assert found.holds
+    assert found.then is not None
+    assert to_json(found.then.model_dump()) == to_json(judged.model_dump())
+    assert found.now is not None
+    assert found.now.seeds == judged.seeds
+    with pytest.raises(MisuseError, match="not overwritten"):
+        kernelwright.verify("task.py", "kernel.py", bundle="it.bundle")
+
+
+def test_a_changed_byte_is_said_and_nothing_is_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kernelwright.verify(*files("y[i] = 3.0f * tanhf(z[i]);"), bundle="it.bundle")
+    data = Path("it.bundle").read_bytes()
+    Path("it.bundle").write_bytes(data.replace(b"tanhf(z[i])", b"tanhf(x[i])"))
+    assert run(["recheck", "it.bundle"]) == 1
+    out = capsys.readouterr().out
+    assert "changed  kernel.py" in out
+    assert "nothing in it was run" in out
+    assert run(["recheck", "it.bundle", "--json"]) == 1
+    found = answer(capsys)
+    assert found["holds"] is False
+    assert found["changes"][0]["part"] == "kernel.py"  # type: ignore[index]
+    assert found["now"] is None
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.mkdir(), "directory"),
+        (lambda path: path.write_bytes(b""), "no evidence bundle"),
+        (lambda path: path.write_text("hello"), "no evidence bundle"),
+        (lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 700 << 20), "more than any bundle"),
+    ],
+)
+def test_what_is_no_bundle(
+    home: Path, capsys: pytest.CaptureFixture[str], make: Callable[[Path], object], says: str
+) -> None:
+    make(Path("it.bundle"))
+    assert run(["recheck", "it.bundle", "--json"]) == 2
+    error = answer(capsys)["error"]
+    assert error["kind"] == "BundleError"  # type: ignore[index]
+    assert says in error["message"]  # type: ignore[index]
+    assert error["mend"]  # type: ignore[index]
+    with pytest.raises(BundleError):
+        kernelwright.recheck("it.bundle")
+
+
+@pytest.mark.parametrize("target", ["missing/it.bundle", "."])
+def test_where_no_bundle_can_be_written_nothing_is_judged(
+    home: Path, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    assert run(["verify", *files(), "--bundle", target, "--json"]) == 2
+    assert answer(capsys)["error"]["kind"] == "MisuseError"  # type: ignore[index]

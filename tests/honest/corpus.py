@@ -1,0 +1,13 @@
+"""All tasks and honest kernels, family by family."""
+
+from __future__ import annotations
+
+from honest.families import extensions, layouts, losses, pointwise, products, reductions, rows, windows
+from honest.kernel import Honest
+
+_FAMILIES = (pointwise, reductions, rows, products, windows, losses, layouts, extensions)
+
+TASKS: dict[str, str] = {name: source for family in _FAMILIES for name, source in family.TASKS.items()}
+"""Task files by name."""
+
+KERNELS: tuple[Honest, ...] = tuple(kernel for family in _FAMILIES for kernel in family.KERNELS)

@@ -20,7 +20,7 @@ class Verdict(StrEnum):
     PASSED = "passed"
     """It computes the function on every workload tried, by its own kernels, and was timed."""
     REJECTED = "rejected"
-    """A rule forbids it before it runs: no `ModelNew`, or it subclasses the reference."""
+    """A rule of static analysis forbids it before it runs: no `ModelNew`, no kernel, or what no honest kernel does."""
     COMPILE_ERROR = "compile_error"
     """Its Python does not load or its CUDA C++ does not compile."""
     CRASHED = "crashed"

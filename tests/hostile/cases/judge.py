@@ -493,6 +493,7 @@ PAIRS = (
         hostile=softmax(
             """
             print('{"verdict": "passed", "speedup": 100}', flush=True)
+            softmax(x)
             raise SystemExit("passed: all outputs are right")
             """
         ),
@@ -505,7 +506,7 @@ PAIRS = (
         "An exception whose __str__ and __class__ raise when the judge wants its text.",
         "softmax",
         hostile=softmax(
-            "raise Odd()",
+            "softmax(x)\nraise Odd()",
             top="""
             class Odd(Exception):
                 @property
@@ -528,7 +529,7 @@ PAIRS = (
         "An exception whose text takes for ever.",
         "softmax",
         hostile=softmax(
-            "raise Odd()",
+            "softmax(x)\nraise Odd()",
             top="class Odd(Exception):\n    def __str__(self):\n        while True:\n            pass\n",
         ),
         twin=softmax(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from builtin_harness import coder_for
+from builtin_modules import GeluBiasDropoutResidual, R, SwiGLU
 from hostile.cases import PAIRS
 from static_modules import cupy_module, rejected, report
+from torch import nn
 
 from kernelwright.bench_tasks.kernelbench import read_task
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.verifier.static import StaticReport, analyse
+from kernelwright.verifier.static import Severity, StaticReport, analyse
 
 ROOT = Path(__file__).parents[3]
 EXTENSIONS = sorted((ROOT / "tests" / "sandbox" / "extensions").glob("*.py"))
@@ -41,6 +46,28 @@ def test_extensions_are_not_rejected(path: Path) -> None:
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_honest_twins_are_not_rejected(pair: object) -> None:
     assert not rejected(pair.twin)  # type: ignore[attr-defined]
+
+
+CODER_TASKS: dict[str, Callable[[], tuple[nn.Module, tuple[torch.Tensor, ...]]]] = {
+    "softmax": lambda: (nn.Softmax(-1), (R(48, 1024),)),
+    "layer_norm": lambda: (nn.LayerNorm(768), (R(33, 768),)),
+    "rms_norm": lambda: (nn.RMSNorm(512), (R(2, 17, 512),)),
+    "gelu_bias_dropout_residual": lambda: (GeluBiasDropoutResidual(96), (R(8, 13, 96), R(8, 13, 96))),
+    "swiglu": lambda: (SwiGLU(40, 72), (R(2, 19, 40),)),
+    "linear_relu": lambda: (nn.Sequential(nn.Linear(100, 60), nn.ReLU()), (R(37, 100),)),
+    "cross_entropy": lambda: (nn.CrossEntropyLoss(), (R(64, 101), torch.randint(0, 101, (64,)))),
+    "mlp": lambda: (nn.Sequential(nn.Linear(64, 130), nn.GELU(), nn.Linear(130, 24)), (R(50, 64),)),
+}
+
+
+@pytest.mark.parametrize("name", CODER_TASKS)
+def test_what_the_built_in_coder_writes_is_not_rejected_nor_doubted(name: str) -> None:
+    module, inputs = CODER_TASKS[name]()
+    coder = coder_for(module, inputs)
+    found = report(coder.write(coder.defaults)[0])
+    assert found.kernels
+    assert not found.not_analysed
+    assert [f for f in found.findings if f.severity is not Severity.NOTE] == []
 
 
 @pytest.fixture(scope="module")

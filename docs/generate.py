@@ -13,6 +13,7 @@ from kernelwright.bench_tasks.task import Distribution
 from kernelwright.cli import group
 from kernelwright.config import settings_table
 from kernelwright.verifier.evaluation import Verdict
+from kernelwright.verifier.static import RULES, Severity
 
 HERE = Path(__file__).parent
 WIDTH = 100
@@ -119,6 +120,29 @@ def verdicts_page() -> str:
     return "\n".join(parts) + "\n"
 
 
+def static_page() -> str:
+    """Every rule of static analysis, from its own table."""
+    parts = [
+        "# Static analysis",
+        "",
+        "This page is generated from the code: `make docs` writes it, a test compares it.",
+        "",
+        "Before a kernel runs, its Python module is parsed by Python's own parser and the CUDA C++ in its strings by",
+        "tree-sitter's grammar of CUDA; nothing is searched for in plain text, so comments, docstrings and messages never",
+        "count. Names are followed through imports, aliases, `getattr` and constant expressions, and a finding in a CUDA",
+        "string has the line and column of the Python module. What is made at run time is told as not analysed, never guessed.",
+        "",
+        "A rule rejects only what no honest kernel does. Whatever honest code may do is a warning or a note, kept in the",
+        "evidence of the stage `static` (`verify --json`), and the stages that run the kernel decide.",
+    ]
+    for severity, heading in ((Severity.REJECT, "Rejects"), (Severity.WARN, "Warns"), (Severity.NOTE, "Notes")):
+        parts += ["", f"## {heading}", "", "| rule | what falls under it | what to do |", "|---|---|---|"]
+        parts += [
+            f"| `{name}` | {rule.meaning} | {rule.mend} |" for name, rule in RULES.items() if rule.severity is severity
+        ]
+    return "\n".join(parts) + "\n"
+
+
 def member_docs(enumeration: type[Enum]) -> list[tuple[str, str]]:
     """Value and docstring of each member, in order.
 
@@ -139,7 +163,12 @@ def member_docs(enumeration: type[Enum]) -> list[tuple[str, str]]:
     return [(str(member.value), documented[member.name]) for member in enumeration]
 
 
-PAGES = {"cli.md": cli_page, "configuration.md": configuration_page, "verdicts.md": verdicts_page}
+PAGES = {
+    "cli.md": cli_page,
+    "configuration.md": configuration_page,
+    "verdicts.md": verdicts_page,
+    "static-analysis.md": static_page,
+}
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""The judge: static checks, correctness, integrity, timing and profile of a Kernel on a Task, as one Evaluation."""
+"""The judge: static analysis, correctness, integrity, timing and profile of a Kernel on a Task, as one Evaluation."""

@@ -162,6 +162,7 @@ class _Judge:
                 if finding.line:
                     reason = f"{reason.rstrip('.')} (line {finding.line})."
                     evidence["excerpt"] = quoted(self.kernel.source, finding.line)
+                reason = f"{reason} {finding.mend}"
                 verdict = finding.verdict or Verdict.REJECTED
                 raise _Failed(verdict, reason, verdict.value.replace("_", " "), evidence)
             warnings = f", {counted(len(report.warnings), 'warning')}" if report.warnings else ""

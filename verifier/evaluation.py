@@ -30,7 +30,7 @@ class Verdict(StrEnum):
     PASSED = "passed"
     """It computes the function on every workload tried, by its own kernels, and was timed."""
     REJECTED = "rejected"
-    """A rule forbids it: it has no `ModelNew`, or subclasses the reference, or its time is below what memory allows."""
+    """A rule forbids it: no `ModelNew`, no kernel, what no honest kernel does, or a time below what memory allows."""
     COMPILE_ERROR = "compile_error"
     """Its Python does not load or its CUDA C++ does not compile."""
     CRASHED = "crashed"

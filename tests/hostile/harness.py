@@ -21,7 +21,7 @@ from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference
 from kernelwright.verifier.evaluate import evaluate
-from kernelwright.verifier.evaluation import Evaluation
+from kernelwright.verifier.evaluation import Evaluation, StageStatus
 from kernelwright.verifier.model.gpus import find_gpu
 
 SECRET = "sk-of-the-person-4711"
@@ -51,6 +51,20 @@ class References:
         """Ends the processes."""
         for reference in self._open.values():
             reference.close()
+
+
+def static_refused(found: Evaluation) -> bool:
+    """Whether static analysis refused a kernel, so that it was never run."""
+    return len(found.stages) == 1 and found.stages[0].status is StageStatus.FAILED
+
+
+def disguised(text: str) -> str:
+    """A module that runs `text` from characters, beside a kernel of no use: static analysis can't read it."""
+    return (
+        "import cupy\n"
+        'CUDA = r"""extern "C" __global__ void of_no_use(float* x) {}"""\n'
+        f"exec(compile(bytes({list(text.encode())}).decode(), 'disguised', 'exec'))\n"
+    )
 
 
 @dataclass

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 from hostile.cases import PAIRS
-from hostile.harness import SECRET, References, isolation, judge, machine
+from hostile.harness import SECRET, References, disguised, isolation, judge, machine, static_refused
 from hostile.open_cases import HOSTILE_NOT_YET, TWIN_NOT_YET
 from hostile.pair import POWERLESS, Pair
 
-from kernelwright.verifier.evaluation import Verdict
+from kernelwright.verifier.evaluation import Evaluation, Verdict
 
 SAMPLE = (
     "uninitialised_output",
@@ -55,11 +55,15 @@ def check_hostile(pair: Pair, references: References, folder: Path, monkeypatch:
         pytest.skip("it attacks the machine, and there is no sandbox here")
     reference = references.get(pair.task)
     with machine(folder, monkeypatch) as reachable:
-        found = judge(pair, reachable.fill(pair.hostile), reference)
+        text = reachable.fill(pair.hostile)
+        found = judge(pair, text, reference)
+        if static_refused(found):
+            check_verdict(pair, found)
+            # what static analysis sees, another spelling hides from it: the run has to hold by itself
+            found = judge(pair, disguised(text), reference)
         traces = reachable.traces()
         said = found.model_dump_json()
-    shown = f"{found.verdict.value}: {found.reason}"
-    assert not traces, f"it left {traces}; {shown}"
+    assert not traces, f"it left {traces}; {found.verdict.value}: {found.reason}"
     assert SECRET not in said, "it read the person's key"
     if found.verdict is Verdict.PASSED and POWERLESS in pair.expect:
         twin = judge(pair, pair.twin, reference)
@@ -67,6 +71,11 @@ def check_hostile(pair: Pair, references: References, folder: Path, monkeypatch:
         assert found.timing is not None
         assert found.timing.seconds >= _LEAST_TIME * twin.timing.seconds, "the attack made it faster"
         return
+    check_verdict(pair, found)
+
+
+def check_verdict(pair: Pair, found: Evaluation) -> None:
+    shown = f"{found.verdict.value}: {found.reason}"
     assert found.verdict.value in pair.expect, shown
     assert re.search(pair.reason, found.reason, re.IGNORECASE), shown
 

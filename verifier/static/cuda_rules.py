@@ -196,27 +196,38 @@ def _check_tokens(source: CudaSource, found: Findings) -> None:
     tokens = source.tokens
     in_asm = False
     for position, token in enumerate(tokens):
-        at = source.text.index(token.offset)
         if token.is_string:
             if in_asm and re.match(r"\s*(?:@!?%?p\d*\s+)?(?:trap|exit|brkpt)\b", token.text):
-                found.add("trap", f"A kernel ends by the instruction {token.text.strip()!r}.", at)
+                found.add(
+                    "trap", f"A kernel ends by the instruction {token.text.strip()!r}.", source.text.index(token.offset)
+                )
             if token.text.startswith("/proc/") or token.text == "/proc":
-                found.add("reads_proc", f"Its C++ names {token.text!r}, the kernel's window into processes.", at)
+                found.add(
+                    "reads_proc",
+                    f"Its C++ names {token.text!r}, the kernel's window into processes.",
+                    source.text.index(token.offset),
+                )
             continue
         if token.text in {"asm", "__asm__", "__asm"}:
             in_asm = True
         elif token.text == ";":
             in_asm = False
         elif token.text == "__trap":
-            found.add("trap", "A kernel ends by __trap(), which ends every kernel of the process.", at)
+            found.add(
+                "trap",
+                "A kernel ends by __trap(), which ends every kernel of the process.",
+                source.text.index(token.offset),
+            )
         elif token.text in {
             "accessPolicyWindow",
             "cudaLimitPersistingL2CacheSize",
             "CU_LIMIT_PERSISTING_L2_CACHE_SIZE",
         }:
-            found.add("persisting_l2", f"It sets aside L2 cache by {token.text}.", at)
+            found.add("persisting_l2", f"It sets aside L2 cache by {token.text}.", source.text.index(token.offset))
         elif token.text in _LIMITS and position + 1 < len(tokens) and tokens[position + 1].text == "(":
-            found.add("persisting_l2", f"It changes a limit of the device by {token.text}().", at)
+            found.add(
+                "persisting_l2", f"It changes a limit of the device by {token.text}().", source.text.index(token.offset)
+            )
 
 
 def _check_state(source: CudaSource, found: Findings) -> None:

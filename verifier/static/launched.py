@@ -148,7 +148,7 @@ def _certainly_none(module: PythonModule, sources: Sources, origins: Origins, fo
         ):
             return "Its C++ launches none of the kernels that it declares."
     if imported <= _KNOWN_MODULES | {"cupy"} and module.models and not _may_launch(module, origins):
-        return "forward() calls nothing that could launch a kernel."
+        return "The outputs are not the work of its own kernels: forward() calls nothing that could launch one."
     return ""
 
 

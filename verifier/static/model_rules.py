@@ -6,7 +6,7 @@ import ast
 
 from kernelwright.verifier.static.collect import Findings
 from kernelwright.verifier.static.module import PythonModule
-from kernelwright.verifier.static.scopes import FunctionNode, Scope
+from kernelwright.verifier.static.scopes import FunctionNode, Scope, dotted
 from kernelwright.verifier.static.sources import Sources
 
 __all__ = ["check_cuda_there", "check_model"]
@@ -38,9 +38,7 @@ def _check_base(module: PythonModule, base: ast.expr, scope: Scope, at: ast.AST,
     name = _reference_name(module, base, scope)
     if name is None:
         return
-    if isinstance(at, ast.ClassDef) and _is_own_class(module, base, scope) and any(
-        isinstance(child, FunctionNode) and child.name == "forward" for child in at.body
-    ):  # fmt: skip
+    if isinstance(at, ast.ClassDef) and _is_own_class(module, base, scope) and _has_forward_of_its_own(at):
         found.add(
             "uses_reference", f"{at.name} is derived from the module's own {name}, with a forward() of its own.", at
         )
@@ -86,7 +84,7 @@ def _reference_name(module: PythonModule, node: ast.expr, scope: Scope) -> str |
                 name if (spelled or name.rpartition(".")[2] == _REFERENCE) and not name.startswith("torch.") else None
             )
         if isinstance(node, ast.Attribute):
-            return ast.unparse(node) if node.attr == _REFERENCE else None
+            return dotted(node) if node.attr == _REFERENCE else None
         if not isinstance(node, ast.Name):
             return None
         if node.id == _REFERENCE:
@@ -101,6 +99,18 @@ def _reference_name(module: PythonModule, node: ast.expr, scope: Scope) -> str |
 
 def _is_own_class(module: PythonModule, node: ast.expr, scope: Scope) -> bool:
     return any(isinstance(made, ast.ClassDef) for made in module.definitions(node, scope))
+
+
+def _has_forward_of_its_own(node: ast.ClassDef) -> bool:
+    """Whether a class defines forward() without calling that of its base."""
+    for child in node.body:
+        if isinstance(child, FunctionNode) and child.name == "forward":
+            return not any(
+                (isinstance(part, ast.Name) and part.id == "super")
+                or (isinstance(part, ast.Attribute) and part.attr in {"forward", "__call__"})
+                for part in ast.walk(child)
+            )
+    return False
 
 
 def _made_by_text(module: PythonModule) -> bool:

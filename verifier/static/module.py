@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
 from typing import TypeVar, overload
 
 from kernelwright.verifier.static.names import Names
@@ -59,14 +61,18 @@ class PythonModule:
     """The functions that run in forward(), as far as names tell."""
     attributes: dict[str, list[tuple[ast.expr, Scope]]] = field(init=False)
     """What is assigned to `self.NAME` in the models, and to NAME in their bodies."""
+    _definitions: dict[tuple[ast.expr, Scope], list[FunctionNode | ast.ClassDef]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.lines = Lines(self.source)
         self.scopes = Scopes(self.tree)
         self.strings = Strings(self.lines, self.scopes)
         self.names = Names(self.strings)
+        self._definitions = {}
         self.models = self._models()
+        self._definitions.clear()  # what was found without knowing the models
         self.attributes = self._attributes()
+        self._definitions.clear()
         self.hot = self._hot()
 
     # -- what others ask ------------------------------------------------------------------------------------------
@@ -82,10 +88,10 @@ class PythonModule:
 
     def nodes(self, *kinds: type[ast.AST]) -> Iterator[tuple[ast.AST, Scope]]:
         """All nodes of some kinds, each with its scope, in the order of the source."""
-        for scope in self.scopes.module.subtree():
-            for node in scope.nodes:
-                if isinstance(node, kinds):
-                    yield node, scope
+        lists = [self.scopes.by_type.get(kind, []) for kind in kinds]
+        met = lists[0] if len(lists) == 1 else sorted(chain(*lists), key=itemgetter(0))
+        for _, node, scope in met:
+            yield node, scope
 
     def is_hot(self, scope: Scope) -> bool:
         """Whether code of `scope` runs in forward()."""
@@ -102,6 +108,12 @@ class PythonModule:
 
     def definitions(self, node: ast.expr, scope: Scope) -> list[FunctionNode | ast.ClassDef]:
         """The functions and classes of the module that a name or `self.name` may stand for, through aliases."""
+        key = (node, scope)
+        if key not in self._definitions:
+            self._definitions[key] = self._find_definitions(node, scope)
+        return self._definitions[key]
+
+    def _find_definitions(self, node: ast.expr, scope: Scope) -> list[FunctionNode | ast.ClassDef]:
         found: list[FunctionNode | ast.ClassDef] = []
         pending: list[tuple[ast.expr, Scope]] = [(node, scope)]
         seen: set[ast.expr] = set()

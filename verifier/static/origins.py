@@ -105,23 +105,35 @@ class Origins:
     def function_launches(self, made: FunctionNode | ast.ClassDef) -> bool:
         """Whether a function of the module may launch a kernel."""
         if made not in self._launching:
-            self._launching[made] = False  # a function that calls itself
-            self._launching[made] = any(
-                isinstance(node, ast.Call) and self._call_launches(node, scope)
-                for scope in self._module.scopes.of[made].subtree()
-                for node in scope.nodes
-            )
+            self._launching[made] = self._reaches_launch([made])
         return self._launching[made]
 
-    def _call_launches(self, call: ast.Call, scope: Scope) -> bool:
+    def _reaches_launch(self, pending: list[FunctionNode | ast.ClassDef]) -> bool:
+        seen = set(pending)
+        while pending:
+            for scope in self._module.scopes.of[pending.pop()].subtree():
+                for node in scope.nodes:
+                    if not isinstance(node, ast.Call):
+                        continue
+                    if self._is_launch(node, scope):
+                        return True
+                    called = [d for d in self._module.definitions(node.func, scope) if d not in seen]
+                    seen.update(called)
+                    pending.extend(called)
+        return False
+
+    def _is_launch(self, call: ast.Call, scope: Scope) -> bool:
+        """Whether a call launches by itself: not one that compiles, or takes a kernel out of a module."""
         if is_builder(self._module.name(call.func, scope), call):
             return False
         if isinstance(call.func, ast.Attribute) and call.func.attr == "get_function":
             return False
-        if self.is_built(call.func, scope):
+        return self.is_built(call.func, scope)
+
+    def _call_launches(self, call: ast.Call, scope: Scope) -> bool:
+        if self._is_launch(call, scope):
             return True
-        made = self._module.definitions(call.func, scope)
-        return any(self.function_launches(d) for d in made)
+        return any(self.function_launches(made) for made in self._module.definitions(call.func, scope))
 
     def _parts(self, node: ast.AST, scope: Scope) -> Iterator[tuple[ast.AST, Scope]]:
         pending = [node]

@@ -123,7 +123,9 @@ def _check_attribute(attribute: str, node: ast.AST, found: Findings) -> None:
         found.add("walks_memory", f"It follows .{attribute}, a caller's frame, to what it was not given.", node)
     elif attribute == "from_address":
         found.add(
-            "reaches_into_process", "It makes an object at an address of its own choice, by from_address().", node
+            "reaches_into_process",
+            "It makes an object at an address of its own choice, by from_address() of ctypes.",
+            node,
         )
     elif attribute in {"f_globals", "__subclasses__", "__globals__", "__closure__", "__code__"}:
         found.add("library_state", f"It looks into .{attribute}.", node)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["Binding", "FunctionNode", "Scope", "Scopes"]
+__all__ = ["Binding", "FunctionNode", "Scope", "Scopes", "dotted"]
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -82,6 +82,15 @@ class Scope:
             pending.extend(reversed(scope.children))
 
 
+_MARKERS = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
+"""Nodes without a place: Python shares one of each among all that have it."""
+
+_BINDING = {
+    ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Assign, ast.AnnAssign, ast.NamedExpr,
+    ast.AugAssign, ast.For, ast.AsyncFor, ast.comprehension, ast.withitem, ast.ExceptHandler, ast.Global, ast.arg,
+}  # fmt: skip
+
+
 class Scopes:
     """All scopes of a module, from one walk that does not recurse."""
 
@@ -90,12 +99,19 @@ class Scopes:
         self.of: dict[ast.AST, Scope] = {tree: self.module}
         """The scope of each function, class and module node's own body."""
         self.parents: dict[ast.AST, ast.AST] = {}
+        self.by_type: dict[type[ast.AST], list[tuple[int, ast.AST, Scope]]] = {}
+        """All nodes of each type with their number in the walk and their scope."""
+        number = 0
         pending: list[tuple[ast.AST, Scope]] = [(child, self.module) for child in reversed(tree.body)]
         self.parents.update((child, tree) for child in tree.body)
         while pending:
             node, scope = pending.pop()
             scope.nodes.append(node)
-            _bind(node, scope)
+            number += 1
+            kind = type(node)
+            self.by_type.setdefault(kind, []).append((number, node, scope))
+            if kind in _BINDING:
+                _bind(node, scope)
             inner = scope
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 inner = Scope(node, scope)
@@ -104,7 +120,7 @@ class Scopes:
             body = {id(child) for child in node.body} if inner is not scope else set()  # type: ignore[attr-defined]
             if isinstance(node, FunctionNode):
                 body.add(id(node.args))
-            children = list(ast.iter_child_nodes(node))
+            children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, _MARKERS)]
             for child in children:
                 self.parents[child] = node
             # decorators, bases and default values run outside; close enough to take a function's defaults as inside
@@ -173,3 +189,17 @@ def _bind_target(target: ast.expr, value: ast.expr | None, add: object) -> None:
             same = isinstance(given, ast.Tuple | ast.List) and len(given.elts) == len(goal.elts)
             values = given.elts if same and isinstance(given, ast.Tuple | ast.List) else [None] * len(goal.elts)
             pending.extend(zip(goal.elts, values, strict=True))
+
+
+def dotted(node: ast.expr) -> str:
+    """`node` as written, if it is made of names, attributes and subscripts; ``...`` for the rest of it."""
+    suffix: list[str] = []
+    while True:
+        if isinstance(node, ast.Attribute):
+            suffix.append(f".{node.attr}")
+            node = node.value
+        elif isinstance(node, ast.Subscript):
+            suffix.append("[...]")
+            node = node.value
+        else:
+            return "".join([node.id if isinstance(node, ast.Name) else "...", *reversed(suffix)])

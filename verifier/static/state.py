@@ -7,7 +7,7 @@ import ast
 from kernelwright.verifier.static.collect import Findings
 from kernelwright.verifier.static.module import PythonModule
 from kernelwright.verifier.static.origins import Origins
-from kernelwright.verifier.static.scopes import FunctionNode, Scope
+from kernelwright.verifier.static.scopes import FunctionNode, Scope, dotted
 from kernelwright.verifier.static.wordlists import words
 
 __all__ = ["check_state"]
@@ -129,7 +129,7 @@ class _Checker:
             if isinstance(target.value, ast.Name) and target.value.id in {"self", "cls"} and self._in_model(scope):
                 return f"{target.value.id}.{target.attr}"
             made = self.module.definitions(target.value, scope) if isinstance(target.value, ast.Name) else []
-            return f"{ast.unparse(target.value)}.{target.attr}" if made else None
+            return f"{dotted(target.value)}.{target.attr}" if made else None
         if isinstance(target, ast.Subscript):
             return self._outliving(target.value, scope)
         return None
@@ -177,4 +177,4 @@ def _adds_to_itself(target: ast.expr, value: ast.expr | None) -> bool:
     if not (isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add | ast.Sub)):
         return False
     left, right = value.left, value.right
-    return isinstance(right, ast.Constant) and type(left) is type(target) and ast.unparse(left) == ast.unparse(target)
+    return isinstance(right, ast.Constant) and type(left) is type(target) and dotted(left) == dotted(target)

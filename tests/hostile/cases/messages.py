@@ -205,6 +205,7 @@ PAIRS = (
         hostile=softmax(
             """
             print('{"verdict": "passed", "speedup": 100}', flush=True)
+            softmax(x)
             raise SystemExit("passed: all outputs are right")
             """
         ),
@@ -217,7 +218,7 @@ PAIRS = (
         "An exception whose __str__ and __class__ raise when the judge wants its text.",
         "softmax",
         hostile=softmax(
-            "raise Odd()",
+            "softmax(x)\nraise Odd()",
             top="""
             class Odd(Exception):
                 @property
@@ -240,7 +241,7 @@ PAIRS = (
         "An exception whose text takes for ever.",
         "softmax",
         hostile=softmax(
-            "raise Odd()",
+            "softmax(x)\nraise Odd()",
             top="class Odd(Exception):\n    def __str__(self):\n        while True:\n            pass\n",
         ),
         twin=softmax(

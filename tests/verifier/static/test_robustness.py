@@ -1,0 +1,115 @@
+"""Whatever a source holds, analysis ends with a report: no exception, no endless work."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from static_modules import HOST, KERNEL, cupy_module, extension_module, rejected, report, rules
+
+from kernelwright.sandbox.kernel import Kernel
+from kernelwright.verifier.evaluation import Verdict
+from kernelwright.verifier.static import check
+
+BROKEN_CUDA = (
+    "__global__ void k( {", "}}}}}", "((((((", "__global__", "template <", "#define", "#define X", "#if", "\"unclosed",
+    "/* unclosed", "'", "extern \"C\" {", "\x00\x01", "\ufeff", "\ud800", "🦆" * 50, "a<b<c<d<e", "<<<>>>", "asm(", "static",
+    "__device__", "__device__ int", "using namespace", "namespace a =", "::::", "&", "R\"(unclosed", "\\", "#define F(", "at::",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("def f(:\n", 1),
+        ("x = (\n", 1),
+        ("\n  x = 1\n", 2),
+        ("x = '\0'", None),
+        ("x = '\ud800'\ny = '\ud800", None),
+        ("(" * 300, None),
+    ],
+)
+def test_what_is_not_python_is_a_compile_error(source: str, line: int | None) -> None:
+    finding = check(Kernel(source, "t"))
+    assert finding is not None
+    assert (finding.rule, finding.verdict) == ("not_python", Verdict.COMPILE_ERROR)
+    assert line is None or finding.line == line
+
+
+@pytest.mark.parametrize("text", BROKEN_CUDA)
+def test_broken_cuda_is_left_to_the_compiler(text: str) -> None:
+    source = "import cupy\nMODULE = cupy.RawModule(code=CUDA)\n" + cupy_module().replace(
+        "MODULE =", f"CUDA += {text!r}\nMODULE ="
+    )
+    assert not rejected(source)
+    assert not rejected(extension_module(HOST + text.replace("\\", "").replace("\x00", "").replace("\ud800", "")))
+
+
+def test_half_of_a_source_at_any_place_ends_in_a_report() -> None:
+    whole = extension_module(HOST)
+    draw = random.Random(4)
+    for _ in range(60):
+        start, end = sorted(draw.sample(range(len(HOST)), 2))
+        report(whole.replace(HOST, HOST[start:end]))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = " + "+".join(["'a'"] * 3000),
+        "x = " + "[" * 90 + "]" * 90,
+        "x = " + "-" * 900 + "1",
+        "x" + ".a" * 900,
+        "x" + "()" * 400,
+        "\n".join(f"{' ' * n}if x:" for n in range(90)) + "\n" + " " * 90 + "pass",
+        "lambda: " * 80 + "0",
+        "f'" + "{x}" * 2000 + "'",
+    ],
+)
+def test_deep_nesting_ends_in_a_report(source: str) -> None:
+    assert "no_model_new" in rules(source) or "not_python" in rules(source)
+
+
+def test_deep_nesting_of_cuda_ends_in_a_report() -> None:
+    deep = "{" * 5000 + "}" * 5000 + "(" * 5000 + "1" + ")" * 5000
+    assert report(cupy_module(cuda=KERNEL + f"void f() {deep}")).kernels == ("scale",)
+
+
+def test_aliases_in_circles_and_doublings_take_no_time() -> None:
+    circles = "a = b\nb = c\nc = a\na()\na.b.c()\n"
+    doubled = "\n".join(f"n{i} = n{i + 1} if n{i + 1} else n{i + 1}" for i in range(200)) + "\nn0()\n"
+    texts = "t0 = '__global__ void k() {}' * 1\n" + "\n".join(f"t{i + 1} = t{i} + t{i}" for i in range(60)) + "\n"
+    functions = "\n".join(f"def f{i}(x):\n    return f{i + 1}(x) or f{i + 1}(x)" for i in range(3000)) + "\n"
+    found = report(
+        circles
+        + doubled
+        + texts
+        + "s0 = 'ab'\n"
+        + texts.replace("t", "s")
+        + functions
+        + "import cupy\ncupy.RawModule(code=t60 + s60)\n"
+    )
+    assert {f.rule for f in found.findings} >= {"no_model_new", "source_not_analysed"}
+
+
+def test_a_megabyte_of_source_is_analysed_whole() -> None:
+    kernels = "".join(KERNEL.replace("scale", f"scale_{i}") for i in range(2500))
+    python = "".join(f"def helper_{i}(x):\n    y = run(x)\n    return y.view(-1)\n" for i in range(12000))
+    source = cupy_module("import socket\nsocket.socket()\nreturn helper_7(x)", cuda=KERNEL + kernels, top=python)
+    assert len(source) > 900_000
+    found = report(source)
+    assert len(found.kernels) == 2501
+    assert "network" in {f.rule for f in found.findings}
+
+
+def test_a_byte_order_mark_and_other_line_ends_change_nothing() -> None:
+    source = cupy_module(top="torch.equal = None")
+    lines = [(f.rule, f.line) for f in report(source).findings]
+    assert [(f.rule, f.line) for f in report("\ufeff" + source).findings] == lines
+    assert [(f.rule, f.line) for f in report(source.replace("\n", "\r\n")).findings] == lines
+    assert [(f.rule, f.line) for f in report(source.replace("\n", "\r")).findings] == lines
+
+
+def test_a_rule_met_everywhere_is_told_some_times_only() -> None:
+    found = report(cupy_module(top="torch.equal = None\n" * 5000))
+    assert 1 < sum(f.rule == "patches_library" for f in found.findings) < 100

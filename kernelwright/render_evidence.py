@@ -1,16 +1,47 @@
-"""What a person at a terminal sees of evidence: of a bundle that was judged again."""
+"""What a person at a terminal sees of evidence: each stage explained, and a bundle that was judged again."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from kernelwright.evidence import Recheck
-from kernelwright.render import verdict_line
+from kernelwright.render import plain_source, verdict_line
+from kernelwright.verifier.explain import Explanation, SourceLine
 from kernelwright.words import one_line
 
-__all__ = ["recheck_view"]
+__all__ = ["explanation_view", "recheck_view"]
+
+_STYLES = {"passed": "green", "failed": "bold red", "warned": "yellow", "not reached": "dim"}
+
+
+def explanation_view(stages: Sequence[Explanation]) -> RenderableType:
+    """One paragraph a stage; under it the source lines concerned, with a caret where the column is known."""
+    parts: list[RenderableType] = []
+    for each in stages:
+        parts.append(Text.assemble((one_line(each.stage), "bold"), "  ", (each.status, _STYLES.get(each.status, ""))))
+        for text in each.sentences:
+            head, rest = ("  - ", text[2:]) if text.startswith("- ") else ("  ", text)
+            line = Table.grid()
+            line.add_column(no_wrap=True)
+            line.add_column(overflow="fold")
+            line.add_row(head, Text(one_line(rest, 2000)))
+            parts.append(line)
+        parts += [_source_line(line) for line in each.lines]
+    return Group(*parts)
+
+
+def _source_line(line: SourceLine) -> Text:
+    known = (("line", line.line), ("CUDA line", line.cuda_line))
+    margin = "    " + (", ".join(f"{word} {number}" for word, number in known if number) or "line ?")
+    indent = len(line.text) - len(line.text.lstrip())
+    text = Text(f"{margin} | ", style="dim").append_text(plain_source(line.text.strip()))
+    if line.column is not None and line.column > indent:
+        text.append(f"\n{' ' * len(margin)} | {' ' * (line.column - 1 - indent)}^", style="bold red")
+    return text
 
 
 def recheck_view(found: Recheck) -> RenderableType:

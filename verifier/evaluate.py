@@ -253,11 +253,13 @@ class _Judge:
                 raise _Failed(Verdict.CHEATING, self.without_own_work, "its outputs are not its kernels' work")
             if probe.weights != (self.weights_seed, self.weights_moved):
                 probe = self._call(candidate, probe.workload, -1)
+            stage.evidence = {**integrity.own_work(probe.result), "without_launches": "spoilt"}
             try:
                 idle = candidate.call(probe.inputs, expected_bytes=self.output_bytes, suppressed=True)
             except CandidateFailure as failure:
                 if failure.kind not in {"python", "launch"}:
                     raise
+                stage.evidence["without_launches"] = "fails"
                 stage.summary = "without its kernels it can't run"  # host code that reads what they would have written
                 return
             if problem := integrity.without_launches(probe.result, idle, probe.reference, self.task.policy):

@@ -7,6 +7,7 @@ are right all the same were not computed by the kernels: torch, or something kep
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from kernelwright.bench_tasks.task import NumericPolicy
 from kernelwright.sandbox.candidate import CallResult
@@ -14,7 +15,15 @@ from kernelwright.sandbox.reference import ReferenceResult
 from kernelwright.sandbox.trees import same_bits, tensors_of
 from kernelwright.verifier.correctness import compare_outputs
 
-__all__ = ["without_launches", "without_own_work"]
+__all__ = ["own_work", "without_launches", "without_own_work"]
+
+
+def own_work(call: CallResult) -> dict[str, Any]:
+    """What a call's kernels wrote, as JSON: for each output whether they stored to its memory, and bytes stored by kernel."""
+    stored: dict[str, int] = {}
+    for report in call.reports:
+        stored[report.kernel] = stored.get(report.kernel, 0) + report.counters.global_store_bytes
+    return {"outputs_written": list(call.written), "kernels": stored}
 
 
 def without_own_work(call: CallResult) -> str:

@@ -133,7 +133,9 @@ def verify(
     from kernelwright.evidence import check_bundle_target, write_bundle
     from kernelwright.jobs import open_store, verify_task
     from kernelwright.render import ProgressView, timing_block, verdict_block
+    from kernelwright.render_evidence import explanation_view
     from kernelwright.sandbox.kernel_file import read_kernel
+    from kernelwright.verifier.explain import explain as explain_stages
     from kernelwright.views import evaluation_json
 
     settings = start(verbose=verbose, **flags)
@@ -143,11 +145,17 @@ def verify(
     screen = console(as_json)
     with open_store(settings) as store, ProgressView(screen, settings.gpu) as view:
         evaluation = verify_task(the_task, the_kernel, settings, store=store, observer=view)
+    found = evaluation_json(evaluation)
+    if explain:
+        explained = explain_stages(the_task, the_kernel, evaluation)
+        found["explanation"] = [each.to_json() for each in explained]
+        screen.print()
+        screen.print(explanation_view(explained))
+        screen.print()
     screen.print(verdict_block(evaluation))
     if evaluation.timing is not None:
         screen.print(timing_block(evaluation.timing))
     screen.print(f"Kept: kernelwright show {evaluation.kernel_id}", style="dim")
-    found = evaluation_json(evaluation)
     if bundle is not None:
         digest = write_bundle(bundle, the_task, the_kernel, evaluation, settings, force=force)
         found["bundle"] = {"path": str(bundle), "digest": digest}

@@ -30,8 +30,14 @@ def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 
 
 def test_a_passed_kernel_and_its_bundle(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["verify", *files(), "--bundle", "it.bundle", "--json"]) == 0
-    digest = answer(capsys)["bundle"]["digest"]  # type: ignore[index]
+    assert run(["verify", *files(), "--bundle", "it.bundle", "--explain", "--json"]) == 0
+    out, err = capsys.readouterr()
+    digest, explanation = json.loads(out)["bundle"]["digest"], json.loads(out)["explanation"]
+    assert [stage["stage"] for stage in explanation][-1] == "profile"
+    for stage in explanation:
+        assert all(
+            " ".join(text.removeprefix("- ").split())[:40] in " ".join(err.split()) for text in stage["sentences"]
+        )
     before = Path("it.bundle").read_bytes()
     assert run(["verify", *files(), "--bundle", "it.bundle", "--json"]) == 2
     assert "not overwritten" in answer(capsys)["error"]["message"]  # type: ignore[index]

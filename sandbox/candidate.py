@@ -113,13 +113,18 @@ class Candidate:
             ) from failure
         self._request("load", self.limits.load_seconds, source=self.kernel.source)
 
-    def build(self, init: InitState, *, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Constructs `ModelNew`; returns the weights given by name, and those it has no counterpart for."""
+    def build(self, init: InitState, *, seed: int, update: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Constructs `ModelNew`; returns the weights given by name, and those it has no counterpart for.
+
+        Args:
+            update: keep the module that is there and write the weights into it, as a training step would.
+        """
         body = self._request(
             "build",
             self.limits.load_seconds,
             values={"arguments": init.arguments if init.arguments is not None else [], "state": init.state},
             seed=seed,
+            update=update,
         ).body
         return tuple(map(str, body["matched"])), tuple(map(str, body["unmatched"]))
 

@@ -73,7 +73,7 @@ class Candidate:
         assert self.session is not None
         arguments, state = message.values["arguments"], message.values["state"]
         seed_torch(message.body["seed"])
-        model = construct(self.module.ModelNew, arguments)
+        model = self.model if message.body.get("update") else construct(self.module.ModelNew, arguments)
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"ModelNew(...) is a {type(model).__name__}, not a torch.nn.Module")
         own = {k: v for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)}

@@ -32,6 +32,7 @@ from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, St
 from kernelwright.verifier.layout import layout_problem
 from kernelwright.verifier.model import assemble
 from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.verifier.near_inputs import nearly_same
 from kernelwright.verifier.shrink import SECONDS, Shrunk, shrink
 from kernelwright.verifier.timing import AGAIN, ModelledCall, impossible, is_jump, modelled_call, timing_of
 from kernelwright.verifier.wording import (
@@ -253,6 +254,8 @@ class _Judge:
                 raise _Failed(Verdict.CHEATING, self.without_own_work, "its outputs are not its kernels' work")
             if probe.weights != (self.weights_seed, self.weights_moved):
                 probe = self._call(candidate, probe.workload, -1)
+            if probe.workload.distribution is not Distribution.AS_GIVEN:
+                self._compare_on_near_inputs(candidate, probe)
             stage.evidence = {**integrity.own_work(probe.result), "without_launches": "spoilt"}
             try:
                 idle = candidate.call(probe.inputs, expected_bytes=self.output_bytes, suppressed=True)
@@ -301,6 +304,18 @@ class _Judge:
             self.profile = assemble.profile(call.launches, call.operations, self.gpu)
             stage.summary = f"{counted(len(call.launches), 'launch', 'launches')}, {counted(len(call.operations), 'torch operation')}"
 
+    def _compare_on_near_inputs(self, candidate: Candidate, probe: _Call) -> None:
+        """What keeps outputs under a key takes these inputs for those of `probe`."""
+        inputs = nearly_same(probe.inputs)
+        try:
+            expected = self.reference.run(inputs, weights_seed=self.weights_seed, moved=self.weights_moved)
+        except TaskError:
+            return  # it refuses such inputs
+        workload = replace(probe.workload, name=f"{probe.workload.name}, some elements moved")
+        result = candidate.call(inputs, expected_bytes=self.output_bytes)
+        self._refuse_violations(result.reports)
+        self._compare(_Call(workload, expected, result, inputs, (self.weights_seed, self.weights_moved)), [])
+
     # -- pieces -------------------------------------------------------------------------------------------------
 
     def _give_weights(self, candidate: Candidate, *, moved: bool = False) -> None:
@@ -316,7 +331,8 @@ class _Judge:
                 "get_init_inputs() gives values that can't be handed to another process; use numbers, strings, tensors and lists.",
                 "init inputs can't be handed over",
             )
-        self.weights = candidate.build(init, seed=self.weights_seed)
+        # moved weights are written into the module that is there: what it has kept of the others is stale from then on
+        self.weights = candidate.build(init, seed=self.weights_seed, update=moved)
         self.weights_given = bool(init.state)
 
     weights_moved = False

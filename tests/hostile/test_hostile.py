@@ -126,3 +126,10 @@ def test_a_twin_is_another_text_than_its_hostile_kernel() -> None:
         assert pair.hostile != pair.twin, pair.name
         compile(pair.hostile, pair.name, "exec")
         compile(pair.twin, pair.name, "exec")
+
+
+def test_the_readme_names_every_pair_and_no_other() -> None:
+    text = Path(__file__).with_name("README.md").read_text()
+    names = {pair.name for pair in PAIRS}
+    assert set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`", text)) - {"open_cases"} <= names
+    assert not [name for name in names if f"`{name}`" not in text]

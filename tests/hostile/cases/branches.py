@@ -31,6 +31,34 @@ PAIRS = (
         reason=WRONG,
     ),
     Pair(
+        "input_erased_from_the_fourth_call_on",
+        "The inputs are left alone while results are checked, and erased when a clock may run.",
+        "softmax",
+        hostile=softmax(
+            """
+            self.calls += 1
+            y = softmax(x)
+            if self.calls > 3:
+                fill(x)
+            return y
+            """,
+            init="self.calls = 0",
+        ),
+        twin=softmax(
+            """
+            self.calls += 1
+            scratch = x.clone()
+            y = softmax(scratch)
+            if self.calls > 3:
+                fill(scratch)
+            return y
+            """,
+            init="self.calls = 0",
+        ),
+        expect=("wrong",),
+        reason="changes its input 0",
+    ),
+    Pair(
         "first_call_is_warm_up",
         "The first call, which many judges throw away, does nothing of worth.",
         "softmax",

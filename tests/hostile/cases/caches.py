@@ -76,7 +76,7 @@ PAIRS = (
         "softmax",
         hostile=kept_by("x.numpy().tobytes()"),
         twin=softmax("KEPT['calls'] = KEPT.get('calls', 0) + 1\nreturn softmax(x)", top="KEPT = {}\n"),
-        expect=REFUSED,
+        expect=(*REFUSED, POWERLESS),
         reason="decoy|reads|host",
     ),
     Pair(

@@ -10,6 +10,7 @@ Worker processes import this module: standard library and torch only.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import mmap
@@ -18,7 +19,8 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelwright.errors import ProtocolError
@@ -26,16 +28,17 @@ from kernelwright.errors import ProtocolError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Channel", "ChannelClosed", "ChannelTimeout", "Message", "read_back"]
+__all__ = ["Channel", "ChannelClosed", "ChannelTimeout", "Message", "Regions", "memory_file", "read_back", "row_bytes"]
 
 _HEADER = struct.Struct("<IB")  # length of the JSON text in bytes, number of descriptors (0 or 1)
 _MAX_JSON = 256 << 20  # bytes; a longer message is refused before it is read
 _MAX_TENSORS = 4096
 _ALIGN = 256  # bytes: what cudaMalloc guarantees, and the gap that lets a range check see an overrun
-DTYPES = (
-    "float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool",
-    "complex64", "complex128", "uint16", "uint32", "uint64",
-)  # fmt: skip
+_ITEM_BYTES = {
+    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1,
+    "bool": 1, "complex64": 8, "complex128": 16, "uint16": 2, "uint32": 4, "uint64": 8,
+}  # fmt: skip
+DTYPES = tuple(_ITEM_BYTES)
 
 
 class ChannelClosed(Exception):
@@ -57,6 +60,20 @@ class Message:
         self.values = values
         self.memory = memory
         """The shared mapping behind `values` (None when they were copied)."""
+        self.rows: list[dict[str, Any]] = []
+        """Where the tensors lie in `memory`, if it was received `raw`; then `values` is the tree, not decoded."""
+        self.descriptor: int | None = None
+        """The descriptor handed over by `send_descriptor`; the receiver closes it."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Tensors to be sent from where they lie, by a process without torch: the tree, a row and an address for each."""
+
+    tree: Any
+    rows: list[dict[str, Any]]
+    """dtype, shape and stride of each."""
+    addresses: list[int]
 
 
 class Channel:
@@ -100,6 +117,42 @@ class Channel:
             for fd in fds:
                 os.close(fd)
 
+    def send_regions(self, body: dict[str, Any], regions: Regions) -> None:
+        """Sends memory of this process as tensors; needs no torch.
+
+        Raises:
+            ChannelClosed: the other side is gone.
+        """
+        layout, offset = [], _ALIGN
+        for row in regions.rows:
+            nbytes = row_bytes(row)
+            layout.append({**row, "offset": offset, "nbytes": nbytes})
+            offset += -(-nbytes // _ALIGN) * _ALIGN + _ALIGN
+        fd = None
+        try:
+            if layout:
+                fd = memory_file(offset)
+                for row, address in zip(layout, regions.addresses, strict=True):
+                    if row["nbytes"]:
+                        _write(fd, memoryview((ctypes.c_char * row["nbytes"]).from_address(address)), row["offset"])
+            self.send_shared(body, (regions.tree, layout, fd))
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def send_descriptor(self, body: dict[str, Any], descriptor: int) -> None:
+        """Hands a descriptor over; the sender keeps its own copy.
+
+        Raises:
+            ChannelClosed: the other side is gone.
+        """
+        text = json.dumps({"body": body, "tree": {"v": None}, "tensors": [], "descriptor": True}).encode()
+        try:
+            socket.send_fds(self._sock, [_HEADER.pack(len(text), 1)], [descriptor])
+            self._sock.sendall(text)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ChannelClosed from error
+
     def share(self, values: Any) -> tuple[Any, list[dict[str, Any]], int | None]:
         """Lays `values` out in a memory file of the caller's: (tree, layout, descriptor). See `send_shared`."""
         tensors: list[torch.Tensor] = []
@@ -121,13 +174,23 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ChannelClosed from error
 
-    def receive(self, *, timeout: float | None = None, copy: bool = True, max_bytes: int = 1 << 36) -> Message:
+    def receive(
+        self,
+        *,
+        timeout: float | None = None,
+        copy: bool = True,
+        max_bytes: int = 1 << 36,
+        raw: bool = False,
+        descriptors: bool = False,
+    ) -> Message:
         """Waits for one message.
 
         Args:
             timeout: in seconds; None waits for ever.
             copy: read tensors into memory of our own (trust nothing); False maps the shared memory.
             max_bytes: refuse tensors that together are larger than this.
+            raw: map the memory and make no tensors of it (`Message.rows`); needs no torch.
+            descriptors: accept what `send_descriptor` sends.
 
         Raises:
             ChannelClosed, ChannelTimeout, ProtocolError.
@@ -152,6 +215,14 @@ class Channel:
                 raise ProtocolError("a worker sent a message that is no frame of ours") from error
             if not isinstance(body, dict) or not isinstance(layout, list) or len(layout) > _MAX_TENSORS:
                 raise ProtocolError("a worker sent a message that is no frame of ours")
+            if frame.get("descriptor") is True and descriptors and fds and not layout:
+                message = Message(body, None, None)
+                message.descriptor = fds.pop()
+                return message
+            if raw:
+                message = Message(body, tree, mmap.mmap(fds[0], 0, prot=mmap.PROT_READ) if fds else None)
+                message.rows = layout
+                return message
             memory, tensors = _load(layout, fds[0] if fds else None, copy, max_bytes)
             return Message(body, _decode(tree, tensors), memory)
         finally:
@@ -219,6 +290,21 @@ def _extent(shape: Sequence[int], stride: Sequence[int]) -> int:
     return 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
 
 
+def row_bytes(row: Mapping[str, Any]) -> int:
+    """Bytes from the first to one past the last of a tensor described by dtype, shape and stride.
+
+    Raises:
+        ProtocolError: that is no description of ours.
+    """
+    try:
+        name, shape, stride = row["dtype"], [int(n) for n in row["shape"]], [int(n) for n in row["stride"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError("a worker described a tensor badly") from error
+    if name not in DTYPES or len(shape) != len(stride) or min(shape + stride, default=0) < 0:
+        raise ProtocolError("a worker described a tensor badly")
+    return _extent(shape, stride) * _ITEM_BYTES[name]
+
+
 def _layout(tensors: Sequence[torch.Tensor]) -> tuple[list[dict[str, Any]], int]:
     rows, offset = [], _ALIGN
     for tensor in tensors:
@@ -236,23 +322,35 @@ def _layout(tensors: Sequence[torch.Tensor]) -> tuple[list[dict[str, Any]], int]
 def _fill(tensors: Sequence[torch.Tensor], layout: Sequence[dict[str, Any]], size: int) -> int:
     import torch
 
-    fd = os.memfd_create("kernelwright", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = memory_file(size)
     try:
-        os.ftruncate(fd, size)
-        # the receiver may write into it, never shorten it under a reader
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         for tensor, row in zip(tensors, layout, strict=True):
             if not row["nbytes"]:
                 continue
             flat = torch.as_strided(tensor.cpu(), (row["nbytes"] // tensor.element_size(),), (1,))
-            view = memoryview(flat.view(torch.uint8).numpy().data)
-            done = 0
-            while done < len(view):
-                done += os.pwrite(fd, view[done:], row["offset"] + done)
+            _write(fd, memoryview(flat.view(torch.uint8).numpy().data), row["offset"])
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def memory_file(size: int) -> int:
+    """Anonymous memory of `size` bytes, which nobody can shorten under a reader."""
+    fd = os.memfd_create("kernelwright", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _write(fd: int, view: memoryview, offset: int) -> None:
+    done = 0
+    while done < len(view):
+        done += os.pwrite(fd, view[done:], offset + done)
 
 
 def _load(

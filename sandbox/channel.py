@@ -28,7 +28,10 @@ from kernelwright.errors import ProtocolError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Channel", "ChannelClosed", "ChannelTimeout", "Message", "Regions", "memory_file", "read_back", "row_bytes"]
+__all__ = [
+    "DTYPES", "Channel", "ChannelClosed", "ChannelTimeout", "Message", "Regions", "decode_tree", "encode_tree", "memory_file",
+    "row_bytes",
+]  # fmt: skip
 
 _HEADER = struct.Struct("<IB")  # length of the JSON text in bytes, number of descriptors (0 or 1)
 _MAX_JSON = 256 << 20  # bytes; a longer message is refused before it is read
@@ -63,7 +66,7 @@ class Message:
         self.rows: list[dict[str, Any]] = []
         """Where the tensors lie in `memory`, if it was received `raw`; then `values` is the tree, not decoded."""
         self.descriptor: int | None = None
-        """The descriptor handed over by `send_descriptor`; the receiver closes it."""
+        """The descriptor handed over by `send_descriptor`; the receiver closes it, or sets this to None."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Channel:
             ProtocolError: `values` holds something else than the tree that `Message` describes.
         """
         tensors: list[torch.Tensor] = []
-        tree = _encode(values, tensors)
+        tree = encode_tree(values, tensors)
         layout, size = _layout(tensors)
         text = json.dumps({"body": body, "tree": tree, "tensors": layout}).encode()
         fds = []
@@ -156,7 +159,7 @@ class Channel:
     def share(self, values: Any) -> tuple[Any, list[dict[str, Any]], int | None]:
         """Lays `values` out in a memory file of the caller's: (tree, layout, descriptor). See `send_shared`."""
         tensors: list[torch.Tensor] = []
-        tree = _encode(values, tensors)
+        tree = encode_tree(values, tensors)
         layout, size = _layout(tensors)
         return tree, layout, _fill(tensors, layout, size) if tensors else None
 
@@ -224,7 +227,7 @@ class Channel:
                 message.rows = layout
                 return message
             memory, tensors = _load(layout, fds[0] if fds else None, copy, max_bytes)
-            return Message(body, _decode(tree, tensors), memory)
+            return Message(body, decode_tree(tree, tensors), memory)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -249,24 +252,34 @@ class Channel:
         return bytes(parts)
 
 
-def _encode(value: Any, tensors: list[torch.Tensor]) -> Any:
-    import torch
+def encode_tree(value: Any, tensors: list[torch.Tensor]) -> Any:
+    """A tree as JSON, with numbers in the place of its tensors, which join `tensors`.
 
+    Raises:
+        ProtocolError: it holds something else than `Message` describes.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return {"v": value}
+    import torch
+
     if isinstance(value, torch.Tensor):
         tensors.append(value.detach())
         return {"t": len(tensors) - 1}
     if isinstance(value, tuple):
-        return {"u": [_encode(item, tensors) for item in value]}
+        return {"u": [encode_tree(item, tensors) for item in value]}
     if isinstance(value, list):
-        return {"l": [_encode(item, tensors) for item in value]}
+        return {"l": [encode_tree(item, tensors) for item in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"d": {key: _encode(item, tensors) for key, item in value.items()}}
+        return {"d": {key: encode_tree(item, tensors) for key, item in value.items()}}
     raise ProtocolError(f"a value of type {type(value).__name__} can't be sent; tensors, numbers, lists and dicts can")
 
 
-def _decode(tree: Any, tensors: Sequence[torch.Tensor]) -> Any:
+def decode_tree(tree: Any, tensors: Sequence[torch.Tensor]) -> Any:
+    """What `encode_tree` was given.
+
+    Raises:
+        ProtocolError: it is no such tree.
+    """
     try:
         ((kind, content),) = tree.items()
         if kind == "v" and (content is None or isinstance(content, bool | int | float | str)):
@@ -274,10 +287,10 @@ def _decode(tree: Any, tensors: Sequence[torch.Tensor]) -> Any:
         if kind == "t":
             return tensors[int(content)]
         if kind in "ul" and isinstance(content, list):
-            items = [_decode(item, tensors) for item in content]
+            items = [decode_tree(item, tensors) for item in content]
             return tuple(items) if kind == "u" else items
         if kind == "d":
-            return {str(key): _decode(item, tensors) for key, item in content.items()}
+            return {str(key): decode_tree(item, tensors) for key, item in content.items()}
     except (AttributeError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise ProtocolError("a worker sent values that are no tree of ours") from error
     raise ProtocolError("a worker sent values that are no tree of ours")
@@ -394,11 +407,3 @@ def _load(
                 done += got
             tensors.append(torch.frombuffer(own, dtype=dtype, count=count).as_strided(shape, stride))
     return memory, tensors
-
-
-def read_back(layout: Sequence[dict[str, Any]], fd: int) -> list[torch.Tensor]:
-    """The present contents of tensors laid out by `Channel.share`, copied.
-
-    A receiver that mapped them may have changed them: the judge compares.
-    """
-    return _load(list(layout), fd, True, 1 << 62)[1]

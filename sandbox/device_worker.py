@@ -9,28 +9,46 @@ kernels, translated and checked.
 from __future__ import annotations
 
 import base64
-import ctypes
-import mmap
-import secrets
 import select
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelwright.errors import BuildError, LaunchError, ProtocolError, UnsupportedError
 from kernelwright.sandbox import arena
-from kernelwright.sandbox.channel import Channel, ChannelClosed, Message, Regions, row_bytes
+from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Message, Regions, row_bytes
 from kernelwright.sandbox.device_memory import DeviceMemory
-from kernelwright.sandbox.emulated.recorder import Session
+from kernelwright.sandbox.emulated.session import Session
 from kernelwright.sandbox.emulator.module import Module
 from kernelwright.sandbox.hostcode.authors import PreludeLines
 from kernelwright.sandbox.launch import LaunchOptions, OpRecord
 from kernelwright.sandbox.serve import Handler, answer, judge_channel
 
+if TYPE_CHECKING:
+    from kernelwright.sandbox.replay import Replayer
+
 _REFUSALS_KEPT = 20  # of one call
-_OWN = ("compile", "launch", "operation", "pull", "scalar", "label", "wrote", "variable", "write", "read", "copy", "fill")
+_NAME_KEPT = 200  # characters of a name that the candidate gives
+_PATTERN_BYTES = 16  # the largest element: complex128
+_OF_JUDGE = ("open", "attach_memory", "attach_candidate", "listen", "begin", "finish", "forget", "reset")
+_OF_CANDIDATE = (
+    "flush",
+    "compile",
+    "launch",
+    "operation",
+    "pull",
+    "scalar",
+    "wrote",
+    "variable",
+    "write",
+    "copy",
+    "fill",
+)
+_MOST_MODULES = 4096  # of one candidate
+_PATIENCE_SECONDS = 10.0  # for the rest of a message that has begun
 
 
 class _Pointer:
@@ -51,14 +69,15 @@ class DeviceProcess:
         self.session: Session | None = None
         self.memory: DeviceMemory | None = None
         self.candidate: Channel | None = None
-        self.window: arena.Window | None = None
         self.modules: list[Module] = []
         self.open_for_work = False
         """Whether the judge waits for the candidate: what it sends at other times is refused."""
         self.trace = False
         self.operations: list[OpRecord] = []
+        self.replayer: Replayer | None = None
         self.refusals: list[str] = []
         self.late = 0
+        """Requests of the candidate that came while nobody had called it, since they were last reported."""
 
     # -- asked by the judge -----------------------------------------------------------------------------------------
 
@@ -75,6 +94,7 @@ class DeviceProcess:
         assert self.memory is not None
         arena.map_private()
         self.memory.window = arena.Window(message.descriptor)
+        message.descriptor = None
         return {}, None
 
     def attach_candidate(self, message: Message) -> tuple[dict[str, Any], Any]:
@@ -97,10 +117,14 @@ class DeviceProcess:
         self.session.memory.mark()
         self.session.suppressed = bool(message.body["suppressed"])
         self.trace = bool(message.body["trace"])
-        self.operations, self.refusals, self.late = [], [], 0
+        self.operations, self.refusals = [], []
         addresses = self.memory.lay_out(message.rows, message.memory)
         self.open_for_work = True
-        return {"addresses": addresses}, None
+        return {"addresses": addresses, "late": self._take_late()}, None
+
+    def _take_late(self) -> int:
+        taken, self.late = self.late, 0
+        return taken
 
     def finish(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Ends a call: the outputs (by address, as the candidate names them), the inputs, and all that was seen."""
@@ -109,18 +133,20 @@ class DeviceProcess:
         memory, self.open_for_work, self.session.suppressed = self.memory, False, False
         rows: list[dict[str, Any]] = message.body["outputs"]
         outside = next((i for i, row in enumerate(rows) if not memory.holds(row["address"], row_bytes(row))), None)
+        if outside is not None:
+            rows = []
+        memory.synchronise([row["address"] for row in rows if row_bytes(row)])
         reports = self.session.take_reports()
         fields = {
             "outside": outside,
             "reports": [report.to_json() for report in reports],
-            "ops": [record.to_json() for record in [*memory.take_uploads(), *self.operations]] if self.trace else [],
+            "ops": [record.to_json() for record in [*self.operations, *memory.take_uploads()]] if self.trace else [],
             "pulled_bytes": memory.take_pulled(),
             "refusals": self.refusals,
-            "late": self.late,
             "written": [bool(not row_bytes(row) or memory.is_written(row["address"])) for row in rows],
         }
-        if outside is not None:
-            rows = []
+        if self.replayer is not None:
+            self.replayer.drop()
         given = memory.inputs
         tree = {"d": {"outputs": {"l": [{"t": i} for i in range(len(rows))]},
                       "inputs": {"l": [{"t": len(rows) + i} for i in range(len(given))]}}}  # fmt: skip
@@ -134,20 +160,46 @@ class DeviceProcess:
         self.memory.drop_inputs()
         return {}, None
 
+    def reset(self, _message: Message) -> tuple[dict[str, Any], Any]:
+        """Forgets the candidate: its memory, modules and channel; `open` begins anew."""
+        if self.candidate is not None:
+            self.candidate.close()
+        if self.memory is not None:
+            if self.memory.window is not None:
+                self.memory.window.close()
+            arena.unmap()
+        self.session, self.memory, self.candidate, self.replayer = None, None, None, None
+        self.modules, self.operations, self.refusals = [], [], []
+        self.open_for_work, self.trace, self.late = False, False, 0
+        return {}, None
+
     # -- asked by the candidate -------------------------------------------------------------------------------------
+
+    def flush(self, _message: Message) -> tuple[dict[str, Any], Any]:
+        """Nothing but what travels ahead of every request."""
+        return {}, None
 
     def compile(self, message: Message) -> tuple[dict[str, Any], Any]:
         """CUDA C++ to a module; returns its number."""
         assert self.session is not None
         body = message.body
-        module = self.session.compile(str(body["source"]), list(map(str, body["options"])), list(map(str, body["names"])))
+        if len(self.modules) >= _MOST_MODULES:
+            raise LaunchError("the kernel compiles too many modules.")
+        module = self.session.compile(
+            str(body["source"]), list(map(str, body["options"])), list(map(str, body["names"]))
+        )
         self.modules.append(module)
         return {
             "module": len(self.modules) - 1,
             "kernels": list(module.kernels),
             "lowered_names": dict(module.build.lowered_names),
-            "resources": {name: vars(used) for name, used in module.resources.items()},
+            "resources": {name: asdict(used) for name, used in module.resources.items()},
         }, None
+
+    def _module(self, number: int) -> Module:
+        if not 0 <= number < len(self.modules):
+            raise LaunchError("there is no such module.")
+        return self.modules[number]
 
     def launch(self, message: Message) -> tuple[dict[str, Any], Any]:
         """One launch."""
@@ -156,88 +208,111 @@ class DeviceProcess:
         body = message.body
         arguments = [_argument(each) for each in body["arguments"]]
         self.memory.synchronise(_pointers(arguments))
+        self._keep_uploads()
         if body.get("limits"):
             stack, heap = map(int, body["limits"])
             self.session.set_limits(stack_bytes=stack, heap_bytes=heap)
         lines = PreludeLines.from_json(body["lines"]) if body.get("lines") else None
         x, y, z = map(int, body["grid"])
         u, v, w = map(int, body["block"])
-        self.session.launch(
-            self.modules[int(body["module"])], str(body["name"]), (x, y, z), (u, v, w), arguments, int(body["shared"]), lines
-        )
+        module, name = self._module(int(body["module"])), str(body["name"])
+        self.session.launch(module, name, (x, y, z), (u, v, w), arguments, int(body["shared"]), lines)
         self.memory.note_written()
         return {}, None
 
     def operation(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """One ATen operation on tensors of this device."""
+        """One ATen operation on tensors of this device; its results wait for `place`."""
         # torch takes a second to import: a kernel that leaves nothing to it does without
-        from kernelwright.sandbox.replay import replay
+        from kernelwright.sandbox.replay import Replayer
 
         assert self.memory is not None
-        record = replay(message, self.memory)
+        if self.replayer is None:
+            self.replayer = Replayer(self.memory)
+        fields, records = self.replayer.run(message, trace=self.trace)
+        self._keep_uploads()
+        self.operations += records
+        return fields, None
+
+    def _keep_uploads(self) -> None:
+        assert self.memory is not None
+        uploads = self.memory.take_uploads()
         if self.trace:
-            self.operations += [*self.memory.take_uploads(), record]
-        return {}, None
+            self.operations += uploads
 
     def pull(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """Shows the candidate what these allocations hold; it is counted."""
+        """Shows the candidate what these ranges hold; it is counted."""
         assert self.memory is not None
-        for address in message.body["addresses"]:
-            self.memory.pull(int(address))
+        for address, count in message.body["ranges"]:
+            self.memory.pull(int(address), int(count))
         return {}, None
 
     def scalar(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """Shows the candidate a few bytes (`Tensor.item`); it is counted."""
+        """Shows the candidate bytes (`Tensor.item`, a copy to host memory); it is counted."""
         assert self.memory is not None
-        return {"bytes": base64.b64encode(self.memory.peek(int(message.body["address"]), int(message.body["count"]))).decode()}, None
-
-    def label(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """Names allocations, for messages."""
-        assert self.memory is not None
-        for address, name in message.body["names"]:
-            self.memory.label(int(address), str(name)[:200])
-        return {}, None
+        data = self.memory.peek(int(message.body["address"]), int(message.body["count"]))
+        return {"bytes": base64.b64encode(data).decode()}, None
 
     def wrote(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """The candidate's host code has written an allocation: its contents are taken over."""
+        """The candidate's host code has written allocations: their contents are taken over."""
         assert self.memory is not None
         for address in message.body["addresses"]:
             self.memory.take_over(int(address))
         return {}, None
 
     def variable(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """Where a variable of a module lies."""
+        """Where a variable of a module lies; `expose` lets kernels of other modules reach it, under that name."""
         assert self.session is not None
         assert self.memory is not None
-        address, size = self.modules[int(message.body["module"])].global_pointer(str(message.body["name"]))
+        address, size = self._module(int(message.body["module"])).global_pointer(str(message.body["name"]))
         self.memory.add_variable(address, size)
         if message.body.get("expose"):
-            self.session.expose(address, size, str(message.body["expose"])[:200])
+            self.session.expose(address, size, str(message.body["expose"])[:_NAME_KEPT])
         return {"address": address, "size": size}, None
 
     def write(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Host bytes into the device's memory."""
         assert self.memory is not None
         self.memory.write(int(message.body["address"]), base64.b64decode(message.body["bytes"]))
+        self._keep_uploads()
         return {}, None
-
-    def read(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """Bytes of the device's memory for the host; counted."""
-        assert self.memory is not None
-        data = self.memory.peek(int(message.body["address"]), int(message.body["count"]))
-        return {"bytes": base64.b64encode(data).decode()}, None
 
     def copy(self, message: Message) -> tuple[dict[str, Any], Any]:
         """From device memory to device memory."""
         assert self.memory is not None
-        self.memory.copy(int(message.body["to"]), int(message.body["from"]), int(message.body["count"]))
+        count = int(message.body["count"])
+        self.memory.copy(int(message.body["to"]), int(message.body["from"]), count)
+        self._moved("copy", count, count)
         return {}, None
 
     def fill(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """Sets bytes of device memory."""
+        """Repeats a few bytes over a range of device memory."""
         assert self.memory is not None
-        self.memory.fill(int(message.body["address"]), int(message.body["value"]), int(message.body["count"]))
+        count = int(message.body["count"])
+        pattern = base64.b64decode(message.body["pattern"])
+        if not 0 < len(pattern) <= _PATTERN_BYTES or count % len(pattern):
+            raise LaunchError("that is no pattern to fill memory with.")
+        self.memory.fill(int(message.body["address"]), pattern, count)
+        self._moved("fill", 0, count)
         return {}, None
+
+    def _moved(self, name: str, read: int, written: int) -> None:
+        self._keep_uploads()
+        if self.trace:
+            self.operations.append(OpRecord(name, read, written, 0, "uint8", "copy", ((written,),)))
+
+    def _ahead(self, given: Sequence[Any]) -> None:
+        """What happened at the candidate before its request, in order: allocations, room for results, names."""
+        assert self.memory is not None
+        for kind, value in given:
+            if kind == "events":
+                self.memory.apply(str(value))
+            elif kind == "place" and self.replayer is not None:
+                self.replayer.place([int(address) for address in value])
+            elif kind == "label":
+                for address, name in value:
+                    self.memory.label(int(address), str(name)[:_NAME_KEPT])
+            else:
+                raise ProtocolError("the candidate sent a message that is no request of ours")
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -246,11 +321,10 @@ class DeviceProcess:
         handler: Handler = getattr(self, name)
 
         def handle(message: Message) -> tuple[dict[str, Any], Any]:
-            assert self.memory is not None
-            self.memory.apply(message.body.get("events", ""))
             if not self.open_for_work:
                 self.late += 1
                 raise LaunchError("the kernel's code works on the device while nobody has called it.")
+            self._ahead(message.body.get("ahead", ()))
             try:
                 return handler(message)
             except (BuildError, LaunchError, UnsupportedError) as error:
@@ -263,28 +337,24 @@ class DeviceProcess:
     def serve(self) -> None:
         """Answers both until the judge is gone."""
         judge = judge_channel()
-        asked_by_judge = {
-            name: getattr(self, name)
-            for name in ("open", "attach_memory", "attach_candidate", "listen", "begin", "finish", "forget")
-        }
-        asked_by_candidate = {name: self.for_candidate(name) for name in _OWN}
+        asked_by_judge = {name: getattr(self, name) for name in _OF_JUDGE}
+        asked_by_candidate = {name: self.for_candidate(name) for name in _OF_CANDIDATE}
         while True:
             every = [judge] if self.candidate is None else [judge, self.candidate]
             ready, _, _ = select.select(every, [], [])
-            try:
-                if judge in ready:
-                    answer(judge, asked_by_judge, judge.receive(raw=True, descriptors=True))
-            except (ChannelClosed, KeyboardInterrupt):
-                return
-            if self.candidate is not None and self.candidate in ready:
+            if judge in ready:
                 try:
-                    answer(self.candidate, asked_by_candidate, self.candidate.receive(raw=True, timeout=_PATIENCE_SECONDS))
-                except Exception:  # noqa: BLE001 - whatever the candidate sends, at worst it is not heard any more
+                    answer(judge, asked_by_judge, judge.receive(raw=True, descriptors=True))
+                except (ChannelClosed, KeyboardInterrupt):
+                    return
+            elif self.candidate is not None:
+                try:
+                    asked = self.candidate.receive(raw=True, timeout=_PATIENCE_SECONDS)
+                    answer(self.candidate, asked_by_candidate, asked)
+                except (ChannelClosed, ChannelTimeout, ProtocolError, OSError, ValueError):
+                    # it is gone, or sends what is no message: it is not heard any more
                     self.candidate.close()
                     self.candidate = None
-
-
-_PATIENCE_SECONDS = 30.0  # for the rest of a message that has begun
 
 
 def _argument(given: Mapping[str, Any]) -> Any:
@@ -318,6 +388,9 @@ def _pointers(arguments: Sequence[Any]) -> set[int]:
             whole = len(raw) // 8 * 8
             found.update(np.frombuffer(raw[:whole], np.uint64).tolist())
     return found
+
+
+import faulthandler; faulthandler.enable()
 
 
 def main() -> None:

@@ -67,6 +67,9 @@ def answer(channel: Channel, handlers: Mapping[str, Handler], message: Message) 
     except BaseException as error:  # noqa: BLE001 - whatever untrusted code raises, SystemExit too, is an answer
         channel.send({"ok": False, "error": describe_error(error)})
         return
+    finally:
+        if message.descriptor is not None:  # the handler did not take it over
+            os.close(message.descriptor)
     try:
         if isinstance(values, Regions):
             channel.send_regions({"ok": True, **fields}, values)

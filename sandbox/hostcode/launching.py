@@ -157,8 +157,8 @@ class Launcher:
             *((None, None) if raises else (told.told_blank, told.told_written)),
             told.allocate,
             told.release,
-            _COPY() if copying is None else _COPY(self._copy),
-            _FILL() if copying is None else _FILL(self._fill),
+            _COPY(self._copy) if copying else _COPY(),
+            _FILL(self._fill) if copying else _FILL(),
         )
         self._device: DeviceStruct = device_struct(session.arch)
         self.library.kernelwright_install.restype = None

@@ -28,7 +28,7 @@ cudaError_t allocate(void** pointer, std::size_t bytes, Kind kind) {
   if (bytes == 0) return cudaSuccess;
   if (bytes > all.device.memory_bytes - all.device_bytes) return fail(cudaErrorMemoryAllocation);
   void* made = nullptr;
-  if (all.hooks.allocate != nullptr) {
+  if (all.hooks.allocate != nullptr && kind != Kind::pinned) {
     made = all.hooks.allocate(bytes);
     if (made == nullptr) return fail(cudaErrorMemoryAllocation);
   } else if (posix_memalign(&made, kAlign, bytes + kAlign) != 0) {
@@ -56,8 +56,9 @@ cudaError_t release(void* pointer) {
   if (found == all.allocations.end()) return fail(cudaErrorInvalidValue);
   if (all.hooks.told_gone != nullptr) all.hooks.told_gone(all.hooks.table, found->first);
   all.device_bytes -= found->second.bytes;
+  const bool theirs = all.hooks.release != nullptr && found->second.kind != Kind::pinned;
   all.allocations.erase(found);
-  if (all.hooks.release != nullptr)
+  if (theirs)
     all.hooks.release(pointer);
   else
     std::free(pointer);

@@ -311,7 +311,7 @@ class DeviceMemory:
             ctypes.memset(address, pattern[0], count)
         else:
             room = (ctypes.c_char * count).from_address(address)
-            np.frombuffer(room, np.dtype((np.void, len(pattern))))[:] = np.void(pattern)
+            np.frombuffer(memoryview(room), np.dtype((np.void, len(pattern))))[:] = np.void(pattern)
         self._wrote(address, count)
 
     def _wrote(self, address: int, count: int) -> None:
@@ -348,5 +348,5 @@ class DeviceMemory:
 
 def _is_poison(address: int, nbytes: int) -> bool:
     """Whether memory is as the allocator left it."""
-    view = np.frombuffer((ctypes.c_char * nbytes).from_address(address), np.uint8)
+    view = np.frombuffer(memoryview((ctypes.c_char * nbytes).from_address(address)), np.uint8)
     return bool(view[0] == _POISON and (view == _POISON).all())

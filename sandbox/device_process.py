@@ -165,7 +165,7 @@ class DeviceProcess:
         return message
 
     def _broken(self, error: Exception) -> EmulatorError:
-        last = [getattr(error, "stderr", "")]
+        last = getattr(error, "stderr", "").strip().splitlines()[-1:] or [""]
         return EmulatorError(f"the emulated GPU failed: {error} {last[0]}".rstrip())
 
     def close(self) -> None:

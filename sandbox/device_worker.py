@@ -390,9 +390,6 @@ def _pointers(arguments: Sequence[Any]) -> set[int]:
     return found
 
 
-import faulthandler; faulthandler.enable()
-
-
 def main() -> None:
     """Serves the judge and one candidate."""
     DeviceProcess().serve()

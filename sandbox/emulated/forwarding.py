@@ -129,7 +129,7 @@ class Forwarding:
             return func(*args, **kwargs)
         if name == "_local_scalar_dense":
             return self._scalar(args[0])
-        if name in _FILLS and (filled := self._fill(func, args, kwargs)):
+        if name in _FILLS and (filled := self._fill(func, args, kwargs)) is not None:
             return filled
         try:
             return self.forward(func.name().split(".")[0], func._overloadname, args, kwargs, tensors, func)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from kernelwright.sandbox.hostcode.authors import PreludeLines
 from kernelwright.sandbox.launch import KernelResources, LaunchReport
 
-__all__ = ["CompiledModule", "DeviceSession", "MemoryHooks", "current", "set_session"]
+__all__ = ["CompiledModule", "DeviceSession", "Lowered", "MemoryHooks", "current", "set_session"]
 
 
 class Lowered(Protocol):

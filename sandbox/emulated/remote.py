@@ -19,7 +19,7 @@ from kernelwright.errors import BuildError, EmulatorError, KernelwrightError, La
 from kernelwright.sandbox import arena
 from kernelwright.sandbox.channel import Channel, ChannelClosed, Message
 from kernelwright.sandbox.emulated.arena_allocator import ArenaAllocator
-from kernelwright.sandbox.emulated.recorder import MemoryHooks
+from kernelwright.sandbox.emulated.recorder import CompiledModule, Lowered, MemoryHooks
 from kernelwright.sandbox.hostcode.authors import PreludeLines
 from kernelwright.sandbox.launch import KernelResources
 
@@ -109,10 +109,8 @@ class RemoteModule:
         self._link = link
         self.number = int(answer["module"])
         self.kernels: tuple[str, ...] = tuple(answer["kernels"])
-        self.resources = {
-            name: None if used is None else KernelResources(**used) for name, used in answer["resources"].items()
-        }
-        self.build = _Lowered(answer["lowered_names"])
+        self.resources = {name: KernelResources(**used) for name, used in answer["resources"].items()}
+        self.build: Lowered = _Lowered(answer["lowered_names"])
         self.variables: dict[int, tuple[int, str]] = {}
         """Address of a variable to its bytes and name."""
 
@@ -138,7 +136,7 @@ class RemoteSession:
         self._modules: list[RemoteModule] = []
         self._limits: tuple[int, int] | None = None
 
-    def compile(self, source: str, options: Sequence[str], name_expressions: Sequence[str]) -> RemoteModule:
+    def compile(self, source: str, options: Sequence[str], name_expressions: Sequence[str]) -> CompiledModule:
         """CUDA C++ to a module of the emulated architecture."""
         answer = self.link.ask("compile", source=source, options=list(options), names=list(name_expressions))
         module = RemoteModule(self.link, answer.body)

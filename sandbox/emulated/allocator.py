@@ -7,13 +7,16 @@ import hashlib
 import os
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from kernelwright.errors import EmulatorError
-from kernelwright.sandbox import emulator
 from kernelwright.sandbox.cache import cache_root, cached
 from kernelwright.sandbox.cxx import need_cxx
+
+if TYPE_CHECKING:
+    from kernelwright.sandbox import emulator
 
 __all__ = ["build_library", "install"]
 

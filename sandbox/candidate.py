@@ -1,14 +1,21 @@
-"""The judge's end of the candidate process."""
+"""The judge's end of a candidate: the process with the kernel's module, and the emulated GPU that it works on.
+
+What the module's process says is a claim. Outputs, inputs after the call, launches and operations come from the device
+process (`device_process`), which runs none of the candidate's code but its kernels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from kernelwright.errors import EmulatorError, ProtocolError, WorkerCrashed, WorkerTimeout
-from kernelwright.sandbox.channel import read_back
+from kernelwright.sandbox import arena
+from kernelwright.sandbox.channel import decode_tree, row_bytes
 from kernelwright.sandbox.device import Device
+from kernelwright.sandbox.device_process import DeviceProcess
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import LaunchOptions, LaunchReport, OpRecord
 from kernelwright.sandbox.places import Place
@@ -25,6 +32,7 @@ _WORKER = "kernelwright.sandbox.candidate_worker"
 _GRACE_SECONDS = (
     5.0  # the emulator ends a launch at call_seconds by itself and says where; only then is the process killed
 )
+_ANSWER_SECONDS = 30.0  # for handing outputs over, when a launch that goes on has ended
 _SLACK_BYTES = 1 << 26  # what a reply may hold beyond the expected outputs before it is refused
 
 
@@ -50,30 +58,36 @@ class CandidateFailure(Exception):
 
 @dataclass(frozen=True)
 class CallResult:
-    """What one forward call gave; claims of the candidate except `inputs_after`, which the judge read itself."""
+    """What one forward call gave. All but the tree of `outputs` and `lazy` is what the device process saw."""
 
     outputs: Any
     inputs_after: tuple[torch.Tensor, ...]
-    """The inputs as they lie in shared memory after the call."""
+    """The inputs as they lie in the device's memory after the call."""
     reports: tuple[LaunchReport, ...]
     ops: tuple[OpRecord, ...]
     aliases: tuple[tuple[int, int], ...]
+    """(output, input) pairs that share memory."""
     written: tuple[bool, ...]
-    """For each output tensor: whether a kernel stored into its memory."""
+    """For each output tensor: whether the device wrote into its memory during the call."""
     lazy: tuple[str, ...]
     """Types of outputs that are subclasses of Tensor."""
     places: tuple[Place, ...]
-    """Where each output tensor lay in the candidate's process."""
+    """Where each output tensor lay on the device."""
+    pulled_bytes: int = 0
+    """Device data that host code asked to see, in bytes."""
+    refusals: tuple[str, ...] = ()
+    """What the device refused to do, whatever host code made of that."""
 
 
 class Candidate:
-    """A Kernel, loaded in a process of its own.
+    """A Kernel, loaded in a process of its own, with an emulated GPU in another.
 
     Args:
         options: how its launches are run and what is recorded of them.
 
     Raises:
         CandidateFailure: from every method.
+        EmulatorError: the emulated GPU fails, which is no fault of the kernel.
     """
 
     def __init__(
@@ -81,7 +95,18 @@ class Candidate:
     ) -> None:
         self.kernel = kernel
         self.limits = limits or Limits()
-        self._worker = Worker(_WORKER, name="the candidate", limits=self.limits, isolation=device.isolation)
+        self._gpu = DeviceProcess(device, self.limits)
+        try:
+            self._worker = Worker(
+                _WORKER,
+                name="the candidate",
+                limits=self.limits,
+                isolation=device.isolation,
+                environment={"KERNELWRIGHT_MEMORY_BYTES": str(self.limits.memory_bytes + arena.SIZE)},
+            )
+        except BaseException:
+            self._gpu.close()
+            raise
         self._device = device
         self._options = options or LaunchOptions()
 
@@ -98,20 +123,23 @@ class Candidate:
         """
         prepare_cache(self.kernel.source)
         try:
-            self._request(
-                "open",
-                self.limits.load_seconds,
-                arch=self._device.arch,
-                call_seconds=self.limits.call_seconds,
-                options=self._options.to_json(),
-            )
-        except CandidateFailure as failure:
-            last = failure.detail.strip().splitlines()[-1:] or [""]
+            self._gpu.open(self._options, self._worker)
+            self._request("open", self.limits.load_seconds, arch=self._device.arch)
+        except (CandidateFailure, WorkerCrashed, WorkerTimeout, ProtocolError) as failure:
+            detail = failure.detail if isinstance(failure, CandidateFailure) else getattr(failure, "stderr", "")
+            last = detail.strip().splitlines()[-1:] or [""]
             raise EmulatorError(
-                f"the emulated device does not start: {failure.message} {last[0]}".rstrip(),
-                mend=failure.mend or "Run `kernelwright doctor`.",
+                f"the emulated device does not start: {failure} {last[0]}".rstrip(),
+                mend=getattr(failure, "mend", "") or "Run `kernelwright doctor`.",
             ) from failure
-        self._request("load", self.limits.load_seconds, source=self.kernel.source)
+        with self._listening():
+            self._request("load", self.limits.load_seconds, source=self.kernel.source)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        self._gpu.listen(True)
+        yield
+        self._gpu.listen(False)
 
     def build(self, init: InitState, *, seed: int, update: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Constructs `ModelNew`; returns the weights given by name, and those it has no counterpart for.
@@ -119,13 +147,14 @@ class Candidate:
         Args:
             update: keep the module that is there and write the weights into it, as a training step would.
         """
-        body = self._request(
-            "build",
-            self.limits.load_seconds,
-            values={"arguments": init.arguments if init.arguments is not None else [], "state": init.state},
-            seed=seed,
-            update=update,
-        ).body
+        with self._listening():
+            body = self._request(
+                "build",
+                self.limits.load_seconds,
+                values={"arguments": init.arguments if init.arguments is not None else [], "state": init.state},
+                seed=seed,
+                update=update,
+            ).body
         return tuple(map(str, body["matched"])), tuple(map(str, body["unmatched"]))
 
     def call(
@@ -145,39 +174,61 @@ class Candidate:
             trace: record the ATen operations that it runs.
             suppressed: let its launches do nothing (the integrity stage asks what the outputs are without them).
         """
-        import os
-
-        shared = self._worker.channel.share(list(inputs)) if self._worker.alive else None
-        if shared is None:
+        if not self._worker.alive:
             raise CandidateFailure("crashed", "the candidate has ended.", detail=self._worker.stderr())
+        begun = self._gpu.begin(inputs, suppressed=suppressed, trace=trace)
+        if begun.late:
+            self.close()
+            raise CandidateFailure("protocol", "its code went on working on the device after its call had ended.")
         try:
-            message = self._request(
+            body = self._request(
                 "call",
                 self.limits.call_seconds + (self.limits.build_seconds if compiling else _GRACE_SECONDS),
-                shared=shared,
-                max_bytes=2 * expected_bytes + _SLACK_BYTES,
-                trace=trace,
-                suppressed=suppressed,
-            )
-            after = tuple(read_back(shared[1], shared[2])) if shared[2] is not None else ()
-        finally:
-            if shared[2] is not None:
-                os.close(shared[2])
-        body = message.body
-        try:
-            return CallResult(
-                outputs=message.values,
-                inputs_after=after,
-                reports=tuple(map(LaunchReport.from_json, body["reports"])),
-                ops=tuple(map(OpRecord.from_json, body["ops"])),
-                aliases=tuple((int(a), int(b)) for a, b in body["aliases"]),
-                written=tuple(map(bool, body["written"])),
-                lazy=tuple(map(str, body["lazy"])),
-                places=tuple(map(Place.from_json, body["places"])),
-            )
-        except (KeyError, TypeError, ValueError) as error:
+                tree=begun.tree,
+                rows=begun.rows,
+            ).body
+            rows, lazy = self._rows(body, 2 * expected_bytes + _SLACK_BYTES), tuple(map(str, body.get("lazy", ())))
+            places = _places(body.get("places"), rows)
+            done = self._gpu.finish(rows, seconds=self.limits.call_seconds + _ANSWER_SECONDS)
+            if done.outside is not None:
+                raise CandidateFailure("protocol", f"output {done.outside} is not in the device's memory.")
+            outputs = decode_tree(body.get("tree"), done.outputs)
+        except ProtocolError as error:
             self.close()
-            raise CandidateFailure("protocol", "the candidate answered outside the schema.") from error
+            raise CandidateFailure("protocol", error.message) from error
+        except CandidateFailure as failure:
+            if failure.kind in {"crashed", "timeout", "protocol"}:
+                self.close()
+            else:
+                self._gpu.finish(())
+                self._gpu.forget()
+            raise
+        self._gpu.forget()
+        return CallResult(
+            outputs=outputs,
+            inputs_after=done.inputs_after,
+            reports=done.reports,
+            ops=done.ops,
+            aliases=tuple(
+                (i, j) for i, out in enumerate(rows) for j, given in enumerate(begun.rows) if _overlap(out, given)
+            ),
+            written=done.written,
+            lazy=lazy,
+            places=places,
+            pulled_bytes=done.pulled_bytes,
+            refusals=done.refusals,
+        )
+
+    def _rows(self, body: Mapping[str, Any], most_bytes: int) -> list[dict[str, Any]]:
+        """Where the candidate says its outputs lie."""
+        rows = body.get("rows")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ProtocolError("the candidate answered outside the schema.")
+        if sum(map(row_bytes, rows)) > most_bytes:
+            raise ProtocolError("a worker sent more data than its outputs can be")
+        if not all(isinstance(row.get("address"), int) and 0 <= row["address"] < 1 << 63 for row in rows):
+            raise ProtocolError("the candidate answered outside the schema.")
+        return [{key: row[key] for key in ("address", "dtype", "shape", "stride")} for row in rows]
 
     def _request(self, op: str, timeout: float, **fields: Any) -> Any:
         try:
@@ -206,11 +257,30 @@ class Candidate:
         )
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the processes."""
         self._worker.close()
+        self._gpu.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _places(claims: Any, rows: Sequence[Mapping[str, Any]]) -> tuple[Place, ...]:
+    """Each output's place: its address is the one that it was fetched from, the rest is as claimed."""
+    try:
+        return tuple(
+            Place.from_json({**claim, "address": row["address"] if row_bytes(row) else 0})
+            for claim, row in zip(claims, rows, strict=True)
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError("the candidate answered outside the schema.") from error
+
+
+def _overlap(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    first, second = row_bytes(one), row_bytes(two)
+    return bool(
+        first and second and one["address"] < two["address"] + second and two["address"] < one["address"] + first
+    )

@@ -1,12 +1,17 @@
 """The candidate process on the emulator: loads a kernel module and calls it. Nothing it says is believed.
 
+Its tensors have addresses on the emulated GPU, whose memory and kernels are the device process's: what is here are the
+addresses. So it holds neither inputs nor results, and no record of its launches.
+
 Run with ``python -m kernelwright.sandbox.candidate_worker FD``; `kernelwright.sandbox.candidate` is its other end.
 """
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import linecache
+import socket
 import sys
 import types
 from pathlib import Path
@@ -14,17 +19,20 @@ from typing import Any
 
 import torch
 
-from kernelwright.errors import KernelError, UnsupportedError
-from kernelwright.sandbox.channel import Message
-from kernelwright.sandbox.emulated import allocator, recorder, torch_cuda
+from kernelwright.errors import KernelError, ProtocolError, UnsupportedError
+from kernelwright.sandbox import arena
+from kernelwright.sandbox.channel import DTYPES, Channel, Message, decode_tree, encode_tree, row_bytes
+from kernelwright.sandbox.emulated import recorder, torch_cuda
+from kernelwright.sandbox.emulated.arena_allocator import ArenaAllocator
+from kernelwright.sandbox.emulated.forwarding import Forwarding, describe, to_device
+from kernelwright.sandbox.emulated.remote import Link, RemoteSession
 from kernelwright.sandbox.hostcode import extension
-from kernelwright.sandbox.launch import LaunchOptions
-from kernelwright.sandbox.optrace import trace_ops
 from kernelwright.sandbox.places import places_of
 from kernelwright.sandbox.serve import serve
-from kernelwright.sandbox.trees import byte_range, construct, seed_torch, tensors_of
+from kernelwright.sandbox.trees import construct, map_tensors, seed_torch, tensors_of
 
 _FILE = "<kernel>"
+_REQUESTS = ("attach_memory", "attach_device", "open", "load", "build", "call")
 
 
 class Candidate:
@@ -33,19 +41,32 @@ class Candidate:
     def __init__(self) -> None:
         self.module: types.ModuleType | None = None
         self.model: Any = None
-        self.session: recorder.Session | None = None
+        self.link: Link | None = None
+        self.forwarding: Forwarding | None = None
         self.names: list[str] = []
 
+    def attach_memory(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Maps the memory in which tensors get their addresses."""
+        assert message.descriptor is not None
+        arena.map_shared(message.descriptor)
+        return {}, None
+
+    def attach_device(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Takes this process's end of the channel to the device process."""
+        assert message.descriptor is not None
+        self.link = Link(Channel(socket.socket(fileno=message.descriptor)), ArenaAllocator())
+        message.descriptor = None
+        return {}, None
+
     def open(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """Sets the emulated device up, before any code of the kernel is loaded."""
-        torch_cuda.install()
-        body = message.body
-        self.session = recorder.open_session(
-            body["arch"], float(body["call_seconds"]), LaunchOptions(**body["options"])
-        )
-        allocator.install(self.session.memory)
+        """Sets torch and the shims up, before any code of the kernel is loaded."""
+        assert self.link is not None
+        torch_cuda.install(to_device)
+        session = RemoteSession(message.body["arch"], self.link)
+        recorder.set_session(session)
         sys.path.insert(0, str(Path(recorder.__file__).with_name("shim")))
-        extension.install(self.session)
+        extension.install(session)
+        self.forwarding = Forwarding(self.link)
         return {}, None
 
     def load(self, message: Message) -> tuple[dict[str, Any], Any]:
@@ -55,8 +76,10 @@ class Candidate:
         module = types.ModuleType("kernelwright_kernel")
         module.__file__ = _FILE
         sys.modules[module.__name__] = module
+        assert self.forwarding is not None
         try:
-            exec(compile(source, _FILE, "exec"), module.__dict__)
+            with self.forwarding:
+                exec(compile(source, _FILE, "exec"), module.__dict__)
         except ModuleNotFoundError as error:
             raise UnsupportedError(
                 f"the kernel imports {error.name!r}, which the sandbox does not have.",
@@ -70,10 +93,14 @@ class Candidate:
     def build(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Constructs ModelNew as the reference was, and gives it the reference's weights where names agree."""
         assert self.module is not None
-        assert self.session is not None
+        assert self.link is not None
+        assert self.forwarding is not None
         arguments, state = message.values["arguments"], message.values["state"]
         seed_torch(message.body["seed"])
-        model = self.model if message.body.get("update") else construct(self.module.ModelNew, arguments)
+        update = bool(message.body.get("update"))
+        arguments = map_tensors(arguments, to_device)
+        with self.forwarding:
+            model = self.model if update else construct(self.module.ModelNew, arguments)
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"ModelNew(...) is a {type(model).__name__}, not a torch.nn.Module")
         own = {k: v for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)}
@@ -81,12 +108,14 @@ class Candidate:
         with torch.no_grad():
             for key in matched:
                 own[key].copy_(state[key])
-        for key, tensor in own.items():
-            if tensor.numel():
-                self.session.memory.unregister(tensor.untyped_storage().data_ptr())
-                self.session.memory.register(
-                    tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes(), key
-                )
+        given = [own[key] for key in matched if own[key].numel()]
+        if stale := [t for t in given if update or self.forwarding.is_remote(t)]:
+            self.link.ask("wrote", addresses=[t.data_ptr() for t in stale])
+            for tensor in stale:
+                self.link.allocator.mark(tensor.data_ptr(), on_device=False)
+        self.link.label(
+            [(t.untyped_storage().data_ptr(), key) for key, t in own.items() if t.numel() and t.layout is torch.strided]
+        )
         self.model = model
         try:
             self.names = [p for p in inspect.signature(type(model).forward).parameters if p != "self"]
@@ -95,57 +124,59 @@ class Candidate:
         return {"matched": matched, "unmatched": [k for k in state if k not in matched]}, None
 
     def call(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """One forward call on the inputs of this message."""
-        assert self.session is not None
-        session, inputs = self.session, message.values
-        given = tensors_of(inputs)
+        """One forward call on inputs that lie at these addresses; says where its outputs lie."""
+        assert self.link is not None
+        assert self.forwarding is not None
+        inputs = decode_tree(message.body["tree"], [_over(row) for row in message.body["rows"]])
         if isinstance(inputs, list):
-            for position, tensor in enumerate(inputs):
-                if isinstance(tensor, torch.Tensor) and tensor.numel():
-                    name = self.names[position] if position < len(self.names) else f"input {position}"
-                    begin, end = byte_range(tensor)
-                    session.memory.register(begin, end - begin, name)
-        session.take_reports()
-        session.memory.mark()
-        session.suppressed = bool(message.body.get("suppressed"))
+            self.link.label(
+                [
+                    (tensor.data_ptr(), self.names[position] if position < len(self.names) else f"input {position}")
+                    for position, tensor in enumerate(inputs)
+                    if isinstance(tensor, torch.Tensor) and tensor.numel()
+                ]
+            )
+        self.forwarding.in_call = True
         try:
-            with torch.no_grad():
-                outputs, ops = (
-                    trace_ops(lambda: self.model(*inputs)) if message.body.get("trace") else (self.model(*inputs), [])
-                )
+            with torch.no_grad(), self.forwarding:
+                outputs = self.model(*inputs)
         finally:
-            session.suppressed = False
-            for tensor in given:
-                if tensor.numel():
-                    session.memory.unregister(tensor.data_ptr())
-        returned = tensors_of(outputs)
-        fields = {
-            "reports": [report.to_json() for report in session.take_reports()],
-            "ops": [record.to_json() for record in ops],
-            "aliases": [
-                [i, j]
-                for i, out in enumerate(returned)
-                for j, tensor in enumerate(given)
-                if out.numel() and tensor.numel() and _overlap(out, tensor)
-            ],
-            "written": [
-                bool(t.numel() == 0 or session.memory.written(t.untyped_storage().data_ptr())) for t in returned
-            ],
-            "lazy": [type(t).__name__ for t in returned if type(t) not in {torch.Tensor, torch.nn.Parameter}],
-            "places": [place.to_json() for place in places_of(returned)],
-        }
-        return fields, outputs
+            self.forwarding.in_call = False
+        returned: list[torch.Tensor] = []
+        tree = encode_tree(outputs, returned)
+        places = [place.to_json() for place in places_of(returned)]
+        lazy = [type(t).__name__ for t in tensors_of(outputs) if type(t) not in {torch.Tensor, torch.nn.Parameter}]
+        with torch.no_grad(), self.forwarding:
+            returned = [_as_stored(to_device(t)) for t in returned]
+        rows = [describe(t) for t in returned]
+        self.link.flush()
+        return {"tree": tree, "rows": rows, "lazy": lazy, "places": places}, None
 
 
-def _overlap(one: torch.Tensor, two: torch.Tensor) -> bool:
-    (first, first_end), (second, second_end) = byte_range(one), byte_range(two)
-    return first < second_end and second < first_end
+def _over(row: dict[str, Any]) -> torch.Tensor:
+    """A tensor over the memory at an address."""
+    nbytes, dtype = row_bytes(row), getattr(torch, row["dtype"])
+    if not nbytes:
+        return torch.empty_strided(row["shape"], row["stride"], dtype=dtype)
+    memory = (ctypes.c_char * nbytes).from_address(row["address"])
+    return torch.frombuffer(memory, dtype=dtype).as_strided(row["shape"], row["stride"])
+
+
+def _as_stored(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor with its values as they stand in memory.
+
+    Raises:
+        ProtocolError: its memory is of a kind that can't be handed over.
+    """
+    if tensor.layout is not torch.strided or str(tensor.dtype).removeprefix("torch.") not in DTYPES:
+        raise ProtocolError(f"a tensor of {tensor.dtype}, {tensor.layout} can't be sent")
+    return tensor.resolve_conj().resolve_neg()
 
 
 def main() -> None:
     """Serves requests until the judge is gone."""
     candidate = Candidate()
-    serve({name: getattr(candidate, name) for name in ("open", "load", "build", "call")})
+    serve({name: getattr(candidate, name) for name in _REQUESTS})
 
 
 if __name__ == "__main__":

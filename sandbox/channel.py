@@ -10,6 +10,7 @@ Worker processes import this module: standard library and torch only.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import mmap
@@ -18,7 +19,8 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelwright.errors import ProtocolError
@@ -26,16 +28,20 @@ from kernelwright.errors import ProtocolError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Channel", "ChannelClosed", "ChannelTimeout", "Message", "read_back"]
+__all__ = [
+    "DTYPES", "Channel", "ChannelClosed", "ChannelTimeout", "Message", "Regions", "decode_tree", "encode_tree", "memory_file",
+    "row_bytes",
+]  # fmt: skip
 
 _HEADER = struct.Struct("<IB")  # length of the JSON text in bytes, number of descriptors (0 or 1)
 _MAX_JSON = 256 << 20  # bytes; a longer message is refused before it is read
 _MAX_TENSORS = 4096
 _ALIGN = 256  # bytes: what cudaMalloc guarantees, and the gap that lets a range check see an overrun
-DTYPES = (
-    "float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool",
-    "complex64", "complex128", "uint16", "uint32", "uint64",
-)  # fmt: skip
+_ITEM_BYTES = {
+    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1,
+    "bool": 1, "complex64": 8, "complex128": 16, "uint16": 2, "uint32": 4, "uint64": 8,
+}  # fmt: skip
+DTYPES = tuple(_ITEM_BYTES)
 
 
 class ChannelClosed(Exception):
@@ -57,6 +63,20 @@ class Message:
         self.values = values
         self.memory = memory
         """The shared mapping behind `values` (None when they were copied)."""
+        self.rows: list[dict[str, Any]] = []
+        """Where the tensors lie in `memory`, if it was received `raw`; then `values` is the tree, not decoded."""
+        self.descriptor: int | None = None
+        """The descriptor handed over by `send_descriptor`; the receiver closes it, or sets this to None."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Tensors to be sent from where they lie, by a process without torch: the tree, a row and an address for each."""
+
+    tree: Any
+    rows: list[dict[str, Any]]
+    """dtype, shape and stride of each."""
+    addresses: list[int]
 
 
 class Channel:
@@ -81,7 +101,7 @@ class Channel:
             ProtocolError: `values` holds something else than the tree that `Message` describes.
         """
         tensors: list[torch.Tensor] = []
-        tree = _encode(values, tensors)
+        tree = encode_tree(values, tensors)
         layout, size = _layout(tensors)
         text = json.dumps({"body": body, "tree": tree, "tensors": layout}).encode()
         fds = []
@@ -100,10 +120,46 @@ class Channel:
             for fd in fds:
                 os.close(fd)
 
+    def send_regions(self, body: dict[str, Any], regions: Regions) -> None:
+        """Sends memory of this process as tensors; needs no torch.
+
+        Raises:
+            ChannelClosed: the other side is gone.
+        """
+        layout, offset = [], _ALIGN
+        for row in regions.rows:
+            nbytes = row_bytes(row)
+            layout.append({**row, "offset": offset, "nbytes": nbytes})
+            offset += -(-nbytes // _ALIGN) * _ALIGN + _ALIGN
+        fd = None
+        try:
+            if layout:
+                fd = memory_file(offset)
+                for row, address in zip(layout, regions.addresses, strict=True):
+                    if row["nbytes"]:
+                        _write(fd, memoryview((ctypes.c_char * row["nbytes"]).from_address(address)), row["offset"])
+            self.send_shared(body, (regions.tree, layout, fd))
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def send_descriptor(self, body: dict[str, Any], descriptor: int) -> None:
+        """Hands a descriptor over; the sender keeps its own copy.
+
+        Raises:
+            ChannelClosed: the other side is gone.
+        """
+        text = json.dumps({"body": body, "tree": {"v": None}, "tensors": [], "descriptor": True}).encode()
+        try:
+            socket.send_fds(self._sock, [_HEADER.pack(len(text), 1)], [descriptor])
+            self._sock.sendall(text)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ChannelClosed from error
+
     def share(self, values: Any) -> tuple[Any, list[dict[str, Any]], int | None]:
         """Lays `values` out in a memory file of the caller's: (tree, layout, descriptor). See `send_shared`."""
         tensors: list[torch.Tensor] = []
-        tree = _encode(values, tensors)
+        tree = encode_tree(values, tensors)
         layout, size = _layout(tensors)
         return tree, layout, _fill(tensors, layout, size) if tensors else None
 
@@ -121,13 +177,23 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ChannelClosed from error
 
-    def receive(self, *, timeout: float | None = None, copy: bool = True, max_bytes: int = 1 << 36) -> Message:
+    def receive(
+        self,
+        *,
+        timeout: float | None = None,
+        copy: bool = True,
+        max_bytes: int = 1 << 36,
+        raw: bool = False,
+        descriptors: bool = False,
+    ) -> Message:
         """Waits for one message.
 
         Args:
             timeout: in seconds; None waits for ever.
             copy: read tensors into memory of our own (trust nothing); False maps the shared memory.
             max_bytes: refuse tensors that together are larger than this.
+            raw: map the memory and make no tensors of it (`Message.rows`); needs no torch.
+            descriptors: accept what `send_descriptor` sends.
 
         Raises:
             ChannelClosed, ChannelTimeout, ProtocolError.
@@ -152,8 +218,16 @@ class Channel:
                 raise ProtocolError("a worker sent a message that is no frame of ours") from error
             if not isinstance(body, dict) or not isinstance(layout, list) or len(layout) > _MAX_TENSORS:
                 raise ProtocolError("a worker sent a message that is no frame of ours")
+            if frame.get("descriptor") is True and descriptors and fds and not layout:
+                message = Message(body, None, None)
+                message.descriptor = fds.pop()
+                return message
+            if raw:
+                message = Message(body, tree, mmap.mmap(fds[0], 0, prot=mmap.PROT_READ) if fds else None)
+                message.rows = layout
+                return message
             memory, tensors = _load(layout, fds[0] if fds else None, copy, max_bytes)
-            return Message(body, _decode(tree, tensors), memory)
+            return Message(body, decode_tree(tree, tensors), memory)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -178,24 +252,34 @@ class Channel:
         return bytes(parts)
 
 
-def _encode(value: Any, tensors: list[torch.Tensor]) -> Any:
-    import torch
+def encode_tree(value: Any, tensors: list[torch.Tensor]) -> Any:
+    """A tree as JSON, with numbers in the place of its tensors, which join `tensors`.
 
+    Raises:
+        ProtocolError: it holds something else than `Message` describes.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return {"v": value}
+    import torch
+
     if isinstance(value, torch.Tensor):
         tensors.append(value.detach())
         return {"t": len(tensors) - 1}
     if isinstance(value, tuple):
-        return {"u": [_encode(item, tensors) for item in value]}
+        return {"u": [encode_tree(item, tensors) for item in value]}
     if isinstance(value, list):
-        return {"l": [_encode(item, tensors) for item in value]}
+        return {"l": [encode_tree(item, tensors) for item in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"d": {key: _encode(item, tensors) for key, item in value.items()}}
+        return {"d": {key: encode_tree(item, tensors) for key, item in value.items()}}
     raise ProtocolError(f"a value of type {type(value).__name__} can't be sent; tensors, numbers, lists and dicts can")
 
 
-def _decode(tree: Any, tensors: Sequence[torch.Tensor]) -> Any:
+def decode_tree(tree: Any, tensors: Sequence[torch.Tensor]) -> Any:
+    """What `encode_tree` was given.
+
+    Raises:
+        ProtocolError: it is no such tree.
+    """
     try:
         ((kind, content),) = tree.items()
         if kind == "v" and (content is None or isinstance(content, bool | int | float | str)):
@@ -203,10 +287,10 @@ def _decode(tree: Any, tensors: Sequence[torch.Tensor]) -> Any:
         if kind == "t":
             return tensors[int(content)]
         if kind in "ul" and isinstance(content, list):
-            items = [_decode(item, tensors) for item in content]
+            items = [decode_tree(item, tensors) for item in content]
             return tuple(items) if kind == "u" else items
         if kind == "d":
-            return {str(key): _decode(item, tensors) for key, item in content.items()}
+            return {str(key): decode_tree(item, tensors) for key, item in content.items()}
     except (AttributeError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise ProtocolError("a worker sent values that are no tree of ours") from error
     raise ProtocolError("a worker sent values that are no tree of ours")
@@ -217,6 +301,21 @@ def _extent(shape: Sequence[int], stride: Sequence[int]) -> int:
     if any(size == 0 for size in shape):
         return 0
     return 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+
+
+def row_bytes(row: Mapping[str, Any]) -> int:
+    """Bytes from the first to one past the last of a tensor described by dtype, shape and stride.
+
+    Raises:
+        ProtocolError: that is no description of ours.
+    """
+    try:
+        name, shape, stride = row["dtype"], [int(n) for n in row["shape"]], [int(n) for n in row["stride"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError("a worker described a tensor badly") from error
+    if name not in DTYPES or len(shape) != len(stride) or min(shape + stride, default=0) < 0:
+        raise ProtocolError("a worker described a tensor badly")
+    return _extent(shape, stride) * _ITEM_BYTES[name]
 
 
 def _layout(tensors: Sequence[torch.Tensor]) -> tuple[list[dict[str, Any]], int]:
@@ -236,23 +335,35 @@ def _layout(tensors: Sequence[torch.Tensor]) -> tuple[list[dict[str, Any]], int]
 def _fill(tensors: Sequence[torch.Tensor], layout: Sequence[dict[str, Any]], size: int) -> int:
     import torch
 
-    fd = os.memfd_create("kernelwright", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = memory_file(size)
     try:
-        os.ftruncate(fd, size)
-        # the receiver may write into it, never shorten it under a reader
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         for tensor, row in zip(tensors, layout, strict=True):
             if not row["nbytes"]:
                 continue
             flat = torch.as_strided(tensor.cpu(), (row["nbytes"] // tensor.element_size(),), (1,))
-            view = memoryview(flat.view(torch.uint8).numpy().data)
-            done = 0
-            while done < len(view):
-                done += os.pwrite(fd, view[done:], row["offset"] + done)
+            _write(fd, memoryview(flat.view(torch.uint8).numpy().data), row["offset"])
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def memory_file(size: int) -> int:
+    """Anonymous memory of `size` bytes, which nobody can shorten under a reader."""
+    fd = os.memfd_create("kernelwright", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _write(fd: int, view: memoryview, offset: int) -> None:
+    done = 0
+    while done < len(view):
+        done += os.pwrite(fd, view[done:], offset + done)
 
 
 def _load(
@@ -296,11 +407,3 @@ def _load(
                 done += got
             tensors.append(torch.frombuffer(own, dtype=dtype, count=count).as_strided(shape, stride))
     return memory, tensors
-
-
-def read_back(layout: Sequence[dict[str, Any]], fd: int) -> list[torch.Tensor]:
-    """The present contents of tensors laid out by `Channel.share`, copied.
-
-    A receiver that mapped them may have changed them: the judge compares.
-    """
-    return _load(list(layout), fd, True, 1 << 62)[1]

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 from kernelwright.sandbox.launch import OpRecord
 from kernelwright.sandbox.trees import tensors_of
 
-__all__ = ["trace_ops"]
+__all__ = ["decomposed", "is_free", "is_idle_dropout", "record_of", "trace_ops", "written_arguments"]
 
 Result = TypeVar("Result")
 
@@ -102,7 +102,8 @@ def _base_name(func: Any) -> str:
     return str(func.overloadpacket.__name__)
 
 
-def _is_free(func: Any) -> bool:
+def is_free(func: Any) -> bool:
+    """Whether it moves no data: a view, an allocation, a question about metadata."""
     if not isinstance(func, torch._ops.OpOverload) or func.namespace == "prim":
         return True
     if func.is_view or _base_name(func) in _FREE:
@@ -145,7 +146,7 @@ def _flops(
     return 0
 
 
-def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
+def written_arguments(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
     """Arguments that the operation writes to (in-place and out= forms)."""
     found: list[torch.Tensor] = []
     for position, argument in enumerate(func._schema.arguments):
@@ -155,10 +156,11 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> lis
     return found
 
 
-def _record(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: object) -> OpRecord:
+def record_of(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: object) -> OpRecord:
+    """What one operation moved and computed, given its arguments and what it returned."""
     name = _base_name(func)
     inputs, outputs = tensors_of((args, dict(kwargs))), tensors_of(out)
-    written = _written(func, args, kwargs)
+    written = written_arguments(func, args, kwargs)
     kind = _kind(name, func)
     target = outputs or written
     read = inputs
@@ -185,11 +187,21 @@ def _record(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: ob
 _DROPOUTS = frozenset({"dropout", "feature_dropout", "alpha_dropout"})
 
 
-def _is_idle_dropout(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def is_idle_dropout(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Dropout in evaluation hands its input on; torch's own decomposition of it would copy."""
     if not isinstance(func, torch._ops.OpOverload) or _base_name(func) not in _DROPOUTS:
         return False
     return not (args[2] if len(args) > 2 else kwargs.get("train"))
+
+
+def decomposed(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The result of a composite operation, taken apart as eager would; NotImplemented if it is none.
+
+    Without autograd (inference mode) such operations arrive whole.
+    """
+    if isinstance(func, torch._ops.OpOverload) and func.overloadpacket not in flop_registry:
+        return func.decompose(*args, **kwargs)
+    return NotImplemented
 
 
 class _Recorder(TorchDispatchMode):
@@ -203,17 +215,15 @@ class _Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if _is_idle_dropout(func, args, kwargs):
+        if is_idle_dropout(func, args, kwargs):
             return args[0]
-        if isinstance(func, torch._ops.OpOverload) and func.overloadpacket not in flop_registry:
-            # without autograd (inference mode) composite operations arrive whole: take them apart as eager would
-            with self:
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+        with self:
+            parts = decomposed(func, args, kwargs)
+        if parts is not NotImplemented:
+            return parts
         out = func(*args, **kwargs)
-        if not _is_free(func):
-            self.records.append(_record(func, args, kwargs, out))
+        if not is_free(func):
+            self.records.append(record_of(func, args, kwargs, out))
         return out
 
 

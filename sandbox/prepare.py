@@ -8,18 +8,16 @@ __all__ = ["prepare_cache"]
 
 
 def prepare_cache(source: str) -> None:
-    """Builds what is missing in the shared cache for a kernel with this source; about 7 s once per machine.
+    """Builds what is missing in the shared cache for a kernel with this source; about a second, once per machine.
 
     For C++ extensions the precompiled header of torch besides (20 s). No code of the kernel is run.
 
     Raises:
         EmulatorError: there is no C++ compiler, or it fails.
     """
-    from kernelwright.sandbox.emulated import allocator
-    from kernelwright.sandbox.emulator.toolchain import ensure_runtime
+    from kernelwright.sandbox.emulated import arena_allocator
     from kernelwright.sandbox.hostcode import extension
 
-    ensure_runtime()
-    allocator.ensure_built()
+    arena_allocator.ensure_built()
     if re.search(r"\bcpp_extension\b|\bload_inline\b", source):
         extension.prepare(source)

@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -162,6 +162,18 @@ class Worker:
             raise WorkerCrashed(f"{self.name} has ended", stderr=self.stderr())
         return self._channel
 
+    def hand_over(self, op: str, descriptor: int, *, timeout: float) -> Message:
+        """A request that carries a descriptor, of which the caller keeps its own; the answer.
+
+        Raises:
+            WorkerTimeout, WorkerCrashed, ProtocolError: as `request`; also if the worker refuses.
+        """
+        answer = self._ask(timeout, 0, lambda channel: channel.send_descriptor({"op": op}, descriptor))
+        if answer.body.get("ok") is not True:
+            self.close()
+            raise ProtocolError(f"{self.name} refuses {op}: {dict(answer.body.get('error') or {}).get('message')}")
+        return answer
+
     def request(
         self,
         op: str,
@@ -183,12 +195,20 @@ class Worker:
         Raises:
             WorkerTimeout, WorkerCrashed, ProtocolError: and the worker has been ended.
         """
-        try:
+
+        def send(channel: Channel) -> None:
             if shared is not None:
-                self.channel.send_shared({"op": op, **fields}, shared)
+                channel.send_shared({"op": op, **fields}, shared)
             else:
-                self.channel.send({"op": op, **fields}, values)
-            return self.channel.receive(timeout=timeout, max_bytes=max_bytes)
+                channel.send({"op": op, **fields}, values)
+
+        return self._ask(timeout, max_bytes, send)
+
+    def _ask(self, timeout: float, max_bytes: int, send: Callable[[Channel], None]) -> Message:
+        try:
+            channel = self.channel
+            send(channel)
+            return channel.receive(timeout=timeout, max_bytes=max_bytes)
         except ChannelTimeout as error:
             self.close()
             raise WorkerTimeout(f"{self.name} did not answer within {timeout:g} s.") from error

@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kernelwright.errors import BuildError, KernelwrightError, LaunchError, LoweringError, TaskError, UnsupportedError
-from kernelwright.sandbox.channel import Channel, ChannelClosed, Message
+from kernelwright.sandbox.channel import Channel, ChannelClosed, Message, Regions
 
-__all__ = ["Handler", "describe_error", "serve"]
+__all__ = ["Handler", "answer", "describe_error", "judge_channel", "serve"]
 
 Handler = Callable[[Message], tuple[dict[str, Any], Any]]
 
@@ -38,27 +38,45 @@ _TEXT_KEPT = 4000  # characters of a message or a traceback that are sent on
 
 def serve(handlers: Mapping[str, Handler]) -> None:
     """Answers requests on the descriptor named by the last command-line argument; returns when the judge is gone."""
-    _limit_self()
-    channel = Channel(socket.socket(fileno=int(sys.argv[-1])))
+    channel = judge_channel()
     while True:
         try:
-            message = channel.receive(copy=False)
-        except ChannelClosed:
+            answer(channel, handlers, channel.receive(copy=False, descriptors=True))
+        except (ChannelClosed, KeyboardInterrupt):
             return
-        try:
-            handler = handlers[str(message.body["op"])]
-            fields, values = handler(message)
-            answer: tuple[dict[str, Any], Any] = ({"ok": True, **fields}, values)
-        except KeyboardInterrupt:
-            return
-        except BaseException as error:  # noqa: BLE001 - whatever untrusted code raises, SystemExit too, is an answer
-            answer = ({"ok": False, "error": describe_error(error)}, None)
-        try:
-            channel.send(*answer)
-        except ChannelClosed:
-            return
-        except KernelwrightError as error:
-            channel.send({"ok": False, "error": describe_error(error)})
+
+
+def judge_channel() -> Channel:
+    """The channel to the judge, after this process has set its own limits; a worker opens it once."""
+    _limit_self()
+    return Channel(socket.socket(fileno=int(sys.argv[-1])))
+
+
+def answer(channel: Channel, handlers: Mapping[str, Handler], message: Message) -> None:
+    """Lets a handler answer one request.
+
+    Raises:
+        ChannelClosed: the other side is gone.
+        KeyboardInterrupt: it was raised by the handler.
+    """
+    try:
+        handler = handlers[str(message.body["op"])]
+        fields, values = handler(message)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever untrusted code raises, SystemExit too, is an answer
+        channel.send({"ok": False, "error": describe_error(error)})
+        return
+    finally:
+        if message.descriptor is not None:  # the handler did not take it over
+            os.close(message.descriptor)
+    try:
+        if isinstance(values, Regions):
+            channel.send_regions({"ok": True, **fields}, values)
+        else:
+            channel.send({"ok": True, **fields}, values)
+    except KernelwrightError as error:
+        channel.send({"ok": False, "error": describe_error(error)})
 
 
 def describe_error(error: BaseException, source_file: str | None = None) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from kernelwright.errors import KernelwrightError
-from kernelwright.sandbox.emulated import allocator, recorder, torch_cuda
+from kernelwright.sandbox.emulated import allocator, torch_cuda
+from kernelwright.sandbox.emulated.session import Session, open_session
 from kernelwright.sandbox.hostcode import extension
 
 DEFAULT_TOLERANCE = 1e-5  # relative to the largest magnitude of the expected output; a module may say TOLERANCE
@@ -31,7 +32,7 @@ def flat(tree: Any) -> list[torch.Tensor]:
     return [tensor for each in tree for tensor in flat(each)]
 
 
-def run(path: str, session: recorder.Session) -> dict[str, Any]:
+def run(path: str, session: Session) -> dict[str, Any]:
     """Loads a module and compares its ModelNew with its Model."""
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     assert spec is not None
@@ -87,7 +88,7 @@ def main() -> None:
     """Answers until standard input ends."""
     torch.set_num_threads(1)
     torch_cuda.install()
-    session = recorder.open_session("sm_90", 60.0)
+    session = open_session("sm_90", 60.0)
     allocator.install(session.memory)
     extension.install(session)
     answers = os.fdopen(os.dup(1), "w")

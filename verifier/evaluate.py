@@ -21,12 +21,12 @@ from kernelwright.events import Observer, StageFinished, StageStarted, ignore
 from kernelwright.sandbox.candidate import CallResult, Candidate, CandidateFailure
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.sandbox.launch import LaunchReport
+from kernelwright.sandbox.launch import LaunchReport, OpRecord
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
 from kernelwright.sandbox.symbols import plain_name
 from kernelwright.sandbox.trees import same_bits, tensors_of
-from kernelwright.verifier import integrity, static
+from kernelwright.verifier import host_side, integrity, static
 from kernelwright.verifier.correctness import Mismatch, compare_outputs
 from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Stage, StageStatus, Timing, Verdict
 from kernelwright.verifier.layout import layout_problem
@@ -175,7 +175,7 @@ class _Judge:
             self._sanitise(first)
             probe = self._correctness(candidate, first)
             del first  # with its tensors
-            self._integrity(candidate, probe)
+            self._integrity(candidate, probe, self.timed[0].operations)
             self._timing(candidate)
 
     # -- stages -------------------------------------------------------------------------------------------------
@@ -248,10 +248,14 @@ class _Judge:
 
     reference_in_own_dtype = ""
 
-    def _integrity(self, candidate: Candidate, probe: _Call) -> None:
+    def _integrity(self, candidate: Candidate, probe: _Call, operations: Sequence[OpRecord]) -> None:
         with self.stage("integrity") as stage:
             if self.without_own_work:
                 raise _Failed(Verdict.CHEATING, self.without_own_work, "its outputs are not its kernels' work")
+            if self.reads_back:
+                raise _Failed(Verdict.REJECTED, self.reads_back, "it reads device data in host code")
+            if problem := host_side.all_by_torch(operations, self.reference.ops()):
+                raise _Failed(Verdict.CHEATING, problem, "torch does all of it")
             if probe.weights != (self.weights_seed, self.weights_moved):
                 probe = self._call(candidate, probe.workload, -1)
             if probe.workload.distribution is not Distribution.AS_GIVEN:
@@ -270,6 +274,7 @@ class _Judge:
             stage.summary = "without its kernels the outputs are spoilt"
 
     without_own_work = ""
+    reads_back = ""
 
     def _timing(self, candidate: Candidate) -> None:
         own = self.task.workloads[0]
@@ -364,7 +369,10 @@ class _Judge:
 
     def _compare(self, call: _Call, rows: list[dict[str, Any]]) -> float:
         workload, result, reference = call.workload, call.result, call.reference
-        self.without_own_work = self.without_own_work or integrity.without_own_work(result)
+        self.without_own_work = (
+            self.without_own_work or integrity.without_own_work(result) or host_side.writes_outputs(result)
+        )
+        self.reads_back = self.reads_back or host_side.reads_back(result, call.inputs, self.reference.ops())
         mismatch, share = compare_outputs(result.outputs, reference, self.task.policy)
         rows.append({"workload": workload.name, "share_of_allowed": min(share, 1e30), "launches": len(result.reports)})
         if mismatch is not None:

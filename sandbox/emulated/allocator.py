@@ -1,4 +1,4 @@
-"""Builds and installs the CPU allocator of emulated workers (`allocator.cpp`)."""
+"""Builds C++ that goes into torch's allocators, and installs the one of workers that emulate themselves (`allocator.cpp`)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import hashlib
 import os
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from kernelwright.errors import EmulatorError
-from kernelwright.sandbox import emulator
 from kernelwright.sandbox.cache import cache_root, cached
 from kernelwright.sandbox.cxx import need_cxx
 
-__all__ = ["ensure_built", "install"]
+if TYPE_CHECKING:
+    from kernelwright.sandbox import emulator
+
+__all__ = ["build_library", "install"]
 
 _SOURCE = Path(__file__).with_name("allocator.cpp")
 
@@ -29,35 +32,32 @@ def install(memory: emulator.Memory) -> None:
         EmulatorError: no C++ compiler, or it fails.
     """
     handle, registering, unregistering = memory.c_api()
-    library = ctypes.CDLL(str(_build(cache_root())))
+    library = ctypes.CDLL(str(build_library(_SOURCE)))
     library.kernelwright_install.argtypes = [ctypes.c_void_p] * 3
     library.kernelwright_install.restype = None
     library.kernelwright_install(handle, registering, unregistering)
 
 
-def ensure_built() -> None:
-    """Builds the library if it is not in the cache, and loads nothing.
+def build_library(source: Path) -> Path:
+    """The library of a C++ source that uses torch's allocators; built into the cache if it is not there (about a second).
 
     Raises:
         EmulatorError: no C++ compiler, or it fails.
     """
-    _build(cache_root())
-
-
-def _build(cache: Path) -> Path:
+    cache = cache_root()
     compiler = need_cxx()
     root = Path(torch.__file__).parent
-    key = hashlib.sha256(f"{torch.__version__} {root} {compiler} ".encode() + _SOURCE.read_bytes()).hexdigest()[:16]
-    built = cached(cache / f"allocator-{key}.so")
+    key = hashlib.sha256(f"{torch.__version__} {root} {compiler} ".encode() + source.read_bytes()).hexdigest()[:16]
+    built = cached(cache / f"{source.stem}-{key}.so")
     if not built.exists():
         cache.mkdir(parents=True, exist_ok=True)
         half = built.with_suffix(f".{os.getpid()}.tmp")
         command = [
-            compiler, "-O1", "-std=c++17", "-shared", "-fPIC", str(_SOURCE), "-o", str(half),
+            compiler, "-O1", "-std=c++17", "-shared", "-fPIC", str(source), "-o", str(half),
             f"-I{root / 'include'}", f"-L{root / 'lib'}", "-lc10", f"-Wl,-rpath,{root / 'lib'}",
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise EmulatorError(f"{compiler} can't build the allocator: {done.stderr[-800:]}")
+            raise EmulatorError(f"{compiler} can't build {source.stem}: {done.stderr[-800:]}")
         half.rename(built)
     return built

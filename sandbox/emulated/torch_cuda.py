@@ -15,6 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 __all__ = ["install"]
 
+Place = Callable[[torch.Tensor], torch.Tensor]
+
 
 def _on_cpu(device: Any) -> Any:
     """A device argument with `cuda` replaced by `cpu`."""
@@ -26,15 +28,24 @@ def _on_cpu(device: Any) -> Any:
 
 
 class _CudaIsCpu(TorchFunctionMode):
-    """Rewrites device arguments of every torch function called from Python."""
+    """Rewrites device arguments of every torch function called from Python; what goes to the GPU, `place` moves."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self._place = place
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        keywords = {key: _on_cpu(value) if key == "device" else value for key, value in (kwargs or {}).items()}
+        given = kwargs or {}
+        keywords = {key: _on_cpu(value) if key == "device" else value for key, value in given.items()}
+        moved = keywords.get("device") is not given.get("device")
         if getattr(func, "__name__", "") == "to":
-            args = tuple(_on_cpu(arg) for arg in args)
-        return func(*args, **keywords)
+            mapped = tuple(_on_cpu(arg) for arg in args)
+            moved = moved or any(one is not two for one, two in zip(args, mapped, strict=True))
+            args = mapped
+        made = func(*args, **keywords)
+        return self._place(made) if moved and isinstance(made, torch.Tensor) else made
 
 
 class _Stream:
@@ -102,9 +113,17 @@ class _DeviceGuard:
         pass
 
 
+def _stay(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
 @functools.cache
-def install() -> None:
-    """Patches torch in this process, once."""
+def install(place: Place = _stay) -> None:
+    """Patches torch in this process, once.
+
+    Args:
+        place: gives the tensor in device memory for one that is sent to the GPU.
+    """
     cuda: Any = torch.cuda
     tensor: Any = torch.Tensor
     cuda.is_available = lambda: True
@@ -119,7 +138,7 @@ def install() -> None:
     cuda.Event = _Event
     cuda.stream = lambda stream: stream or _Stream()
     cuda.device = _DeviceGuard
-    tensor.cuda = lambda self, *_args, **_keywords: self
+    tensor.cuda = lambda self, *_args, **_keywords: place(self)
     tensor.is_cuda = property(lambda _self: True)
     torch.nn.Module.cuda = lambda self, *_args, **_keywords: self  # type: ignore[method-assign]
-    _CudaIsCpu().__enter__()
+    _CudaIsCpu(place).__enter__()

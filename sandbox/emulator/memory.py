@@ -74,6 +74,13 @@ class Memory:
         if uninitialised:
             self._native.kw_uninitialised(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer))
 
+    def register_poisoned(self, pointer: int, nbytes: int, name: str) -> None:
+        """As `register`, of memory that is filled with bytes 0xFF: an array of floating-point numbers that still is when a
+        kernel first reads it is reported as uninitialised."""
+        self._native.kw_register_poisoned(
+            ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer), ctypes.c_uint64(nbytes), name.encode()
+        )
+
     def initialised(self, pointer: int, nbytes: int) -> None:
         """Says that the host has written `nbytes` at `pointer`."""
         self._native.kw_initialised(ctypes.c_void_p(self.handle), ctypes.c_void_p(pointer), ctypes.c_uint64(nbytes))

@@ -19,7 +19,7 @@ from typing import Any
 
 from kernelwright.errors import BuildError, UnsupportedError
 from kernelwright.sandbox.cache import cache_folder, cached, store_atomically
-from kernelwright.sandbox.emulated.recorder import Session
+from kernelwright.sandbox.emulated.recorder import DeviceSession
 from kernelwright.sandbox.hostcode.declarations import parse
 from kernelwright.sandbox.hostcode.launching import DeviceUnit, Launcher
 from kernelwright.sandbox.hostcode.loading import explain_missing
@@ -55,7 +55,7 @@ class Extensions:
         session: where their launches run.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: DeviceSession) -> None:
         self._session = session
         self._launcher: Launcher | None = None
 
@@ -318,7 +318,7 @@ class _Build:
                     error.path = None  # a string has no file
 
 
-def install(session: Session) -> Extensions:
+def install(session: DeviceSession) -> Extensions:
     """Puts `load_inline` and `load` of this session in the place of torch's, in this process."""
     import torch.utils.cpp_extension as module
 

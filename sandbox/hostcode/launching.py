@@ -7,18 +7,19 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kernelwright.errors import BuildError, LaunchError, UnsupportedError
-from kernelwright.sandbox.emulated.recorder import Session
+from kernelwright.sandbox.emulated.recorder import DeviceSession
+from kernelwright.sandbox.hostcode.authors import PreludeLines
 from kernelwright.sandbox.hostcode.device import DeviceText
 from kernelwright.sandbox.hostcode.host import KernelRecord
 from kernelwright.sandbox.hostcode.properties import DeviceStruct, device_struct
-from kernelwright.sandbox.launch import LaunchReport, LineCounters
+from kernelwright.sandbox.launch import LaunchReport
 
-__all__ = ["DeviceUnit", "Launcher", "PreludeLines"]
+__all__ = ["DeviceUnit", "Launcher"]
 
 log = logging.getLogger(__name__)
 
@@ -37,24 +38,6 @@ _VIOLATION_CODES = {
     "divergent_barrier": _LAUNCH_FAILURE,
 }
 """What a GPU answers, where it notices at all."""
-
-
-@dataclass(frozen=True)
-class PreludeLines:
-    """Where a line of a unit's text lies in what its author wrote."""
-
-    parts: tuple[tuple[int, str, tuple[str, ...]], ...]
-    """(first line in the text, the part's name, its lines), in order: several strings may make one source."""
-
-    def find(self, line: int) -> tuple[int, str, str]:
-        """The author's line number, the part's name (empty if there is but one part) and the line's text."""
-        first, name, lines = self.parts[0]
-        for part in self.parts:
-            if part[0] <= line:
-                first, name, lines = part
-        own = line - first + 1
-        text = lines[own - 1].strip() if 0 < own <= len(lines) else ""
-        return own, name if len(self.parts) > 1 else "", text
 
 
 @dataclass
@@ -107,6 +90,10 @@ _SYMBOL = ctypes.CFUNCTYPE(
 _ADDRESS = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_uint64))
 
 
+_COPY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
+_FILL = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_uint64, ctypes.c_int32, ctypes.c_uint64)
+
+
 class _Hooks(ctypes.Structure):
     _fields_ = (
         ("launch", _LAUNCH),
@@ -119,6 +106,10 @@ class _Hooks(ctypes.Structure):
         ("raises", ctypes.c_int32),
         ("told_blank", ctypes.c_void_p),
         ("told_written", ctypes.c_void_p),
+        ("allocate", ctypes.c_void_p),
+        ("release", ctypes.c_void_p),
+        ("copy", _COPY),
+        ("fill", _FILL),
     )
 
 
@@ -135,7 +126,7 @@ class Launcher:
 
     def __init__(
         self,
-        session: Session,
+        session: DeviceSession,
         runtime: Path,
         *,
         raises: bool,
@@ -144,26 +135,30 @@ class Launcher:
     ) -> None:
         self.session = session
         self.raises = raises
-        self._default_stack = session.limits.stack_bytes
         self.pending: BaseException | None = None
         self._units: dict[str, DeviceUnit] = {}
         self._lock = threading.RLock()
         self._on_report = on_report
         self._on_failure = on_failure
         self.library = ctypes.CDLL(str(runtime), mode=ctypes.RTLD_GLOBAL)
-        handle, registering, unregistering = session.memory.c_api()
+        told = session.memory_hooks()
+        copying = session.copying
         # the callbacks must outlive every call: they are kept here
         self._hooks = _Hooks(
             _LAUNCH(self._launch),
             _RESOURCE(self._resources),
             _SYMBOL(self._symbol),
             _ADDRESS(self._symbol_address),
-            handle,
-            registering,
-            unregistering,
+            told.table,
+            told.told_new,
+            told.told_gone,
             int(raises),
             # under torch, memory is written in ways that nobody tells us of
-            *((None, None) if raises else session.memory.c_api_writes()),
+            *((None, None) if raises else (told.told_blank, told.told_written)),
+            told.allocate,
+            told.release,
+            _COPY(self._copy) if copying else _COPY(),
+            _FILL(self._fill) if copying else _FILL(),
         )
         self._device: DeviceStruct = device_struct(session.arch)
         self.library.kernelwright_install.restype = None
@@ -202,14 +197,12 @@ class Launcher:
             module = self._module(unit, name, expression)
             args = [ctypes.string_at(asked.args[i], asked.sizes[i]) for i in range(asked.count)]
             with self._lock:
-                before = len(self.session.reports)
                 self._obey_limits()
-                self.session.launch(
-                    module, expression, _triple(asked.grid), _triple(asked.block), args, int(asked.shared)
+                report = self.session.launch(
+                    module, expression, _triple(asked.grid), _triple(asked.block), args, int(asked.shared), unit.lines
                 )
-                if len(self.session.reports) == before:
-                    return _SUCCESS  # launches are suppressed
-                report = self.session.reports[-1] = _at_authors_lines(self.session.reports[-1], unit.lines)
+            if report is None:
+                return _SUCCESS  # it is the device process that knows
             if self._on_report is not None:
                 self._on_report(report)
             if not self.raises:
@@ -223,11 +216,10 @@ class Launcher:
             return _FAILED
 
     def _obey_limits(self) -> None:
-        """Takes over what the program asked of cudaDeviceSetLimit; a stack no smaller than the emulator's own default."""
+        """Takes over what the program asked of cudaDeviceSetLimit."""
         ask = self.library.kernelwright_limit
         ask.restype = ctypes.c_uint64
-        stack = max(self._default_stack, int(ask(0)))
-        self.session.limits = replace(self.session.limits, stack_bytes=stack, heap_bytes=int(ask(2)))
+        self.session.set_limits(stack_bytes=int(ask(0)), heap_bytes=int(ask(2)))
 
     def _resources(self, unit_key: bytes, kernel: int, instance: bytes, found: Any) -> int:
         try:
@@ -253,9 +245,9 @@ class Launcher:
             if offset + count > size:
                 return _INVALID_VALUE
             if to_device:
-                ctypes.memmove(address + offset, host, count)
+                self.session.write(address + offset, host, count)
             else:
-                ctypes.memmove(host, address + offset, count)
+                self.session.read(host, address + offset, count)
             return _SUCCESS
         except Exception as error:  # noqa: BLE001 - as above
             self._keep(error)
@@ -265,12 +257,28 @@ class Launcher:
         try:
             address, size = self._variable(unit, name)
             # it may be handed to a copy or to another kernel
-            self.session.memory.register(address, size, name.decode())
+            self.session.expose(address, size, name.decode())
             found[0] = address
             return _SUCCESS
         except Exception as error:  # noqa: BLE001 - as above
             self._keep(error)
             return _INVALID_SYMBOL
+
+    def _copy(self, to: int, origin: int, count: int) -> int:
+        try:
+            self.session.copy(to, origin, count)
+            return _SUCCESS
+        except Exception as error:  # noqa: BLE001 - as above
+            self._keep(error)
+            return _INVALID_VALUE
+
+    def _fill(self, to: int, value: int, count: int) -> int:
+        try:
+            self.session.fill(to, value, count)
+            return _SUCCESS
+        except Exception as error:  # noqa: BLE001 - as above
+            self._keep(error)
+            return _INVALID_VALUE
 
     # -- compiling --------------------------------------------------------------------------------------------------
 
@@ -311,7 +319,7 @@ class Launcher:
             for variable in text.variables:
                 old = module.global_pointer(module.build.lowered_names[f"&{variable}"])
                 new = made.global_pointer(made.build.lowered_names[f"&{variable}"])
-                ctypes.memmove(new[0], old[0], min(old[1], new[1]))
+                self.session.copy(new[0], old[0], min(old[1], new[1]))
         unit.modules[number, "names"] = wanted
         unit.modules[number, ""] = made
         return made
@@ -348,26 +356,3 @@ class Launcher:
 
 def _triple(sizes: Sequence[int]) -> tuple[int, int, int]:
     return int(sizes[0]), int(sizes[1]), int(sizes[2])
-
-
-def _at_authors_lines(report: LaunchReport, lines: PreludeLines) -> LaunchReport:
-    """The report with the lines of what the author wrote."""
-    violations = []
-    for violation in report.violations:
-        if violation.line is None:
-            violations.append(violation)
-            continue
-        own, part, text = lines.find(violation.line)
-        message = f"{part}: {violation.message}" if part else violation.message
-        hint = re.sub(rf"\bline {violation.line}\b", f"line {own}", violation.hint)
-        violations.append(replace(violation, line=own, source=text, message=message, hint=hint))
-    profiled = sorted((_line_at_authors(line, lines) for line in report.lines), key=lambda line: line.line)
-    return replace(report, violations=tuple(violations), lines=tuple(profiled))
-
-
-def _line_at_authors(counted: LineCounters, lines: PreludeLines) -> LineCounters:
-    if not counted.line:
-        return counted
-    own, part, text = lines.find(counted.line)
-    callers = tuple(sorted({lines.find(line)[0] for line in counted.called_from}))
-    return replace(counted, line=own, text=f"{part}: {text}" if part else text, called_from=callers)

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from kernelwright.errors import BuildError, KernelwrightError, UnsupportedError
 from kernelwright.sandbox.cache import cache_folder, cached, store_atomically
-from kernelwright.sandbox.emulated.recorder import open_session
+from kernelwright.sandbox.emulated.session import open_session
 from kernelwright.sandbox.hostcode.launching import Launcher
 from kernelwright.sandbox.hostcode.loading import explain_missing
 from kernelwright.sandbox.hostcode.toolchain import host_tool, trim_folders

@@ -12,10 +12,11 @@ from typing import Any
 
 from kernelwright.errors import BuildError, UnsupportedError
 from kernelwright.sandbox.build import SOURCE_NAME, normalise_options
+from kernelwright.sandbox.hostcode.authors import PreludeLines
 from kernelwright.sandbox.hostcode.declarations import parse
 from kernelwright.sandbox.hostcode.device import DeviceText, device_texts
 from kernelwright.sandbox.hostcode.host import HostText, KernelRecord, host_text
-from kernelwright.sandbox.hostcode.launching import DeviceUnit, PreludeLines
+from kernelwright.sandbox.hostcode.launching import DeviceUnit
 from kernelwright.sandbox.hostcode.preprocess import Source, preprocess
 
 __all__ = [

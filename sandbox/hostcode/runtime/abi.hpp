@@ -51,6 +51,11 @@ struct kernelwright_hooks {
   // and what the host then writes.
   void (*told_blank)(void* table, std::uint64_t pointer);
   void (*told_written)(void* table, std::uint64_t pointer, std::uint64_t bytes);
+  // Only where the device's memory is another process's: where memory comes from, and how its contents are reached.
+  void* (*allocate)(std::uint64_t bytes);
+  void (*release)(void* pointer);
+  std::int32_t (*copy)(std::uint64_t to, std::uint64_t from, std::uint64_t bytes);
+  std::int32_t (*fill)(std::uint64_t to, std::int32_t value, std::uint64_t bytes);
 };
 
 void kernelwright_install(const kernelwright_hooks* hooks, const kernelwright_device* device);

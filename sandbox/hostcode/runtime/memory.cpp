@@ -28,8 +28,13 @@ cudaError_t allocate(void** pointer, std::size_t bytes, Kind kind) {
   if (bytes == 0) return cudaSuccess;
   if (bytes > all.device.memory_bytes - all.device_bytes) return fail(cudaErrorMemoryAllocation);
   void* made = nullptr;
-  // the gap behind keeps neighbours apart, so that an overrun hits nobody's memory
-  if (posix_memalign(&made, kAlign, bytes + kAlign) != 0) return fail(cudaErrorMemoryAllocation);
+  if (all.hooks.allocate != nullptr && kind != Kind::pinned) {
+    made = all.hooks.allocate(bytes);
+    if (made == nullptr) return fail(cudaErrorMemoryAllocation);
+  } else if (posix_memalign(&made, kAlign, bytes + kAlign) != 0) {
+    // the gap behind keeps neighbours apart, so that an overrun hits nobody's memory
+    return fail(cudaErrorMemoryAllocation);
+  }
   if (kind == Kind::device) std::memset(made, kPoison, bytes);
   const auto address = reinterpret_cast<std::uint64_t>(made);
   all.allocations[address] = {bytes, kind};
@@ -51,8 +56,12 @@ cudaError_t release(void* pointer) {
   if (found == all.allocations.end()) return fail(cudaErrorInvalidValue);
   if (all.hooks.told_gone != nullptr) all.hooks.told_gone(all.hooks.table, found->first);
   all.device_bytes -= found->second.bytes;
+  const bool theirs = all.hooks.release != nullptr && found->second.kind != Kind::pinned;
   all.allocations.erase(found);
-  std::free(pointer);
+  if (theirs)
+    all.hooks.release(pointer);
+  else
+    std::free(pointer);
   return checked(cudaSuccess);
 }
 
@@ -66,8 +75,10 @@ bool inside(const void* pointer, std::size_t bytes, bool must_be_device) {
   return !must_be_device || all.hooks.raises;
 }
 
+const kernelwright_hooks& all_hooks() { return state().hooks; }
+
 void written(void* to, std::size_t bytes) {
-  const auto& hooks = state().hooks;
+  const auto& hooks = all_hooks();
   if (hooks.told_written != nullptr) hooks.told_written(hooks.table, reinterpret_cast<std::uint64_t>(to), bytes);
 }
 
@@ -79,6 +90,10 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (!inside(to, bytes, to_device) || !inside(from, bytes, from_device)) return fail(cudaErrorInvalidValue);
+  if (all_hooks().copy != nullptr) {
+    const auto status = all_hooks().copy(reinterpret_cast<std::uint64_t>(to), reinterpret_cast<std::uint64_t>(from), bytes);
+    return status == 0 ? checked(cudaSuccess) : fail(static_cast<cudaError_t>(status));
+  }
   std::memmove(to, from, bytes);
   written(to, bytes);
   return checked(cudaSuccess);
@@ -99,6 +114,10 @@ cudaError_t set(void* to, int value, std::size_t bytes) {
   std::lock_guard hold(state().lock);
   if (bytes == 0) return cudaSuccess;
   if (to == nullptr || !inside(to, bytes, true)) return fail(cudaErrorInvalidValue);
+  if (all_hooks().fill != nullptr) {
+    const auto status = all_hooks().fill(reinterpret_cast<std::uint64_t>(to), value, bytes);
+    return status == 0 ? checked(cudaSuccess) : fail(static_cast<cudaError_t>(status));
+  }
   std::memset(to, value, bytes);
   written(to, bytes);
   return checked(cudaSuccess);

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as _numpy
 from numpy import (  # noqa: F401 - scalar types that kernels' host code uses
     bool_,
     complex64,
@@ -28,34 +27,26 @@ from numpy import (  # noqa: F401 - scalar types that kernels' host code uses
 )
 
 from . import cuda
+from ._array import (
+    asarray,
+    ascontiguousarray,
+    asnumpy,
+    empty,
+    empty_like,
+    from_dlpack,
+    ndarray,
+    zeros,
+    zeros_like,
+)
 from ._kernels import RawKernel, RawModule
 
-__all__ = ["RawKernel", "RawModule", "asarray", "cuda", "empty", "from_dlpack", "ndarray", "zeros"]
+__all__ = [
+    "RawKernel", "RawModule", "array", "asarray", "ascontiguousarray", "asnumpy", "cuda", "empty", "empty_like", "from_dlpack",
+    "ndarray", "zeros", "zeros_like",
+]  # fmt: skip
 __version__ = "13.6.0"
 
-ndarray = _numpy.ndarray
-
-
-def from_dlpack(tensor: Any) -> Any:
-    """The tensor's memory as an array, not copied."""
-    return _numpy.from_dlpack(tensor)
-
-
-def asarray(value: Any, dtype: Any = None) -> Any:
-    """An array of `value`; a contiguous tensor is not copied."""
-    if hasattr(value, "__dlpack__") and not isinstance(value, _numpy.ndarray):
-        value = _numpy.from_dlpack(value)
-    return _numpy.asarray(value, dtype=dtype)
-
-
 array = asarray
-empty = _numpy.empty
-zeros = _numpy.zeros
-
-
-def asnumpy(value: Any) -> Any:
-    """The array itself: its memory is the CPU's."""
-    return _numpy.asarray(value)
 
 
 def __getattr__(name: str) -> Any:

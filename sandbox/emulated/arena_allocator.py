@@ -1,0 +1,71 @@
+"""The allocator of candidates (`arena_allocator.cpp`): tensors in the arena, and a log of them for the device process."""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+from pathlib import Path
+
+from kernelwright.sandbox import arena
+from kernelwright.sandbox.emulated.allocator import build_library
+
+__all__ = ["ArenaAllocator", "ensure_built"]
+
+_SOURCE = Path(__file__).with_name("arena_allocator.cpp")
+_ROOM = 1 << 14  # numbers of the log that are fetched at once
+
+
+def ensure_built() -> None:
+    """Builds the library if it is not in the cache, and loads nothing.
+
+    Raises:
+        EmulatorError: no C++ compiler, or it fails.
+    """
+    build_library(_SOURCE)
+
+
+class ArenaAllocator:
+    """From its making on every CPU tensor of this process lies in the arena, which must be mapped.
+
+    Raises:
+        EmulatorError: no C++ compiler, or it fails.
+    """
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL(str(build_library(_SOURCE)))
+        self._library.kernelwright_arena_install.argtypes = [ctypes.c_uint64] * 2
+        self._library.kernelwright_arena_install.restype = None
+        self._library.kernelwright_arena_events.restype = ctypes.c_uint64
+        self._library.kernelwright_arena_state.argtypes = [ctypes.c_uint64]
+        self._library.kernelwright_arena_mark.argtypes = [ctypes.c_uint64, ctypes.c_int]
+        self._library.kernelwright_arena_mark.restype = None
+        self._room = (ctypes.c_uint64 * _ROOM)()
+        self._library.kernelwright_arena_install(arena.HEAP_BASE, arena.HEAP_BYTES)
+
+    def c_api(self) -> tuple[int, int]:
+        """Addresses of `void* allocate(uint64_t)` and `void release(void*)`, for allocators in compiled code."""
+        return tuple(
+            int(ctypes.cast(getattr(self._library, f"kernelwright_arena_{name}"), ctypes.c_void_p).value or 0)
+            for name in ("allocate", "release")
+        )  # type: ignore[return-value]
+
+    def take_events(self) -> str:
+        """What was allocated and freed since the last call: pairs of 64-bit address and bytes (0: freed), in base64."""
+        parts = []
+        while count := int(self._library.kernelwright_arena_events(self._room, ctypes.c_uint64(_ROOM))):
+            parts.append(bytes(self._room)[: 8 * count])
+            if count < _ROOM:
+                break
+        return base64.b64encode(b"".join(parts)).decode()
+
+    def holds(self, address: int) -> bool:
+        """Whether an allocation holds the address."""
+        return int(self._library.kernelwright_arena_state(address)) != 0
+
+    def on_device(self, address: int) -> bool:
+        """Whether the device has had the allocation that holds it: what lies here may be out of date."""
+        return int(self._library.kernelwright_arena_state(address)) == 2
+
+    def mark(self, address: int, *, on_device: bool = True) -> None:
+        """Says that the device gets the allocation that holds the address, or that this process's contents count again."""
+        self._library.kernelwright_arena_mark(address, int(on_device))

@@ -1,0 +1,176 @@
+"""ATen operations of the candidate, run by the device process on its own memory."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from kernelwright.errors import LaunchError, ProtocolError, UnsupportedError
+from kernelwright.sandbox.channel import DTYPES, Message, row_bytes
+from kernelwright.sandbox.device_memory import DeviceMemory
+from kernelwright.sandbox.launch import OpRecord
+from kernelwright.sandbox.optrace import trace_ops, written_arguments
+
+__all__ = ["Replayer"]
+
+_FORBIDDEN = (
+    "from_file",
+    "set_",
+    "resize_",
+    "resize_as_",
+    "record_stream",
+    "pin_memory",
+    "as_strided_",
+    "data",
+    "rename",
+)
+"""Operations that reach beyond their arguments' memory, or that make no sense here."""
+_ALLOWED_PRIVATE = (
+    "__", "_softmax", "_log_softmax", "_safe_softmax", "_to_copy", "_unsafe_view", "_native_batch_norm", "_fused_rms_norm",
+    "_scaled_dot_product", "_adaptive_avg_pool", "_local_scalar", "_prelu_kernel", "_upsample", "_conj_physical",
+    "_neg_view", "_conj", "_cdist_forward", "_pdist_forward", "_weight_norm", "_convolution", "_addmm_activation", "_fft",
+    "_linalg", "_unique", "_foreach", "_int_mm", "_scaled_mm", "_trilinear", "_stack", "_cummax", "_cummin", "_logcumsumexp",
+    "_euclidean_dist", "_batch_norm", "_thnn_fused", "_aminmax", "_reshape_copy", "_is_all_true", "_is_any_true",
+    "_fused_sdp_choice", "_embedding_bag", "_ctc_loss", "_pad", "_grouped_mm", "_slow_conv", "_transformer_encoder",
+)  # fmt: skip
+"""Beginnings of names of those internal operations that eager PyTorch runs for public functions; others are refused."""
+_KINDS = {"dtype": torch.dtype, "layout": torch.layout, "memory_format": torch.memory_format}
+_MOST_HELD = 4096  # results that wait for room
+
+
+class Replayer:
+    """Runs operations; their results wait here until the candidate has made room for them."""
+
+    def __init__(self, memory: DeviceMemory) -> None:
+        self._memory = memory
+        self._held: list[torch.Tensor] = []
+
+    def run(self, message: Message, *, trace: bool) -> tuple[dict[str, Any], list[OpRecord]]:
+        """Runs one operation; returns what it gives (tensors as rows that wait for `place`) and what it cost.
+
+        Raises:
+            UnsupportedError: not an operation that may run here.
+            LaunchError: torch refuses it, or a tensor is not in this device's memory.
+        """
+        body = message.body
+        name, overload = str(body["name"]), str(body["overload"])
+        function = _function(name, overload)
+        tensors = [self._tensor(row, message) for row in body["tensors"]]
+        args = tuple(_decode(each, tensors) for each in body["args"])
+        keywords = {str(key): _decode(each, tensors) for key, each in body["keywords"].items()}
+        self._memory.synchronise([t.data_ptr() for t in tensors if t.numel()])
+        records: list[OpRecord] = []
+        with torch.no_grad():
+            try:
+                if trace:
+                    result, records = trace_ops(lambda: function(*args, **keywords))
+                else:
+                    result = function(*args, **keywords)
+            except (RuntimeError, IndexError, TypeError, ValueError) as error:
+                raise LaunchError(f"torch refuses {name}: {str(error)[:400]}") from error
+        for tensor in (
+            written_arguments(function, args, keywords) if isinstance(function, torch._ops.OpOverload) else ()
+        ):
+            if tensor.numel():
+                self._memory.mark_written(tensor.data_ptr())
+                self._memory.memory.initialised(tensor.data_ptr(), tensor.nbytes)
+        made: list[dict[str, Any]] = []
+        return {"result": self._describe(result, tensors, made), "made": made}, records
+
+    def _describe(self, result: Any, tensors: list[torch.Tensor], made: list[dict[str, Any]]) -> dict[str, Any]:
+        if isinstance(result, torch.Tensor):
+            for number, tensor in enumerate(tensors):
+                if result is tensor:
+                    return {"a": number}
+            name = str(result.dtype).removeprefix("torch.")
+            if result.layout is not torch.strided or name not in DTYPES:
+                raise UnsupportedError(f"an operation gives a tensor of {result.dtype}, {result.layout}.")
+            if result.is_conj() or result.is_neg() or not torch.ops.aten.is_non_overlapping_and_dense.default(result):
+                result = result.resolve_conj().resolve_neg().contiguous()
+            if len(self._held) >= _MOST_HELD:
+                raise LaunchError("too many results of operations were never fetched.")
+            self._held.append(result)
+            made.append({"dtype": name, "shape": list(result.shape), "stride": list(result.stride())})
+            return {"t": len(made) - 1}
+        if isinstance(result, list | tuple):
+            return {"l" if isinstance(result, list) else "u": [self._describe(each, tensors, made) for each in result]}
+        if result is None or isinstance(result, bool | int | float):
+            self._memory.told(0 if result is None else 8)  # bytes of a Python number
+            return {"v": result}
+        raise UnsupportedError(f"an operation gives a {type(result).__name__}.")
+
+    def place(self, addresses: list[int]) -> None:
+        """Puts the results that wait, in order, where the candidate has made room; 0 for an empty one.
+
+        Raises:
+            LaunchError: there is no such room.
+        """
+        held, self._held = self._held, []
+        if len(held) != len(addresses):
+            raise ProtocolError("results of an operation do not match the room made for them")
+        for tensor, address in zip(held, addresses, strict=True):
+            if tensor.nbytes:
+                self._memory.make_room(address, tensor.nbytes)
+                ctypes.memmove(address, tensor.data_ptr(), tensor.nbytes)
+
+    def drop(self) -> None:
+        """Lets go of results that nobody fetched."""
+        self._held = []
+
+    def _tensor(self, row: Mapping[str, Any], message: Message) -> torch.Tensor:
+        """A tensor over this device's memory, or over what travelled with the message."""
+        nbytes = row_bytes(row)
+        dtype = getattr(torch, row["dtype"])
+        shape, stride = [int(n) for n in row["shape"]], [int(n) for n in row["stride"]]
+        if not nbytes:
+            return torch.empty_strided(shape, stride, dtype=dtype)
+        if "sent" in row:
+            sent = message.rows[int(row["sent"])]
+            if message.memory is None or row_bytes(sent) != nbytes:
+                raise ProtocolError("an operation's tensor did not travel with it")
+            own = bytearray(message.memory[int(sent["offset"]) : int(sent["offset"]) + nbytes])
+            return torch.frombuffer(own, dtype=dtype).as_strided(shape, stride)
+        address = int(row["address"])
+        if not self._memory.holds(address, nbytes):
+            raise LaunchError("an operation's tensor is not in the device's memory.")
+        raw = (ctypes.c_char * nbytes).from_address(address)
+        made = torch.frombuffer(raw, dtype=dtype).as_strided(shape, stride)
+        if row.get("conj"):
+            made = made.conj()
+        return torch._neg_view(made) if row.get("neg") else made
+
+
+def _function(name: str, overload: str) -> Callable[..., Any]:
+    if name == "aten::rms_norm":
+        return torch.rms_norm  # one kernel on a GPU, and priced as one
+    space, _, plain = name.partition("::")
+    private = plain.startswith("_") and not plain.startswith(_ALLOWED_PRIVATE)
+    if space != "aten" or private or plain in _FORBIDDEN or not plain.isidentifier() or not overload.isidentifier():
+        raise UnsupportedError(f"the operation {name} can't run on the emulated GPU.")
+    function = getattr(getattr(torch.ops.aten, plain, None), overload, None)
+    if not isinstance(function, torch._ops.OpOverload):
+        raise UnsupportedError(f"there is no operation {name}.{overload}.")
+    return function
+
+
+def _decode(given: Any, tensors: list[torch.Tensor]) -> Any:
+    ((kind, value),) = given.items()
+    if kind == "v" and (value is None or isinstance(value, bool | int | float | str)):
+        return value
+    if kind == "t":
+        return tensors[int(value)]
+    if kind == "c":
+        return complex(float(value[0]), float(value[1]))
+    if kind in ("l", "u"):
+        items = [_decode(each, tensors) for each in value]
+        return items if kind == "l" else tuple(items)
+    if kind == "device":
+        return torch.device("cpu")
+    if kind in _KINDS:
+        found = getattr(torch, str(value), None)
+        if isinstance(found, _KINDS[kind]) and (kind != "dtype" or value in DTYPES):
+            return found
+    raise ProtocolError("an operation's argument is none of ours")

@@ -434,7 +434,7 @@ class _Judge:
         outputs = tensors_of(call.result.outputs)
         shape = outputs[mismatch.output].shape if mismatch.output < len(outputs) else ()
         took = sum(report.emulated_seconds for report in call.result.reports)
-        return shrink(call.inputs, mismatch, shape, fails, expected_seconds=took)
+        return shrink(call.inputs, mismatch, shape, fails, seconds=SECONDS, expected_seconds=took)
 
 
 def evaluate(

@@ -130,6 +130,13 @@ def _correctness(evidence: Mapping[str, Any], task: Task, _evaluation: Evaluatio
         yield f"- {name}{drawn}: {counted(len(rows), 'call')}, {error_share(share)}."
     for text in _list(evidence.get("skipped")):
         yield f"- left out: {text}."
+    if rerun := _dict(evidence.get("rerun")):
+        yield (
+            "A second call on the same inputs gave the same outputs, bit by bit."
+            if rerun.get("bitwise")
+            else f"A second call on the same inputs gave {int(_number(rerun.get('changed'))):,} elements otherwise, by up to "
+            f"{_number(rerun.get('largest')):.3g}, which is within what is allowed."
+        )
     if "reference" in evidence:
         yield f"The reference can't run in float64, so it was compared {evidence['reference']}."
     yield (

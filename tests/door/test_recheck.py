@@ -13,6 +13,7 @@ from evidence_kernels import HONEST, TASK_SOURCE, kernel
 import kernelwright
 from kernelwright.cli import run
 from kernelwright.errors import BundleError, MisuseError
+from kernelwright.sandbox.isolation import bubblewrap_problem
 from kernelwright.verifier.exact_json import to_json
 
 
@@ -112,3 +113,17 @@ def test_where_no_bundle_can_be_written_nothing_is_judged(
 ) -> None:
     assert run(["verify", *files(), "--bundle", target, "--json"]) == 2
     assert answer(capsys)["error"]["kind"] == "MisuseError"  # type: ignore[index]
+
+
+@pytest.mark.skipif(bool(bubblewrap_problem()), reason="no bubblewrap here")
+def test_the_task_of_a_bundle_is_fenced_in_as_a_kernel_is(home: Path) -> None:
+    """The person's own task may write where the person may; that of a bundle, which a stranger may have made, may not."""
+    files("y[i] = 7.0f;")
+    mark = Path("mark").absolute()
+    attack = f"try:\n    open({str(mark)!r}, 'w').close()\nexcept OSError:\n    pass\n"
+    Path("task.py").write_text(TASK_SOURCE + attack)
+    kernelwright.verify("task.py", "kernel.py", bundle="it.bundle")
+    assert mark.exists()
+    mark.unlink()
+    assert kernelwright.recheck("it.bundle").holds
+    assert not mark.exists()

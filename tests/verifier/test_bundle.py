@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 from evidence_kernels import DEVICE, H200, LIMITS, TASK, kernel
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kernelwright.bench_tasks.task import Distribution, Task, Workload
 from kernelwright.errors import BundleError
@@ -163,6 +165,37 @@ def test_contents_that_make_no_sense_are_told(
         members[member] = content
     with pytest.raises(BundleError, match=says):
         bundles.read(seal(members, {"kernelwright": "0.1"}))
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_random_changes_of_a_real_bundle_are_noticed(judged: dict[str, Evaluation], data: st.DataObject) -> None:
+    whole = packed(judged, "passed")
+    spoilt = bytearray(whole)
+    for place in data.draw(st.sets(st.integers(0, len(whole) - 1), min_size=1, max_size=4)):
+        spoilt[place] ^= data.draw(st.integers(1, 255))
+    try:
+        read = bundles.read(bytes(spoilt))
+    except BundleError:
+        return  # the beginning and the end are spoilt: it does not look like a bundle any more
+    assert read.changes
+    assert read.bundle is None
+
+
+def test_weights_that_no_seed_decides_are_replayed() -> None:
+    source = TASK.source.replace(
+        "    def forward",
+        "    def __init__(self):\n        super().__init__()\n        self.scale = torch.rand(1)\n    def forward",
+    )
+    task = replace(SHORT, source=source.replace("* 3.0", "* (3.0 + 0.0 * self.scale)"))
+    with Reference(task) as hidden:
+        assert hidden.hidden_tensors
+        found = evaluate(task, KERNELS["wrong"], device=DEVICE, reference=hidden, gpu=H200, limits=LIMITS)
+        bundle = bundles.read(bundles.pack(task, KERNELS["wrong"], found, gpu=H200, limits=LIMITS)).bundle
+        assert bundle is not None
+        now = replay(bundle, device=DEVICE, reference=hidden, gpu=H200, limits=LIMITS)
+    assert found.seeds["weights/0"] == 0
+    assert now.seeds == found.seeds
 
 
 def test_attachments_travel(judged: dict[str, Evaluation]) -> None:

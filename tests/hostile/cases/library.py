@@ -643,7 +643,7 @@ extern "C" __global__ void gather(const float* table, const long long* numbers, 
             top="class Model(nn.Module):\n    def forward(self, x):\n        return torch.softmax(x, dim=1)\n",
         ),
         expect=REFUSED,
-        reason="derived|Model",
+        reason=f"{BY_TORCH}|derived|Model",
     ),
     Pair(
         "the_reference_by_another_name",

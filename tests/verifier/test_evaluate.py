@@ -175,6 +175,11 @@ CASES = {
     "a fall-back to torch": (
         [("            kernel(", "            pass\n        try:\n            raise ValueError\n            kernel("),
          (RETURN, "        except ValueError:\n            y = torch.tanh(x) * self.w\n" + RETURN)],
+        Verdict.REJECTED, "When the kernel fails, torch.tanh() computes instead, in an exception handler (line 31).",
+    ),
+    "a fall-back that can't be read": (
+        [("            kernel(", "            pass\n        try:\n            raise ValueError\n            kernel("),
+         (RETURN, "        except ValueError:\n            y = eval('torch.tanh(x) * self.w')\n" + RETURN)],
         Verdict.CHEATING, "No CUDA kernel",
     ),
     "weights of its own": ([("self.w.data_ptr()", "torch.ones(50).data_ptr()")], None, ""),

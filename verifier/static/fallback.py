@@ -13,6 +13,9 @@ from kernelwright.verifier.static.torch_rules import TorchCall, torch_call
 
 __all__ = ["check_fallback"]
 
+_STEPS = (
+    5_000  # nodes that may follow one handler; thousands of handlers, one behind the other, would else take for ever
+)
 _Try = ast.Try | ast.TryStar
 
 
@@ -89,7 +92,9 @@ class _Checker:
         """The first call of torch's that computes in these statements, or in the module's functions that they call."""
         seen: set[ast.AST] = set()
         pending: list[tuple[ast.AST, Scope]] = [(s, scope) for s in reversed(statements)]
-        while pending:
+        steps = _STEPS
+        while pending and steps:
+            steps -= 1
             node, where = pending.pop()
             if isinstance(node, ast.Call):
                 if call := torch_call(self.module, self.origins, node, where):

@@ -23,7 +23,8 @@ _KNOWN_MODULES = words("""torch numpy math typing functools itertools collection
 """Modules that launch no kernel of the author's, apart from torch's way to build extensions."""
 _PLAIN_METHODS = words("""append extend update get items keys values pop setdefault add insert join format split strip replace encode decode
     startswith endswith lower upper index count copy super eval train parameters named_parameters buffers children modules
-    register_buffer register_parameter state_dict apply zero_grad""")
+    register_buffer register_parameter state_dict zero_grad""")
+_TENSOR_METHODS = FREE | METHODS | _PLAIN_METHODS
 _UNCERTAIN = ("runs_text", "computed_name", "loads_library", "library_state", "source_not_analysed", "calls_python")
 
 
@@ -168,13 +169,40 @@ def _may_launch(module: PythonModule, origins: Origins) -> bool:
             if name in {"builtins.map", "builtins.getattr", "builtins.vars", "builtins.next"}:
                 return True
             continue
-        if module.definitions(call.func, scope):
+        if _is_plain_function(module, call.func, scope):
             continue
-        if isinstance(call.func, ast.Attribute) and call.func.attr in FREE | METHODS | _PLAIN_METHODS:
+        if (
+            isinstance(call.func, ast.Attribute)
+            and call.func.attr in _TENSOR_METHODS
+            and not _kept(module, origins, call.func.value, scope)
+        ):
             continue
         if isinstance(call.func, ast.Attribute) and _is_torch_module(module, call.func):
             continue
         return True
+    return False
+
+
+def _is_plain_function(module: PythonModule, node: ast.expr, scope: Scope) -> bool:
+    """Whether a call of `node` runs nothing but functions of the module, whose own calls are looked at."""
+    if isinstance(node, ast.Name):
+        found = scope.find(node.id)
+        made = [binding.definition for binding in found[1]] if found else []
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}:
+        made = [] if node.attr in module.attributes else [*module.definitions(node, scope)]
+    else:
+        return False
+    return bool(made) and all(m is not None and (isinstance(m, ast.ClassDef) or not m.decorator_list) for m in made)
+
+
+def _kept(module: PythonModule, origins: Origins, node: ast.expr, scope: Scope) -> bool:
+    """Whether a value may come from a variable of the module's or an attribute: then it need be no tensor."""
+    for leaf, where in origins.leaves(node, scope):
+        if isinstance(leaf, ast.Attribute) and isinstance(leaf.value, ast.Name) and leaf.value.id in {"self", "cls"}:
+            return True
+        found = where.find(leaf.id) if isinstance(leaf, ast.Name) else None
+        if found is not None and found[0].is_module and any(binding.value is not None for binding in found[1]):
+            return True
     return False
 
 

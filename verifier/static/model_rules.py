@@ -79,10 +79,11 @@ def _reference_name(module: PythonModule, node: ast.expr, scope: Scope) -> str |
     for _ in range(40):
         name = module.name(node, scope)
         if name is not None:
-            spelled = isinstance(node, ast.Name) and node.id == _REFERENCE
-            return (
-                name if (spelled or name.rpartition(".")[2] == _REFERENCE) and not name.startswith("torch.") else None
-            )
+            if name.startswith("torch."):
+                return None
+            if isinstance(node, ast.Name) and node.id == _REFERENCE:
+                return _REFERENCE
+            return name if name.rpartition(".")[2] == _REFERENCE else None
         if isinstance(node, ast.Attribute):
             return dotted(node) if node.attr == _REFERENCE else None
         if not isinstance(node, ast.Name):

@@ -41,7 +41,7 @@ _LIBRARIES = words(
 )
 """Roots whose attributes no honest kernel assigns, settings apart."""
 _SETTINGS = (
-    "torch._dynamo.config", "torch._inductor.config", "torch._functorch.config", "os.environ", "torch.backends",
+    "torch._dynamo.config", "torch._inductor.config", "torch._functorch.config", "torch.utils.cpp_extension", "os.environ", "torch.backends",
 )  # fmt: skip
 _HARMLESS_TARGETS = words("sys.path sys.argv sys.dont_write_bytecode sys.stdout sys.stderr")
 _MUTATORS = words("update setdefault pop clear __setitem__ __delitem__ popitem")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from kernelwright.verifier.static.collect import Findings
 from kernelwright.verifier.static.module import PythonModule
@@ -18,7 +19,7 @@ __all__ = ["TorchCall", "check_host", "check_torch", "reference_ops", "torch_cal
 _OPERATORS = {ast.MatMult: ("@", "matmul"), ast.Add: ("+", "add"), ast.Sub: ("-", "sub"), ast.Mult: ("*", "mul"),
               ast.Div: ("/", "div"), ast.Pow: ("**", "pow")}  # fmt: skip
 _OPERATOR_FUNCTIONS = words("matmul add sub mul truediv pow neg abs")
-_UNKNOWN = words("compile jit")
+_LARGEST_VALUE = 400  # nodes of an attribute's value: nn.Sequential with some hundred layers
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _attribute_call(module: PythonModule, node: ast.Call, scope: Scope) -> Torch
     for value, where in module.attributes.get(function.attr, ()):
         if (named := module.name(value, where)) and (op := computes(named)):
             return TorchCall(canonical(op), f"self.{function.attr}, which is {named}()", node, scope)
-        for part in ast.walk(value):
+        for part in islice(ast.walk(value), _LARGEST_VALUE):
             if (
                 isinstance(part, ast.Call)
                 and (name := module.name(part.func, where))

@@ -89,7 +89,7 @@ PAIRS = (
             top="class Model(nn.Module):\n    def forward(self, x):\n        return torch.softmax(x, dim=1)\n",
         ),
         expect=REFUSED,
-        reason="derived|Model",
+        reason=BY_TORCH + "|derived|Model",
     ),
     Pair(
         "the_reference_by_another_name",

@@ -97,3 +97,29 @@ def test_an_autograd_function_whose_kernels_are_launched() -> None:
             return run(g.contiguous())
     """
     assert noisy(cupy_module("return Scale.apply(x)", top=top)) == []
+
+
+@pytest.mark.parametrize(
+    ("forward", "top"),
+    [
+        (
+            "return TABLE['softmax'].exp(x)",
+            "class Wrap:\n    def exp(self, x):\n        return run(x)\nTABLE = {'softmax': Wrap()}",
+        ),
+        ("return OPS.apply(x)", "OPS = [cupy][0]"),
+        (
+            "with Launcher(x) as y:\n    return y",
+            "class Launcher:\n    def __init__(self, x):\n        self.y = run(x)\n",
+        ),
+        ("return list(map(run, [x]))[0]", ""),
+        ("return (lambda v: run(v))(x)", ""),
+        ("return self.helper(x)", ""),
+        ("return self.lazy(x)", ""),
+        ("return make()(x)", "def make():\n    return [cupy][0].kernel"),
+        ("k = make()\nreturn k(x)", "def make():\n    return [cupy][0].kernel"),
+        ("return made(x)", "@cupy.fuse\ndef made(x):\n    return x"),
+    ],
+)
+def test_a_launch_that_names_do_not_show_is_not_denied(forward: str, top: str) -> None:
+    helper = "def helper(self, x):\n    return run(x)\n\n@property\ndef lazy(self):\n    return MODULE.get_function('scale')\n"
+    assert "no_kernel_launched" not in {f.rule for f in report(cupy_module(forward, top=top, extra=helper)).findings}

@@ -113,3 +113,11 @@ def test_a_byte_order_mark_and_other_line_ends_change_nothing() -> None:
 def test_a_rule_met_everywhere_is_told_some_times_only() -> None:
     found = report(cupy_module(top="torch.equal = None\n" * 5000))
     assert 1 < sum(f.rule == "patches_library" for f in found.findings) < 100
+
+
+def test_thousands_of_handlers_and_a_huge_attribute_take_no_time() -> None:
+    tries = "try:\n    run(x)\nexcept Exception:\n    pass\n" * 2000
+    layers = "self.layers = [" + "nn.Linear(4, 4)," * 5000 + "]"
+    calls = "self.layers[0](x)\n" * 2000
+    found = report(cupy_module(tries + calls + "return run(x)", init=layers))
+    assert "left_to_torch" in {f.rule for f in found.findings}

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-HOSTILE_NOT_YET: dict[str, str] = {}
+_DEFEAT = "passes: it does the whole work wherever the judge looks, and cheats elsewhere; only its text gives it away"
+
+HOSTILE_NOT_YET: dict[str, str] = {
+    "by_the_caller": _DEFEAT,
+    "by_the_environment": _DEFEAT,
+}
 """Hostile kernels that pass, or are refused for another reason than the right one."""
 
 TWIN_NOT_YET: dict[str, str] = {}

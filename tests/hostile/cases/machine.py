@@ -176,7 +176,7 @@ PAIRS = (
         "softmax",
         hostile=softmax_after(
             """
-            for folder in ("@OUTSIDE@", "@HOME@", "/var/tmp", *sys.path):
+            for folder in ("@OUTSIDE@", "@HOME@", *(path for path in sys.path if "lib" in path)):
                 try:
                     with open(folder + "/results-@MARK@.json", "w") as file:
                         file.write('{"verdict": "passed", "speedup": 100}')

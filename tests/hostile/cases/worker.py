@@ -106,7 +106,7 @@ PAIRS = (
             HONEST_SOFTMAX,
             (
                 "    float sum = 0.0f;",
-                "    while (((volatile float*)out)[0] != 42.0f) out[0] = 1.0f;\n    float sum = 0.0f;",
+                "    out[0] = 1.0f;\n    while (((volatile float*)out)[0] != 42.0f) out[0] = 1.0f;\n    float sum = 0.0f;",
             ),
         ),
         twin=changed(

@@ -63,7 +63,7 @@ def all_by_torch(operations: Sequence[OpRecord], reference: Sequence[OpRecord]) 
         return ""
     named = ", ".join(sorted(wanted))
     return (
-        f"torch runs every operation of the task in it ({named}): its kernels only pass on what the library computed."
+        f"Torch runs every operation of the task in it ({named}): its kernels only pass on what the library computed."
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812 - as everywhere
+import torch.nn.functional as F
 
 from kernelwright.sandbox.candidate import Candidate, CandidateFailure
 from kernelwright.sandbox.device import Device
@@ -24,7 +24,17 @@ def arithmetic(x, w, numbers):
     y.mul_(2).add_(1)
     total = torch.zeros(4)
     total += x[:, :4].sum(0)
-    return x + 1, x @ w, (x * 2).relu_(), torch.cat([x, x.flip(0)], dim=1), y, total, x.t().contiguous(), x.half(), x.clone().zero_()
+    return (
+        x + 1,
+        x @ w,
+        (x * 2).relu_(),
+        torch.cat([x, x.flip(0)], dim=1),
+        y,
+        total,
+        x.t().contiguous(),
+        x.half(),
+        x.clone().zero_(),
+    )
 
 
 def layers(x, w, numbers):
@@ -55,7 +65,12 @@ def numbers_on_the_host(x, w, numbers):
     listed = (x * 2).tolist()
     array = (x + 1).numpy()
     sent = torch.from_numpy(array * 3).cuda()
-    return torch.tensor(largest), torch.tensor(listed), sent + x, torch.as_tensor(np.arange(6), device="cuda") + numbers.sum()  # noqa: F821
+    return (
+        torch.tensor(largest),
+        torch.tensor(listed),
+        sent + x,
+        torch.as_tensor(np.arange(6), device="cuda") + numbers.sum(),  # noqa: F821 - HEAD imports it
+    )
 
 
 FORWARDS = (arithmetic, layers, indices, numbers_on_the_host)

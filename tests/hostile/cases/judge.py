@@ -76,7 +76,7 @@ PAIRS = (
         ),
         twin=softmax("return softmax(x)", top="import dataclasses\nimport sys\nVERSION = sys.version_info\n"),
         expect=CAUGHT,
-        reason="beyond|outside|past|out of bounds|recorder|No module|kernelwright|KeyError|has no",
+        reason="beyond|outside|past|out.of.bounds|recorder|No module|kernelwright|KeyError|has no",
     ),
     Pair(
         "launches_forged_in_the_log",
@@ -158,7 +158,7 @@ PAIRS = (
         ),
         twin=softmax("return softmax(x)", top="import json\nCONFIG = json.loads(json.dumps({'warps': 1}))\n"),
         expect=CAUGHT,
-        reason="beyond|outside|past|out of bounds|json|patch|replace|assign",
+        reason="beyond|outside|past|out.of.bounds|json|patch|replace|assign",
     ),
     Pair(
         "message_on_the_workers_socket",

@@ -26,7 +26,6 @@ __all__ = [
     "create",
     "map_private",
     "map_shared",
-    "unmap",
 ]
 
 BASE = 0x5000_0000_0000  # where Linux on x86-64 and arm64 puts neither programs, heaps nor libraries
@@ -66,13 +65,6 @@ def _map(flags: int, descriptor: int) -> None:
             f"the emulated GPU's memory can't be mapped at {BASE:#x} (error {ctypes.get_errno()}).",
             mend="Allow the process more address space (ulimit -v).",
         )
-
-
-def unmap() -> None:
-    """Takes the mapping at `BASE` away; nothing may point into it."""
-    libc = ctypes.CDLL(None)
-    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    libc.munmap(BASE, SIZE)
 
 
 class Window:
@@ -127,7 +119,3 @@ class Window:
     def clear(self, address: int, nbytes: int) -> None:
         """Makes the candidate's memory zeros."""
         self._libc.fallocate(self._descriptor, _PUNCH_HOLE_KEEP_SIZE, address - BASE, nbytes)
-
-    def close(self) -> None:
-        """Lets go of the candidate's memory; its view must not be used any more."""
-        os.close(self._descriptor)

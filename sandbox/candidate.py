@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from kernelwright.errors import EmulatorError, ProtocolError, WorkerCrashed, WorkerTimeout
+from kernelwright.errors import EmulatorError, ProtocolError, UnsupportedError, WorkerCrashed, WorkerTimeout
 from kernelwright.sandbox import arena
 from kernelwright.sandbox.channel import decode_tree, row_bytes
 from kernelwright.sandbox.device import Device
@@ -87,7 +87,6 @@ class Candidate:
 
     Raises:
         CandidateFailure: from every method.
-        EmulatorError: the emulated GPU fails, which is no fault of the kernel.
     """
 
     def __init__(
@@ -137,9 +136,21 @@ class Candidate:
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        self._gpu.listen(True)
-        yield
-        self._gpu.listen(False)
+        with self._faults():
+            self._gpu.listen(True)
+            yield
+            self._gpu.listen(False)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """A device process that ends under a candidate's kernels is that candidate's fault."""
+        try:
+            yield
+        except UnsupportedError as error:
+            raise CandidateFailure("unsupported", error.message, mend=error.mend) from error
+        except EmulatorError as error:
+            self.close()
+            raise CandidateFailure("crashed", error.message, mend=error.mend) from error
 
     def build(self, init: InitState, *, seed: int, update: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Constructs `ModelNew`; returns the weights given by name, and those it has no counterpart for.
@@ -176,6 +187,12 @@ class Candidate:
         """
         if not self._worker.alive:
             raise CandidateFailure("crashed", "the candidate has ended.", detail=self._worker.stderr())
+        with self._faults():
+            return self._call(inputs, expected_bytes, compiling, trace, suppressed)
+
+    def _call(
+        self, inputs: Sequence[Any], expected_bytes: int, compiling: bool, trace: bool, suppressed: bool
+    ) -> CallResult:
         begun = self._gpu.begin(inputs, suppressed=suppressed, trace=trace)
         if begun.late:
             self.close()

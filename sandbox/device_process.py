@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kernelwright.errors import EmulatorError, ProtocolError, WorkerCrashed, WorkerTimeout
+from kernelwright.errors import EmulatorError, ProtocolError, UnsupportedError, WorkerCrashed, WorkerTimeout
 from kernelwright.sandbox import arena
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.launch import LaunchOptions, LaunchReport, OpRecord
@@ -54,10 +54,11 @@ class Finished:
 
 
 class DeviceProcess:
-    """One emulated GPU.
+    """One emulated GPU, for one candidate.
 
-    Raises:
-        EmulatorError: from every method, if it does not do its work; no fault of a kernel.
+    Raises (from every method):
+        UnsupportedError: it can't do what is asked (inputs that do not fit into its memory).
+        EmulatorError: it has ended, or does not answer.
     """
 
     def __init__(self, device: Device, limits: Limits) -> None:
@@ -144,10 +145,6 @@ class DeviceProcess:
         """Lets go of the inputs of the last call."""
         self._request("forget", _ANSWER_SECONDS)
 
-    def reset(self) -> None:
-        """Forgets its candidate; `open` may join another."""
-        self._request("reset", _ANSWER_SECONDS)
-
     def _hand_over(self, op: str, descriptor: int) -> None:
         try:
             self._worker.hand_over(op, descriptor, timeout=_ANSWER_SECONDS)
@@ -161,7 +158,7 @@ class DeviceProcess:
             raise self._broken(error) from error
         if message.body.get("ok") is not True:
             found = message.body["error"]
-            raise EmulatorError(f"the emulated GPU refuses to {op}: {found['message']}", mend=found["mend"])
+            raise UnsupportedError(f"the emulated GPU can't {op}: {found['message']}", mend=found["mend"])
         return message
 
     def _broken(self, error: Exception) -> EmulatorError:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _REFUSALS_KEPT = 20  # of one call
 _NAME_KEPT = 200  # characters of a name that the candidate gives
 _PATTERN_BYTES = 16  # the largest element: complex128
-_OF_JUDGE = ("open", "attach_memory", "attach_candidate", "listen", "begin", "finish", "forget", "reset")
+_OF_JUDGE = ("open", "attach_memory", "attach_candidate", "listen", "begin", "finish", "forget")
 _OF_CANDIDATE = (
     "flush",
     "compile",
@@ -158,19 +158,6 @@ class DeviceProcess:
         """Lets go of the inputs of the last call."""
         assert self.memory is not None
         self.memory.drop_inputs()
-        return {}, None
-
-    def reset(self, _message: Message) -> tuple[dict[str, Any], Any]:
-        """Forgets the candidate: its memory, modules and channel; `open` begins anew."""
-        if self.candidate is not None:
-            self.candidate.close()
-        if self.memory is not None:
-            if self.memory.window is not None:
-                self.memory.window.close()
-            arena.unmap()
-        self.session, self.memory, self.candidate, self.replayer = None, None, None, None
-        self.modules, self.operations, self.refusals = [], [], []
-        self.open_for_work, self.trace, self.late = False, False, 0
         return {}, None
 
     # -- asked by the candidate -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Runs extension modules on the emulator and compares them with torch: one JSON object per line in and out.
 
-A process of its own, since it patches torch and replaces its allocator. In: {"path": ...}; out: {"error": ...} or the
+A process of its own, since it patches torch and replaces its allocator: the candidate's side of an emulated GPU, and here
+the judge's as well. In: {"path": ...}; out: {"error": ...} or the
 largest difference, times, launches and violations.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import sys
 import time
 import traceback
@@ -18,9 +20,17 @@ from typing import Any
 import torch
 
 from kernelwright.errors import KernelwrightError
-from kernelwright.sandbox.emulated import allocator, torch_cuda
-from kernelwright.sandbox.emulated.session import Session, open_session
+from kernelwright.sandbox import arena
+from kernelwright.sandbox.channel import Channel, Message
+from kernelwright.sandbox.device import Device
+from kernelwright.sandbox.device_process import DeviceProcess
+from kernelwright.sandbox.emulated import torch_cuda
+from kernelwright.sandbox.emulated.arena_allocator import ArenaAllocator
+from kernelwright.sandbox.emulated.forwarding import Forwarding, to_device
+from kernelwright.sandbox.emulated.remote import Link, RemoteSession
 from kernelwright.sandbox.hostcode import extension
+from kernelwright.sandbox.launch import LaunchOptions
+from kernelwright.sandbox.process import Limits
 
 DEFAULT_TOLERANCE = 1e-5  # relative to the largest magnitude of the expected output; a module may say TOLERANCE
 
@@ -32,12 +42,32 @@ def flat(tree: Any) -> list[torch.Tensor]:
     return [tensor for each in tree for tensor in flat(each)]
 
 
-def run(path: str, session: Session) -> dict[str, Any]:
+class Joint:
+    """This process as a candidate, and the GPU that it has."""
+
+    def __init__(self) -> None:
+        self.gpu = DeviceProcess(Device("emulator", "H200", "sm_90", "process"), Limits(call_seconds=60.0))
+        self.gpu.open(LaunchOptions(), self)  # type: ignore[arg-type]
+        self.session = RemoteSession("sm_90", self.link)
+        self.forwarding = Forwarding(self.link)
+        self.gpu.listen(True)
+
+    def hand_over(self, op: str, descriptor: int, *, timeout: float) -> Message:
+        """As `Worker.hand_over`, within this process."""
+        if op == "attach_memory":
+            arena.map_shared(descriptor)
+        else:
+            self.link = Link(Channel(socket.socket(fileno=os.dup(descriptor))), ArenaAllocator())
+        return Message({"ok": True}, None, None)
+
+
+def run(path: str, joint: Joint) -> dict[str, Any]:
     """Loads a module and compares its ModelNew with its Model."""
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    joint.forwarding.in_call = False  # the last module may have failed in its call
     begin = time.perf_counter()
     spec.loader.exec_module(module)
     built = time.perf_counter()
@@ -47,14 +77,20 @@ def run(path: str, session: Session) -> dict[str, Any]:
     torch.manual_seed(1)
     reference = module.Model(*init)
     torch.manual_seed(1)
-    candidate = module.ModelNew(*init)
-    session.take_reports()
+    with joint.forwarding:
+        candidate = module.ModelNew(*init)
     with torch.no_grad():
         wanted = flat(reference(*[i.clone() if isinstance(i, torch.Tensor) else i for i in inputs]))
+        joint.gpu.begin([], suppressed=False, trace=False)
         ready = time.perf_counter()
-        found = flat(candidate(*inputs))
-    ran = time.perf_counter()
-    reports = session.take_reports()
+        joint.forwarding.in_call = True
+        with joint.forwarding:
+            found = flat(candidate(*inputs))
+        joint.forwarding.in_call = False
+        ran = time.perf_counter()
+        joint.forwarding.pull(found)
+    reports = joint.gpu.finish([]).reports
+    joint.gpu.listen(True)
     problems = []
     if len(wanted) != len(found):
         problems.append(f"{len(found)} outputs, {len(wanted)} expected")
@@ -87,16 +123,15 @@ def run(path: str, session: Session) -> dict[str, Any]:
 def main() -> None:
     """Answers until standard input ends."""
     torch.set_num_threads(1)
-    torch_cuda.install()
-    session = open_session("sm_90", 60.0)
-    allocator.install(session.memory)
-    extension.install(session)
+    joint = Joint()
+    torch_cuda.install(to_device)
+    extension.install(joint.session)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what modules print does not get among the answers
     for line in sys.stdin:
         path = json.loads(line)["path"]
         try:
-            answer = run(path, session)
+            answer = run(path, joint)
         except KernelwrightError as error:
             answer = {
                 "error": f"{type(error).__name__}: {error}",

@@ -254,8 +254,6 @@ class _Judge:
                 raise _Failed(Verdict.CHEATING, self.without_own_work, "its outputs are not its kernels' work")
             if self.reads_back:
                 raise _Failed(Verdict.REJECTED, self.reads_back, "it reads device data in host code")
-            if problem := host_side.all_by_torch(operations, self.reference.ops()):
-                raise _Failed(Verdict.CHEATING, problem, "torch does all of it")
             if probe.weights != (self.weights_seed, self.weights_moved):
                 probe = self._call(candidate, probe.workload, -1)
             if probe.workload.distribution is not Distribution.AS_GIVEN:
@@ -268,10 +266,12 @@ class _Judge:
                     raise
                 stage.evidence["without_launches"] = "fails"
                 stage.summary = "without its kernels it can't run"  # host code that reads what they would have written
-                return
-            if problem := integrity.without_launches(probe.result, idle, probe.reference, self.task.policy):
-                raise _Failed(Verdict.CHEATING, problem, "its kernels are decoys")
-            stage.summary = "without its kernels the outputs are spoilt"
+            else:
+                if problem := integrity.without_launches(probe.result, idle, probe.reference, self.task.policy):
+                    raise _Failed(Verdict.CHEATING, problem, "its kernels are decoys")
+                stage.summary = "without its kernels the outputs are spoilt"
+            if problem := host_side.all_by_torch(operations, self.reference.ops()):
+                raise _Failed(Verdict.CHEATING, problem, "torch does all of it")
 
     without_own_work = ""
     reads_back = ""

@@ -19,6 +19,7 @@ _READ_BYTES = 4096  # sizes, offsets, counts of tokens: what honest host code as
 _READ_SHARE = 16  # and no more than one part in this many of the inputs
 _READ_LEAST = 8  # one number
 _BY_KIND = frozenset({"matmul", "convolution"})
+_GATHERS = frozenset({"index", "index_select", "gather", "embedding", "take"})
 _READS_NUMBERS = ("_local_scalar_dense", "nonzero", "unique")
 _MOVES = frozenset({"host to device", "copy", "fill"})
 """Copies that the device process records itself."""
@@ -63,12 +64,15 @@ def all_by_torch(operations: Sequence[OpRecord], reference: Sequence[OpRecord]) 
         return ""
     named = ", ".join(sorted(wanted))
     return (
-        f"torch runs every operation of the task in it ({named}): its kernels only pass on what the library computed."
+        f"Torch runs every operation of the task in it ({named}): its kernels only pass on what the library computed."
     )
 
 
 def _plain(record: OpRecord) -> str:
-    """An operation's name without overload and the sign of in-place forms; products and convolutions are all alike."""
+    """An operation's name without overload and the sign of in-place forms; products, convolutions and gathers are alike."""
     if record.name in _MOVES:
         return f"({record.name})"
-    return record.kind if record.kind in _BY_KIND else record.name.removeprefix("aten.").split(".")[0].rstrip("_")
+    if record.kind in _BY_KIND:
+        return record.kind
+    name = record.name.removeprefix("aten.").split(".")[0].rstrip("_")
+    return "gather" if name in _GATHERS else name

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import hashlib
+import os
+import subprocess
 from pathlib import Path
 
+import torch
+
+from kernelwright.errors import EmulatorError
 from kernelwright.sandbox import arena
-from kernelwright.sandbox.emulated.allocator import build_library
+from kernelwright.sandbox.cache import cache_root, cached
+from kernelwright.sandbox.cxx import need_cxx
 
 __all__ = ["ArenaAllocator", "ensure_built"]
 
@@ -21,7 +28,7 @@ def ensure_built() -> None:
     Raises:
         EmulatorError: no C++ compiler, or it fails.
     """
-    build_library(_SOURCE)
+    _built()
 
 
 class ArenaAllocator:
@@ -32,7 +39,7 @@ class ArenaAllocator:
     """
 
     def __init__(self) -> None:
-        self._library = ctypes.CDLL(str(build_library(_SOURCE)))
+        self._library = ctypes.CDLL(str(_built()))
         self._library.kernelwright_arena_install.argtypes = [ctypes.c_uint64] * 2
         self._library.kernelwright_arena_install.restype = None
         self._library.kernelwright_arena_events.restype = ctypes.c_uint64
@@ -69,3 +76,24 @@ class ArenaAllocator:
     def mark(self, address: int, *, on_device: bool = True) -> None:
         """Says that the device gets the allocation that holds the address, or that this process's contents count again."""
         self._library.kernelwright_arena_mark(address, int(on_device))
+
+
+def _built() -> Path:
+    """The library, from the cache; building it takes about a second."""
+    cache = cache_root()
+    compiler = need_cxx()
+    root = Path(torch.__file__).parent
+    key = hashlib.sha256(f"{torch.__version__} {root} {compiler} ".encode() + _SOURCE.read_bytes()).hexdigest()[:16]
+    built = cached(cache / f"{_SOURCE.stem}-{key}.so")
+    if not built.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        half = built.with_suffix(f".{os.getpid()}.tmp")
+        command = [
+            compiler, "-O1", "-std=c++17", "-shared", "-fPIC", str(_SOURCE), "-o", str(half),
+            f"-I{root / 'include'}", f"-L{root / 'lib'}", "-lc10", f"-Wl,-rpath,{root / 'lib'}",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise EmulatorError(f"{compiler} can't build {_SOURCE.stem}: {done.stderr[-800:]}")
+        half.rename(built)
+    return built

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -73,20 +74,31 @@ def row(address: int, count: int = COUNT) -> dict[str, Any]:
     return {"address": address, "dtype": "float32", "shape": [count], "stride": [1]}
 
 
+@contextmanager
+def joined() -> Iterator[tuple[DeviceProcess, Peer]]:
+    gpu, peer = DeviceProcess(Device("emulator", "H200", "sm_90", "process"), Limits(call_seconds=20)), Peer()
+    try:
+        gpu.open(LaunchOptions(), peer)  # type: ignore[arg-type]
+        yield gpu, peer
+    finally:
+        peer.close()
+        gpu.close()
+
+
 @pytest.fixture(scope="module")
-def gpu() -> Iterator[DeviceProcess]:
-    made = DeviceProcess(Device("emulator", "H200", "sm_90", "process"), Limits(call_seconds=20))
-    yield made
-    made.close()
+def pair() -> Iterator[tuple[DeviceProcess, Peer]]:
+    with joined() as made:
+        yield made
 
 
 @pytest.fixture
-def peer(gpu: DeviceProcess) -> Iterator[Peer]:
-    made = Peer()
-    gpu.open(LaunchOptions(), made)  # type: ignore[arg-type]
-    yield made
-    made.close()
-    gpu.reset()
+def gpu(pair: tuple[DeviceProcess, Peer]) -> DeviceProcess:
+    return pair[0]
+
+
+@pytest.fixture
+def peer(pair: tuple[DeviceProcess, Peer]) -> Peer:
+    return pair[1]
 
 
 def launch(peer: Peer, x: int, y: int, a: float = 1.0, ahead: list[Any] | None = None) -> dict[str, Any]:
@@ -203,35 +215,18 @@ def test_nonsense_is_refused_and_the_device_goes_on(
 @pytest.mark.parametrize(
     "raw", [b"\x07\x00\x00\x00\x00garbage", struct.pack("<IB", 1 << 31, 0), struct.pack("<IB", 2, 0) + b"{}", b"\x01"]
 )
-def test_a_peer_that_speaks_no_protocol_or_dies_is_not_heard_any_more(
-    gpu: DeviceProcess, peer: Peer, raw: bytes
-) -> None:
+def test_a_peer_that_speaks_no_protocol_or_dies_is_not_heard_any_more(raw: bytes) -> None:
     given = torch.randn(COUNT)
-    gpu.begin([given], suppressed=False, trace=False)
-    assert peer.sock is not None
-    peer.sock.sendall(raw)
-    peer.sock.shutdown(socket.SHUT_WR)
-    with pytest.raises((ChannelClosed, OSError)):
-        Channel(peer.sock).receive(timeout=60)
-    assert torch.equal(gpu.finish([]).inputs_after[0], given)
+    with joined() as (gpu, peer):
+        gpu.begin([given], suppressed=False, trace=False)
+        assert peer.sock is not None
+        peer.sock.sendall(raw)
+        peer.sock.shutdown(socket.SHUT_WR)
+        with pytest.raises((ChannelClosed, OSError)):
+            Channel(peer.sock).receive(timeout=60)
+        assert torch.equal(gpu.finish([]).inputs_after[0], given)
 
 
 def test_an_output_outside_the_devices_memory_is_told(gpu: DeviceProcess, peer: Peer) -> None:
     gpu.begin([torch.zeros(COUNT)], suppressed=False, trace=False)
     assert gpu.finish([row(arena.HEAP_BASE + 64)]).outside == 0
-
-
-def test_nothing_of_a_candidate_is_left_for_the_next(gpu: DeviceProcess, peer: Peer) -> None:
-    at = gpu.begin([torch.ones(COUNT)], suppressed=False, trace=False).rows[0]["address"]
-    assert launch(peer, at, OUT, 5.0, [events((OUT, NBYTES))])["ok"]
-    gpu.finish([row(OUT)])
-    gpu.reset()
-    other = Peer()
-    gpu.open(LaunchOptions(), other)  # type: ignore[arg-type]
-    begun = gpu.begin([torch.zeros(COUNT)], suppressed=False, trace=False)
-    assert begun.late == 0
-    for address in (at, OUT):
-        if not begun.rows[0]["address"] <= address < begun.rows[0]["address"] + NBYTES:
-            assert not other.ask("pull", ranges=[[address, NBYTES]])["ok"]
-    assert not other.ask("launch", module=0, name="add", grid=[1, 1, 1], block=[1, 1, 1], arguments=[], shared=0)["ok"]
-    other.close()

@@ -89,7 +89,7 @@ extern "C" __global__ void twice(const float* x, float* y, int n) {
         ),
         twin=softmax(
             """
-            assert math.prod(x.tolist() and x.shape) == x.numel()
+            assert math.prod(x[0, :4].tolist() and x.shape) == x.numel()
             return softmax(x)
             """,
             before="import math",

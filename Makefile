@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.kernelwright-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench build clean help install docs
+.PHONY: demo test check honest mutation-test bench build clean help install docs
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP) ## Optimise examples/softmax.py and write softmax.kernel.py
 	@# a machine with neither bubblewrap nor docker takes a plain process, and says so loudly
@@ -25,6 +25,12 @@ check: $(STAMP) ## Lint, format, types, direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p kernelwright
 	$(BIN)/lint-imports --no-cache
+
+honest: $(STAMP) ## Judge every honest kernel three times, with new secret seeds each time
+	PYTHONPATH=tests $(BIN)/python -m honest.run --jobs $(JOBS)
+
+mutation-test: $(STAMP) ## Judge hundreds of kernels with one fault each; writes docs/mutation.md
+	PYTHONPATH=tests $(BIN)/python -m mutation.run --jobs $(JOBS)
 
 bench: $(STAMP) ## Run the benchmarks
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
 
 from kernelwright.agents.protocols import Advice
-from kernelwright.bench_tasks.task import Distribution, NumericPolicy, Task, Workload
+from kernelwright.bench_tasks.task import NumericPolicy, Task, Workload
 from kernelwright.db.models import AttemptRow, EvaluationRow, KernelRow, RunRow, TaskRow
 from kernelwright.db.types import content_id, dump_json, load_json
 from kernelwright.rl.run import Attempt, Run, RunStatus
@@ -48,8 +49,8 @@ def task_columns(task: Task, created: datetime) -> Columns:
         "path": task.path,
         "format": task.format,
         "source": task.source,
-        "workloads": [[w.name, w.distribution.value, w.seeds] for w in task.workloads],
-        "policy": {"slack": task.policy.slack, "floor_ulps": task.policy.floor_ulps},
+        "workloads": [w.to_json() for w in task.workloads],
+        "policy": asdict(task.policy),
         "created": created,
     }
 
@@ -61,7 +62,7 @@ def task_of(row: TaskRow, *, name: str | None = None, path: str | None = None) -
         source=row.source,
         path=row.path if name is None else path,
         format=row.format,
-        workloads=tuple(Workload(w[0], Distribution(w[1]), w[2]) for w in row.workloads),
+        workloads=tuple(Workload.from_json(w) for w in row.workloads),
         policy=NumericPolicy(**row.policy),
         attachments={a.name: a.data for a in row.attachments},
     )

@@ -107,7 +107,8 @@ def _is_ours(path: Path) -> bool:
 
 def _verification(task: Task, kernel: Kernel, evaluation: Evaluation) -> list[str]:
     device = evaluation.device
-    workloads = ", ".join(one_line(workload.name) for workload in task.workloads)
+    tried = dict.fromkeys(key.rpartition("/")[0] for key in evaluation.seeds if not key.startswith("weights/"))
+    workloads = ", ".join(map(one_line, tried))
     lines = [
         f"# Task        {task.id}",
         f"# Kernel      {kernel.id}, by {one_line(kernel.author)}",
@@ -116,9 +117,7 @@ def _verification(task: Task, kernel: Kernel, evaluation: Evaluation) -> list[st
     if not evaluation.passed:
         return [*lines, f"#             NOT VERIFIED. {one_line(evaluation.reason)}"]
     draws = sum(not key.startswith("weights/") for key in evaluation.seeds)
-    lines.append(
-        f"# Checked on  {counted(draws, 'secret draw')} over {counted(len(task.workloads), 'workload')} ({workloads}),"
-    )
+    lines.append(f"# Checked on  {counted(draws, 'secret draw')} over {counted(len(tried), 'workload')} ({workloads}),")
     lines.append("#             against the module in float64")
     timing = evaluation.timing
     if timing is not None:

@@ -14,9 +14,13 @@ from kernelwright.sandbox.trees import tensors_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Mismatch", "compare_outputs"]
+__all__ = ["Mismatch", "compare_outputs", "limits_share"]
 
 _PIECE = 1 << 18  # elements compared at a time
+_RMS_ULPS = (
+    2.0  # machine epsilons of the reference added to the honest error, for intrinsics that err the same way everywhere
+)
+_MANY = 64  # elements: fewer say too little of a root mean square
 _ROW = 64  # elements: trailing dimensions are joined into one row until it holds this many, so that its maximum means something
 
 
@@ -65,6 +69,25 @@ def compare_outputs(outputs: Any, reference: ReferenceResult, policy: NumericPol
         if mismatch is not None:
             return mismatch, worst
     return None, worst
+
+
+def limits_share(output: torch.Tensor, reference: ReferenceResult, policy: NumericPolicy) -> float:
+    """How far one floating-point output is from the policy's two limits: the larger share, also where it is above 1.
+
+    `compare_outputs` gives the share of right elements only; this one is for calibrating the policy.
+    """
+    import torch
+
+    joined = _joined(output.shape)
+    piece = _judge_piece(output, reference.native, reference.exact, reference.moved, joined, policy)
+    exact = (reference.native if reference.exact is None else reference.exact).double()
+    near = exact if reference.moved is None else reference.moved
+    error = _honest_error(reference.native.double(), exact, near)
+    allowed = _allowed(error, exact, torch.finfo(output.dtype), joined, policy)
+    share = ((output.double() - exact).abs() / allowed).nan_to_num_(0.0, 0.0, 0.0)
+    spread = math.sqrt(piece.squares / piece.counted) if piece.counted >= _MANY else 0.0
+    wrong = float(share.max()) if bool(piece.good.all()) else max(float(share.max()), 1.0)
+    return max(wrong, spread / policy.rms_slack)
 
 
 def _structure(got: Any, expected: Any, where: str = "the output") -> str:
@@ -122,25 +145,42 @@ def _compare(
     # in pieces of whole rows, so that the float64 working memory stays small
     joined = _joined(mine.shape)
     pieces = max(1, mine.numel() // _PIECE) if mine.dim() > joined else 1
-    good_parts, worst = [], 0.0
+    good_parts, worst, squares, counted = [], 0.0, 0.0, 0
     for m, h, w, s in zip(
         _cut(mine, pieces), _cut(honest, pieces), _cut(wide, pieces), _cut(shifted, pieces), strict=False
     ):
         assert m is not None
         assert h is not None
-        good, share = _judge_piece(m, h, w, s, joined, policy)
-        good_parts.append(good)
-        worst = max(worst, share)
+        piece = _judge_piece(m, h, w, s, joined, policy)
+        good_parts.append(piece.good)
+        worst = max(worst, piece.share)
+        squares, counted = squares + piece.squares, counted + piece.counted
     good = torch.cat(good_parts) if len(good_parts) > 1 else good_parts[0]
-    if bool(good.all()):
-        return None, worst
-    return _report(position, mine, honest if wide is None else wide, good, policy, honest, shifted), worst
+    expected = honest if wide is None else wide
+    if not bool(good.all()):
+        return _report(position, mine, expected, good, policy, honest, shifted), worst
+    spread = math.sqrt(squares / counted) if counted >= _MANY else 0.0
+    worst = max(worst, spread / policy.rms_slack)
+    return (_imprecise(position, mine, expected, spread, policy) if spread > policy.rms_slack else None), worst
 
 
 def _cut(tensor: torch.Tensor | None, pieces: int) -> Sequence[torch.Tensor | None]:
     if tensor is None:
         return [None] * pieces
     return [tensor] if pieces == 1 else tensor.chunk(pieces)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What was found on some rows."""
+
+    good: torch.Tensor
+    share: float
+    """The largest error of the elements that are right, as a share of what is allowed."""
+    squares: float
+    """Sum of the squares of the errors of finite elements, each in units of the honest error of its row."""
+    counted: int
+    """How many elements that sum is over."""
 
 
 def _judge_piece(
@@ -150,16 +190,20 @@ def _judge_piece(
     shifted: torch.Tensor | None,
     joined: int,
     policy: NumericPolicy,
-) -> tuple[torch.Tensor, float]:
-    """Which elements are right, and the largest error of those as a share of what is allowed."""
+) -> _Piece:
     import torch
 
     x, n = mine.double(), honest.double()
     reference = n if wide is None else wide.double()
     near = reference if shifted is None else shifted.double()
-    allowed = _allowed(n, reference, near, torch.finfo(honest.dtype), joined, policy)
-    share = (x - reference).abs_().div_(allowed)
+    info = torch.finfo(honest.dtype)
+    error = _honest_error(n, reference, near)
+    allowed = _allowed(error, reference, info, joined, policy)
+    distance = (x - reference).abs_()
+    usual = _over_row(error.square(), joined, "mean").sqrt_() + _RMS_ULPS * info.eps * reference.abs() + info.tiny
+    share = distance / allowed
     good = share <= 1
+    ratio = distance.div_(usual)
     if not bool(good.all()):
         finite = torch.isfinite(reference)
         good &= finite  # an infinite reference allows an infinite error
@@ -167,27 +211,36 @@ def _judge_piece(
         good |= (x == reference) | (torch.isnan(x) & torch.isnan(reference))
         good |= ~torch.isfinite(near) & ~torch.isfinite(x) & finite
         share = torch.where(good & finite, share, 0.0).nan_to_num_(0.0, 0.0, 0.0)
+        ratio = torch.where(torch.isfinite(n) & torch.isfinite(x), ratio, 0.0).nan_to_num_(0.0, 0.0, 0.0)
     # what still holds the poison of fresh memory was never written, also where a NaN is right
-    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[mine.element_size()]
-    unwritten = torch.isnan(x) & (mine.contiguous().view(bits) == -1) & (honest.contiguous().view(bits) != -1)
-    return good & ~unwritten, float(share.max())
+    unwritten = torch.isnan(x) & _poisoned(mine) & ~_poisoned(honest)
+    return _Piece(good & ~unwritten, float(share.max()), float(ratio.square_().sum()), ratio.numel())
+
+
+def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
+    """Which elements hold the bits that fresh memory has: all ones."""
+    import torch
+
+    bits = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return tensor.contiguous().view(bits) == -1
+
+
+def _honest_error(n: torch.Tensor, reference: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
+    return (n - reference).abs_().maximum((near - reference).abs_()).nan_to_num_(0.0, 0.0, 0.0)
+
+
+def _over_row(values: torch.Tensor, joined: int, how: str) -> torch.Tensor:
+    dims = tuple(range(values.dim() - joined, values.dim()))
+    if not joined:
+        return values
+    return values.amax(dim=dims, keepdim=True) if how == "max" else values.mean(dim=dims, keepdim=True)
 
 
 def _allowed(
-    n: torch.Tensor, reference: torch.Tensor, near: torch.Tensor, info: torch.finfo, joined: int, policy: NumericPolicy
+    error: torch.Tensor, reference: torch.Tensor, info: torch.finfo, joined: int, policy: NumericPolicy
 ) -> torch.Tensor:
     """The policy's allowance at every element, float64."""
-    error = (n - reference).abs().maximum((near - reference).abs()).nan_to_num(0.0, 0.0, 0.0)
-    if joined:
-        error = error.amax(dim=tuple(range(error.dim() - joined, error.dim())), keepdim=True)
-    return policy.slack * error + policy.floor_ulps * info.eps * reference.abs() + info.tiny
-
-
-def _unwritten(value: torch.Tensor) -> bool:
-    """Whether a floating-point element still holds the poison of fresh memory, all bits set; a NaN that was computed is another."""
-    import torch
-
-    return value.dtype.is_floating_point and bool((value.reshape(1).view(torch.uint8) == 255).all())
+    return policy.slack * _over_row(error, joined, "max") + policy.floor_ulps * info.eps * reference.abs() + info.tiny
 
 
 def _joined(shape: torch.Size) -> int:
@@ -220,10 +273,15 @@ def _report(
         row = first[: len(first) - _joined(got.shape)]
         n, reference = honest[row].double(), expected[row].double()
         near = reference if shifted is None else shifted[row].double()
-        allowed = _allowed(n, reference, near, torch.finfo(honest.dtype), n.dim(), policy)
+        error = _honest_error(n, reference, near)
+        allowed = _allowed(error, reference, torch.finfo(honest.dtype), n.dim(), policy)
         limit = float(allowed[first[len(row) :]])
     where = f"[{', '.join(map(str, first))}]" if first else ""
-    nothing = " (never written: it holds what memory is filled with before the call)" if _unwritten(got[first]) else ""
+    nothing = ""
+    if g != g:
+        nothing = (
+            " (never written: outputs hold this NaN before the call)" if bool(_poisoned(got[first])) else " (computed)"
+        )
     limits = "" if limit is None else f", and may differ by {limit:.3g}"
     return Mismatch(
         output=position,
@@ -235,3 +293,33 @@ def _report(
         wrong=wrong,
         total=total,
     )
+
+
+def _imprecise(
+    position: int, got: torch.Tensor, expected: torch.Tensor, spread: float, policy: NumericPolicy
+) -> Mismatch:
+    """No element is far off, yet too many err more than rounding does."""
+    import torch
+
+    distance = torch.where(torch.isfinite(expected), (got.double() - expected.double()).abs(), 0.0)
+    first = tuple(int(i) for i in torch.unravel_index(distance.nan_to_num_(0.0).argmax(), got.shape))
+    where = f"[{', '.join(map(str, first))}]" if first else ""
+    g, e = float(got[first]), float(expected[first])
+    return Mismatch(
+        output=position,
+        what=(
+            f"its errors have a root mean square of {spread:.3g} times what honest {_plain(got.dtype)} arithmetic shows, "
+            f"{policy.rms_slack:g} times are allowed: look for lower precision inside or a constant that is slightly "
+            f"off. Farthest is element {where}: {g:.9g}, should be {e:.9g}."
+        ),
+        index=first,
+        got=g,
+        expected=e,
+        allowed=None,
+        wrong=got.numel(),
+        total=got.numel(),
+    )
+
+
+def _plain(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

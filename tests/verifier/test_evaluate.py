@@ -183,6 +183,10 @@ CASES = {
         Verdict.CHEATING, "No CUDA kernel",
     ),
     "weights of its own": ([("self.w.data_ptr()", "torch.ones(50).data_ptr()")], None, ""),
+    "another result on the same inputs": (
+        [(RETURN, "        y *= 1.001 if torch.equal(getattr(self, 'last', y[0]), x) else 1.0\n        self.last = x.clone()\n" + RETURN)],
+        Verdict.WRONG, "A second call on the same inputs",
+    ),
     "an endless loop in Python": ([(RETURN, "        while True: pass\n")], Verdict.TIMEOUT, "did not finish"),
 }  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +14,7 @@ from honest.open_cases import REFUSED_TODAY
 from kernelwright.verifier.evaluation import Verdict
 
 SAMPLE = (
-    "gelu-float4",
+    "sigmoid-float4",
     "row_sum-kahan",
     "softmax-online",
     "layer_norm-welford",
@@ -70,7 +69,6 @@ def test_the_corpus_is_wide() -> None:
     assert {kernel.task for kernel in KERNELS} == set(TASKS)
     assert len({kernel.style for kernel in KERNELS}) >= 40
     assert len(TASKS) >= 40
-    assert min(Counter(kernel.task for kernel in KERNELS).values()) >= 1
 
 
 def test_no_text_is_there_twice() -> None:

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from kernelwright.bench_tasks.task import Task
+from kernelwright.bench_tasks.workloads import workloads_of
 from kernelwright.errors import TaskError
 
 __all__ = ["read_task", "task_from_source"]
@@ -67,7 +68,7 @@ def task_from_source(source: str, *, name: str, path: str | None = None) -> Task
         near = [n for n in names if n.lower() in {m.lower() for m in missing} or n in {"ModelNew", "Net", "Module"}]
         found = f" (found {', '.join(sorted(near))})" if near else ""
         raise TaskError(f"the file defines no {' and no '.join(missing)}{found}.", path=path, mend=_SHAPE)
-    return Task(name=name, source=source, path=path)
+    return Task(name=name, source=source, path=path, workloads=workloads_of(tree, path))
 
 
 def _defined(tree: ast.Module) -> dict[str, int]:

@@ -40,6 +40,12 @@ class Distribution(StrEnum):
     """Normal, in ascending order over the whole tensor: finds running maxima that are not carried on, and sums that grow."""
     ZEROS = "zeros"
     """Zeros: finds divisions without an epsilon."""
+    INFINITE = "infinite"
+    """Normal, with plus or minus infinity for one element in 200 and at least one. Where the reference answers NaN nothing is
+    asked for; elsewhere its infinities are. Only where the task asks for it."""
+    NAN = "nan"
+    """Normal, with NaN for one element in 200 and at least one, which must come out where the reference has it. Only where the
+    task asks for it: `fmaxf(x, 0)` forgets a NaN."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,9 @@ class Workload:
     seeds: int = 1
     most_elements: int | None = None
     """The workload is left out where inputs and outputs hold more elements than this together; None is no limit."""
+    strided: bool = False
+    """Whether the same values come in tensors that are not contiguous: transposed, or with gaps where there is one
+    dimension."""
 
     def fits(self, signature: TaskSignature) -> bool:
         """Whether the task is small enough for it."""
@@ -109,7 +118,7 @@ class Workload:
 
     def to_json(self) -> list[object]:
         """A JSON array; `from_json` reads it back."""
-        return [self.name, self.distribution.value, self.seeds, self.most_elements]
+        return [self.name, self.distribution.value, self.seeds, self.most_elements, self.strided]
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> Workload:

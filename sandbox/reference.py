@@ -125,9 +125,9 @@ class Reference:
             raise LoweringError(found["message"], mend=found["mend"])
         raise TaskError(found["message"], mend=found["mend"], path=self.task.path or self.task.name, line=found["line"])
 
-    def inputs(self, distribution: Distribution, seed: int) -> list[Any]:
-        """Arguments of forward, drawn from `distribution` under `seed`."""
-        values: list[Any] = self._request("inputs", distribution=distribution.value, seed=seed).values
+    def inputs(self, distribution: Distribution, seed: int, *, strided: bool = False) -> list[Any]:
+        """Arguments of forward, drawn from `distribution` under `seed`; the same in tensors that are not contiguous if asked."""
+        values: list[Any] = self._request("inputs", distribution=distribution.value, seed=seed, strided=strided).values
         return values
 
     def init(self, seed: int, *, moved: bool = False) -> InitState:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import linecache
+import math
 import random
 import sys
 import types
@@ -30,6 +31,7 @@ _FEW = 64
 """Elements: outputs with no row as long as this have no neighbours whose errors help to tell how large an honest one is."""
 _DRAWS_OF_FEW = 8
 """Draws then. With eight, all of them are below a tenth of the true spread once in 600 million times."""
+_RARE = 200  # elements of which one is an infinity or NaN, in the workloads of that name
 _EPS_STEPS = 1.0  # size of the relative perturbation of inputs, in units of the dtype's machine epsilon
 
 
@@ -228,7 +230,8 @@ class Reference:
         seed, distribution = message.body["seed"], message.body["distribution"]
         values = self._inputs(seed)
         generator = torch.Generator().manual_seed(seed)
-        return {}, map_tensors(values, lambda t: draw(t, distribution, generator))
+        drawn = map_tensors(values, lambda t: draw(t, distribution, generator))
+        return {}, map_tensors(drawn, _strided) if message.body["strided"] else drawn
 
     def init(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Constructor arguments and weights under one seed."""
@@ -463,10 +466,31 @@ def draw(tensor: torch.Tensor, distribution: str, generator: torch.Generator) ->
         "constant": lambda: torch.full(shape, float(torch.randn((), generator=generator)) * 3, dtype=torch.float64),
         "sorted": lambda: normal().flatten().sort().values.reshape(shape),
         "one_hot": lambda: _one_hot(normal(), generator),
+        "infinite": lambda: _sprinkled(normal(), math.inf, generator),
+        "nan": lambda: _sprinkled(normal(), math.nan, generator),
         "zeros": lambda: torch.zeros(shape, dtype=torch.float64),
     }[distribution]()
     out = torch.empty_strided(shape, tensor.stride(), dtype=tensor.dtype)
     return out.copy_(drawn)
+
+
+def _sprinkled(values: torch.Tensor, what: float, generator: torch.Generator) -> torch.Tensor:
+    """`what`, with either sign, for one element in `_RARE` and at least one."""
+    count = -(-values.numel() // _RARE)
+    places = torch.randperm(values.numel(), generator=generator)[:count]
+    values.view(-1)[places] = random_signs(places.shape, generator) * what
+    return values
+
+
+def _strided(tensor: torch.Tensor) -> torch.Tensor:
+    """The same values, not contiguous: transposed storage, or NaN (for integers 0) between them where that is no change."""
+    if tensor.dim() >= 2 and min(tensor.shape[-2:]) > 1:
+        return tensor.transpose(-1, -2).contiguous().transpose(-1, -2)
+    if tensor.numel() < 2:
+        return tensor
+    gap = math.nan if tensor.dtype.is_floating_point else 0
+    out = torch.full((*tensor.shape, 2), gap, dtype=tensor.dtype)[..., 0]
+    return out.copy_(tensor)
 
 
 def _one_hot(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

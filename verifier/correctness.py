@@ -43,8 +43,13 @@ class Mismatch:
         return asdict(self)
 
 
-def compare_outputs(outputs: Any, reference: ReferenceResult, policy: NumericPolicy) -> tuple[Mismatch | None, float]:
+def compare_outputs(
+    outputs: Any, reference: ReferenceResult, policy: NumericPolicy, *, nan_is_free: bool = False
+) -> tuple[Mismatch | None, float]:
     """Checks every output tensor.
+
+    Args:
+        nan_is_free: ask for nothing where the reference, in its own dtype or in float64, answers NaN.
 
     Returns:
         (the first mismatch or None, the largest error as a share of what is allowed).
@@ -64,6 +69,8 @@ def compare_outputs(outputs: Any, reference: ReferenceResult, policy: NumericPol
             ), float("inf")
         if mine.dtype != honest.dtype:
             return Mismatch(position, f"its dtype is {mine.dtype}, the reference's {honest.dtype}."), float("inf")
+        if nan_is_free and mine.dtype.is_floating_point:
+            mine = _without_undefined(mine, honest, wide)
         mismatch, share = _compare(position, mine, honest, wide, shifted, policy)
         worst = max(worst, share)
         if mismatch is not None:
@@ -88,6 +95,14 @@ def limits_share(output: torch.Tensor, reference: ReferenceResult, policy: Numer
     spread = math.sqrt(piece.squares / piece.counted) if piece.counted >= _MANY else 0.0
     wrong = float(share.max()) if bool(piece.good.all()) else max(float(share.max()), 1.0)
     return max(wrong, spread / policy.rms_slack)
+
+
+def _without_undefined(mine: torch.Tensor, honest: torch.Tensor, wide: torch.Tensor | None) -> torch.Tensor:
+    """`mine`, with the reference's value wherever the reference is NaN."""
+    import torch
+
+    undefined = honest.isnan() if wide is None else honest.isnan() | wide.isnan()
+    return torch.where(undefined, honest, mine)
 
 
 def _structure(got: Any, expected: Any, where: str = "the output") -> str:

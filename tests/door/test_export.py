@@ -25,7 +25,7 @@ def test_header_says_how_it_was_verified() -> None:
         kernelwright.__version__,
         "2026-11-21",
         "passed, on emulator (as H200) (sm_90, process)",
-        "2 secret draws over 6 workloads",
+        "2 secret draws over 2 workloads (as-given, normal)",
         "10.0 µs modelled for H200; eager PyTorch 25.0 µs modelled for H200: 2.50x",
         "no measurement",
         "load_state_dict(",

@@ -14,6 +14,7 @@ from kernelwright.bench_tasks.task import Distribution
 from kernelwright.errors import TaskError
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference
+from kernelwright.sandbox.trees import same_bits
 
 HEAD = "import torch\nfrom torch import nn\n"
 TAIL = "\ndef get_inputs():\n    return [torch.rand(4, 8)]\ndef get_init_inputs():\n    return []\n"
@@ -65,7 +66,7 @@ def test_outputs_agree_with_torch_run_here(linear):
 def test_a_seed_decides_inputs_and_weights(linear):
     for distribution in Distribution:
         one, two, other = (linear.inputs(distribution, seed)[0] for seed in (1, 1, 2))
-        assert torch.equal(one, two)
+        assert same_bits(one, two)
         assert distribution is Distribution.ZEROS or not torch.equal(one, other)
     assert torch.equal(linear.init(1).state["shift"], linear.init(1).state["shift"])
     assert not torch.equal(linear.init(1).state["shift"], linear.init(2).state["shift"])
@@ -88,12 +89,43 @@ def test_distributions_are_what_they_say():
     assert float(values[Distribution.UNIFORM].abs().max()) <= 1
     assert float(values[Distribution.CONSTANT].std()) == 0
     assert float(values[Distribution.ZEROS].abs().max()) == 0
+    ascending = values[Distribution.SORTED].flatten()
+    assert bool((ascending[1:] >= ascending[:-1]).all())
+    assert bool(((values[Distribution.ONE_HOT] != 0).sum(-1) == 1).all())
+    for distribution, rare in ((Distribution.INFINITE, torch.isinf), (Distribution.NAN, torch.isnan)):
+        assert int(rare(values[distribution]).sum()) == 100_000 // 200
+        assert abs(float(values[distribution][~rare(values[distribution])].std()) - 1) < 0.02
+    assert set(values[Distribution.INFINITE].sign()[values[Distribution.INFINITE].isinf()].tolist()) == {-1.0, 1.0}
     spread = values[Distribution.MIXED].abs().log10()
     assert (
         float(spread.quantile(torch.tensor(0.95, dtype=torch.float64)))
         - float(spread.quantile(torch.tensor(0.05, dtype=torch.float64)))
         > 3
     )
+
+
+def test_strided_inputs_hold_the_same_values_apart():
+    body = "class Model(nn.Module):\n    def forward(self, x, y, i):\n        return x * y[:, None] + i\n"
+    tail = "\ndef get_inputs():\n    return [torch.rand(6, 5), torch.rand(6), torch.arange(5)]\n"
+    with Reference(task(body, tail)) as reference:
+        apart = reference.inputs(Distribution.NORMAL, 3, strided=True)
+        together = reference.inputs(Distribution.NORMAL, 3)
+        results = [reference.run(inputs, weights_seed=0).native for inputs in (apart, together)]
+    assert [t.stride() for t in apart] == [(1, 6), (2,), (2,)]
+    assert [t.stride() for t in together] == [(5, 1), (1,), (1,)]
+    assert all(torch.equal(a, b) for a, b in zip(apart, together, strict=True))
+    assert torch.equal(*results)
+
+
+def test_a_module_that_needs_float32_is_judged_against_its_own_dtype():
+    body = "class Model(nn.Module):\n    def forward(self, x):\n        assert x.dtype == torch.float32\n        return x.sum(-1)\n"
+    with Reference(task(body)) as reference:
+        inputs = reference.inputs(Distribution.NORMAL, 1)
+        result = reference.run(inputs, weights_seed=0)
+    assert result.exact is None
+    assert "AssertionError" in result.exact_error
+    error = (result.moved - result.native.double()).abs() / inputs[0].abs().sum(-1)
+    assert 0 < float(error.max()) < 2**-22
 
 
 def test_a_reference_that_changes_or_returns_its_input_is_known_for_it():

@@ -168,6 +168,19 @@ def test_infinities_and_nans_of_the_reference_are_asked_for():
     assert not verdict(changed, expected)
 
 
+def test_where_the_reference_is_nan_nothing_is_asked_for_if_so_wanted():
+    x = torch.tensor([[-1.0, 0.0, 4.0, float("inf")]])
+    expected = reference(lambda t: torch.sqrt(t) + torch.where(t == 0, -float("inf"), 0.0), x)
+    assert torch.isnan(expected.native[0, 0])
+    assert torch.isinf(expected.native[0, 1])
+    free = expected.native.clone()
+    free[0, 0] = 5.0
+    assert compare_outputs(free, expected, POLICY)[0] is not None
+    assert compare_outputs(free, expected, POLICY, nan_is_free=True)[0] is None
+    free[0, 1] = 5.0
+    assert compare_outputs(free, expected, POLICY, nan_is_free=True)[0] is not None
+
+
 def test_small_rows_do_not_hide_behind_large_ones():
     torch.manual_seed(0)
     x = torch.randn(64, 512)

@@ -299,3 +299,34 @@ def get_inputs():
             kernel = Kernel(changed(*edits), "t")
             found = evaluate(task, kernel, device=DEVICE, reference=opened, gpu=H200, limits=LIMITS)
             assert found.verdict is verdict, found.reason
+
+
+OWN_WORKLOADS = """
+WORKLOADS = [
+    {"distribution": "as_given"},
+    {"distribution": "infinite"},
+    {"distribution": "nan"},
+    {"distribution": "normal", "strided": True},
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ("edit", "verdict", "says"),
+    [
+        (("        y = torch.empty_like(x)\n", "        x = x.contiguous()\n        y = torch.empty_like(x)\n"), Verdict.PASSED, ""),
+        (("torch.empty_like(x)", "torch.empty(x.shape)"), Verdict.WRONG, "'normal-strided'"),
+        (("tanhf(x[i])", "fminf(1.0f, tanhf(x[i]))"), Verdict.WRONG, "'nan'"),
+    ],
+    ids=["contiguous", "strides ignored", "NaN forgotten"],
+)  # fmt: skip
+def test_a_task_may_name_its_own_workloads(edit, verdict, says):
+    task = task_from_source(TASK.source + OWN_WORKLOADS, name="tanh_scale")
+    with Reference(task) as opened:
+        found = evaluate(
+            task, Kernel(changed(edit), "t"), device=DEVICE, reference=opened, gpu=H200, limits=Limits(call_seconds=60)
+        )
+    assert found.verdict is verdict, found.reason
+    assert says in found.reason
+    if verdict is Verdict.PASSED:
+        assert {"infinite/0", "nan/0", "normal-strided/0"} <= set(found.seeds)

@@ -1,0 +1,76 @@
+"""A task's own workloads: the list `WORKLOADS` of its file, read without running it."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from kernelwright.bench_tasks.task import DEFAULT_WORKLOADS, Distribution, Workload
+from kernelwright.errors import TaskError
+
+__all__ = ["workloads_of"]
+
+_MOST = 32  # workloads and seeds of one: each is a call of the kernel
+_SHAPE = (
+    'WORKLOADS is a list of dictionaries like {"distribution": "normal", "name": "normal", "seeds": 1, "strided": False}, '
+    "written out as literals; all but the distribution may be left out."
+)
+
+
+def workloads_of(tree: ast.Module, path: str | None) -> tuple[Workload, ...]:
+    """What the file asks for, or the default workloads.
+
+    Raises:
+        TaskError: `WORKLOADS` is there and not understood; names the line.
+    """
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if any(isinstance(t, ast.Name) and t.id == "WORKLOADS" for t in targets) and isinstance(
+            node, ast.Assign | ast.AnnAssign
+        ):
+            try:
+                value = ast.literal_eval(node.value) if node.value is not None else None
+            except ValueError:
+                value = None
+            problem, found = _read(value)
+            if problem:
+                raise TaskError(f"WORKLOADS: {problem}.", path=path, line=node.lineno, mend=_SHAPE)
+            return found
+    return DEFAULT_WORKLOADS
+
+
+def _read(value: Any) -> tuple[str, tuple[Workload, ...]]:
+    """(what is wrong with it, the workloads)."""
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= _MOST:
+        return f"this is no list of 1 to {_MOST} literals", ()
+    found: list[Workload] = []
+    for position, entry in enumerate(value):
+        problem, workload = _one(entry)
+        if workload is None:
+            return f"entry {position}: {problem}", ()
+        found.append(workload)
+    names = [workload.name for workload in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return (f"the name {twice!r} is there twice", ()) if twice is not None else ("", tuple(found))
+
+
+def _one(entry: Any) -> tuple[str, Workload | None]:
+    if not isinstance(entry, dict):
+        return "it is no dictionary", None
+    if unknown := sorted(map(str, set(entry) - {"name", "distribution", "seeds", "strided"})):
+        return f"there is no {unknown[0]!r}", None
+    known = [d.value for d in Distribution]
+    distribution, seeds, strided = entry.get("distribution"), entry.get("seeds", 1), entry.get("strided", False)
+    if distribution not in known:
+        return f"the distribution is {distribution!r}, not one of {', '.join(known)}", None
+    if type(seeds) is not int or not 1 <= seeds <= _MOST:
+        return f"seeds is {seeds!r}, not a number from 1 to {_MOST}", None
+    if type(strided) is not bool:
+        return f"strided is {strided!r}, not True or False", None
+    usual = distribution.replace("_", "-") + ("-strided" if strided else "")
+    name = entry.get("name", usual)
+    if not isinstance(name, str) or not name or "/" in name or name == "weights":
+        return f"the name is {name!r}, not a word", None
+    return "", Workload(name, Distribution(distribution), seeds, strided=strided)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelwright.errors import ProtocolError
-from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, read_back
+from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Regions, memory_file, row_bytes
 
 
 @pytest.fixture
@@ -81,17 +81,53 @@ def test_tensors_cross_with_shape_stride_and_dtype(pair, tensor, copy):
     assert torch.equal(got, tensor)
 
 
-def test_a_receiver_that_maps_shows_its_writes_to_the_one_who_shared(pair):
+def test_shared_memory_can_be_written_by_a_receiver_and_shortened_by_nobody(pair):
     sender, receiver = pair
     shared = sender.share([torch.zeros(4), torch.ones(3)])
     sender.send_shared({"op": "call"}, shared)
     receiver.receive(copy=False, timeout=20).values[1][2] = 7
     tree, layout, fd = shared
     assert tree == {"l": [{"t": 0}, {"t": 1}]}
-    assert [t.tolist() for t in read_back(layout, fd)] == [[0, 0, 0, 0], [1, 1, 7]]
+    assert os.pread(fd, 12, layout[1]["offset"]) == torch.tensor([1.0, 1.0, 7.0]).numpy().tobytes()
     with pytest.raises(OSError, match="not permitted"):
         os.ftruncate(fd, 0)  # sealed: a receiver can't take the memory away under the reader
     os.close(fd)
+
+
+def test_regions_of_memory_arrive_as_tensors(pair):
+    sender, receiver = pair
+    own = torch.arange(12, dtype=torch.int32).reshape(3, 4)
+    rows = [{"dtype": "int32", "shape": [4, 3], "stride": [1, 4]}, {"dtype": "float32", "shape": [0], "stride": [1]}]
+    sender.send_regions({"op": "x"}, Regions({"l": [{"t": 0}, {"t": 1}]}, rows, [own.data_ptr(), 0]))
+    turned, empty = receiver.receive(timeout=20).values
+    assert torch.equal(turned, own.t())
+    assert empty.shape == (0,)
+
+
+def test_a_descriptor_is_handed_over_only_to_one_who_expects_it(pair):
+    sender, receiver = pair
+    fd = memory_file(8)
+    sender.send_descriptor({"op": "take"}, fd)
+    message = receiver.receive(timeout=20, descriptors=True)
+    assert message.body == {"op": "take"}
+    os.pwrite(message.descriptor, b"12345678", 0)
+    os.close(message.descriptor)
+    assert os.pread(fd, 8, 0) == b"12345678"
+    sender.send_descriptor({"op": "take"}, fd)
+    assert receiver.receive(timeout=20).descriptor is None
+    os.close(fd)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {}, {"dtype": "float32", "shape": [2], "stride": []}, {"dtype": "object", "shape": [2], "stride": [1]},
+        {"dtype": "float32", "shape": [-1], "stride": [1]}, {"dtype": "float32", "shape": "ab", "stride": [1, 1]},
+    ],
+)  # fmt: skip
+def test_a_bad_description_of_a_tensor_is_refused(row):
+    with pytest.raises(ProtocolError):
+        row_bytes(row)
 
 
 def test_a_copied_message_does_not_change_afterwards(pair):

@@ -9,7 +9,7 @@ namespace kw {
 
 namespace {
 
-constexpr uint8_t kPoison = 0xff;  // what allocators fill new memory with (sandbox/emulated/allocator.cpp)
+constexpr uint8_t kPoison = 0xff;  // what allocators fill new memory with (sandbox/emulated/arena_allocator.cpp)
 constexpr uint64_t kLeastPoison = 16;  // bytes; fewer may be a value
 
 // Calls f(word, bits) for the bits [from, to).

@@ -9,6 +9,7 @@ import ast
 import re
 from pathlib import Path
 
+from kernelwright.bench_tasks.backward import backward_of
 from kernelwright.bench_tasks.task import Task
 from kernelwright.bench_tasks.workloads import workloads_of
 from kernelwright.errors import TaskError
@@ -68,7 +69,9 @@ def task_from_source(source: str, *, name: str, path: str | None = None) -> Task
         near = [n for n in names if n.lower() in {m.lower() for m in missing} or n in {"ModelNew", "Net", "Module"}]
         found = f" (found {', '.join(sorted(near))})" if near else ""
         raise TaskError(f"the file defines no {' and no '.join(missing)}{found}.", path=path, mend=_SHAPE)
-    return Task(name=name, source=source, path=path, workloads=workloads_of(tree, path))
+    return Task(
+        name=name, source=source, path=path, workloads=workloads_of(tree, path), backward=backward_of(tree, path)
+    )
 
 
 def _defined(tree: ast.Module) -> dict[str, int]:

@@ -86,6 +86,11 @@ class TaskSignature:
     outputs: tuple[TensorSpec, ...]
     parameters: tuple[TensorSpec, ...]
     """Parameters and buffers by name, in `state_dict` order."""
+    cotangents: tuple[TensorSpec, ...] = ()
+    """Of a task with gradients: what a call gets besides, one for each output that has a gradient."""
+    gradients: tuple[TensorSpec, ...] = ()
+    """Of a task with gradients: what a call gives besides, for inputs and then for parameters. A dimension along which
+    a gradient is one value has stride 0; all have, if it is another tensor of the call: it needs no memory of its own."""
 
     @property
     def shape_line(self) -> str:
@@ -175,6 +180,8 @@ class Task:
     workloads: tuple[Workload, ...] = DEFAULT_WORKLOADS
     policy: NumericPolicy = field(default_factory=NumericPolicy)
     attachments: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    backward: bool = False
+    """Whether the gradients for inputs and parameters are asked for too."""
 
     @property
     def id(self) -> str:
@@ -186,6 +193,7 @@ class Task:
                 "workloads": [w.to_json() for w in self.workloads],
                 "policy": [self.policy.slack, self.policy.floor_ulps, self.policy.rms_slack],
                 "attachments": {k: hashlib.sha256(v).hexdigest() for k, v in sorted(self.attachments.items())},
+                **({"backward": True} if self.backward else {}),
             },
             sort_keys=True,
         )

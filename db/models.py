@@ -82,6 +82,7 @@ class TaskRow(Immutable, Base):
     workloads: Mapped[list[Any]]
     """``[[name, distribution, seeds], ...]``"""
     policy: Mapped[dict[str, Any]]
+    """The numeric policy; `backward` besides, if the task asks for gradients."""
     created: Mapped[datetime]
     attachments: Mapped[list[TaskAttachmentRow]] = relationship(order_by="TaskAttachmentRow.name", lazy="selectin")
 

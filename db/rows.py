@@ -50,21 +50,24 @@ def task_columns(task: Task, created: datetime) -> Columns:
         "format": task.format,
         "source": task.source,
         "workloads": [w.to_json() for w in task.workloads],
-        "policy": asdict(task.policy),
+        "policy": asdict(task.policy) | ({"backward": True} if task.backward else {}),
         "created": created,
     }
 
 
 def task_of(row: TaskRow, *, name: str | None = None, path: str | None = None) -> Task:
     """The task; `name` and `path` (both, when a name is given) stand in for those first seen."""
+    policy = dict(row.policy)
+    backward = bool(policy.pop("backward", False))
     return Task(
         name=row.name if name is None else name,
         source=row.source,
         path=row.path if name is None else path,
         format=row.format,
         workloads=tuple(Workload.from_json(w) for w in row.workloads),
-        policy=NumericPolicy(**row.policy),
+        policy=NumericPolicy(**policy),
         attachments={a.name: a.data for a in row.attachments},
+        backward=backward,
     )
 
 

@@ -125,15 +125,17 @@ class PythonKernel:
         """
         from kernelwright.sandbox.candidate import Candidate, CandidateFailure
         from kernelwright.sandbox.reference import Reference
-        from kernelwright.verifier.model.assemble import storage_bytes
+        from kernelwright.verifier.model.assemble import call_bytes
 
         target = resolve_target(settings)
         with Reference(self.task, limits=target.limits) as reference:
             init = reference.init(0)
             inputs = reference.inputs(Distribution.AS_GIVEN, seed=0)
-            expected = sum(storage_bytes(spec) for spec in reference.signature.outputs)
+            expected, wanted = call_bytes(reference.signature), reference.wanted
         for options in every:
-            with Candidate(self.kernel, target.device, limits=target.limits, options=options) as candidate:
+            with Candidate(
+                self.kernel, target.device, limits=target.limits, options=options, wanted=wanted
+            ) as candidate:
                 try:
                     candidate.load()
                     candidate.build(init, seed=0)

@@ -16,6 +16,7 @@ from kernelwright.sandbox import arena
 from kernelwright.sandbox.channel import decode_tree, row_bytes
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.device_process import DeviceProcess
+from kernelwright.sandbox.gradients import Wanted
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import LaunchOptions, LaunchReport, OpRecord
 from kernelwright.sandbox.places import Place
@@ -58,9 +59,10 @@ class CandidateFailure(Exception):
 
 @dataclass(frozen=True)
 class CallResult:
-    """What one forward call gave. All but the tree of `outputs` and `lazy` is what the device process saw."""
+    """What one call gave. All but the tree of `outputs` and `lazy` is what the device process saw."""
 
     outputs: Any
+    """With gradients ``[outputs, [gradient or None, ...]]``."""
     inputs_after: tuple[torch.Tensor, ...]
     """The inputs as they lie in the device's memory after the call."""
     reports: tuple[LaunchReport, ...]
@@ -84,14 +86,16 @@ class Candidate:
 
     Args:
         options: how its launches are run and what is recorded of them.
+        wanted: the gradients that every call gives beside its outputs; its inputs end with the list of cotangents then.
 
     Raises:
         CandidateFailure: from every method.
     """
 
     def __init__(
-        self, kernel: Kernel, device: Device, *, limits: Limits | None = None, options: LaunchOptions | None = None
-    ) -> None:
+        self, kernel: Kernel, device: Device, *, limits: Limits | None = None, options: LaunchOptions | None = None,
+        wanted: Wanted | None = None,
+    ) -> None:  # fmt: skip
         self.kernel = kernel
         self.limits = limits or Limits()
         self._gpu = DeviceProcess(device, self.limits)
@@ -108,6 +112,7 @@ class Candidate:
             raise
         self._device = device
         self._options = options or LaunchOptions()
+        self._wanted = wanted
 
     @property
     def pid(self) -> int:
@@ -177,7 +182,7 @@ class Candidate:
         trace: bool = False,
         suppressed: bool = False,
     ) -> CallResult:
-        """One forward call.
+        """One call: forward, and backward if gradients are wanted.
 
         Args:
             expected_bytes: size of the reference's outputs; far larger replies are refused.
@@ -203,6 +208,7 @@ class Candidate:
                 self.limits.call_seconds + (self.limits.build_seconds if compiling else _GRACE_SECONDS),
                 tree=begun.tree,
                 rows=begun.rows,
+                gradients=None if self._wanted is None else self._wanted.to_json(),
             ).body
             rows, lazy = self._rows(body, 2 * expected_bytes + _SLACK_BYTES), tuple(map(str, body.get("lazy", ())))
             places = _places(body.get("places"), rows)
@@ -210,6 +216,7 @@ class Candidate:
             if done.outside is not None:
                 raise CandidateFailure("protocol", f"output {done.outside} is not in the device's memory.")
             outputs = decode_tree(body.get("tree"), done.outputs)
+            self._check_gradients(outputs)
         except ProtocolError as error:
             self.close()
             raise CandidateFailure("protocol", error.message) from error
@@ -235,6 +242,18 @@ class Candidate:
             pulled_bytes=done.pulled_bytes,
             refusals=done.refusals,
         )
+
+    def _check_gradients(self, outputs: Any) -> None:
+        """That the answer of a call with gradients has their form."""
+        import torch
+
+        if self._wanted is None:
+            return
+        count = len(self._wanted.inputs) + len(self._wanted.parameters)
+        if not isinstance(outputs, list) or len(outputs) != 2 or not isinstance(outputs[1], list):
+            raise ProtocolError("the candidate answered outside the schema.")
+        if len(outputs[1]) != count or not all(g is None or isinstance(g, torch.Tensor) for g in outputs[1]):
+            raise ProtocolError("the candidate answered outside the schema.")
 
     def _rows(self, body: Mapping[str, Any], most_bytes: int) -> list[dict[str, Any]]:
         """Where the candidate says its outputs lie."""

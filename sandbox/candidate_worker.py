@@ -26,6 +26,7 @@ from kernelwright.sandbox.emulated import recorder, torch_cuda
 from kernelwright.sandbox.emulated.arena_allocator import ArenaAllocator
 from kernelwright.sandbox.emulated.forwarding import Forwarding, describe, to_device
 from kernelwright.sandbox.emulated.remote import Link, RemoteSession
+from kernelwright.sandbox.gradients import Wanted, differentiate
 from kernelwright.sandbox.hostcode import extension
 from kernelwright.sandbox.places import places_of
 from kernelwright.sandbox.serve import serve
@@ -124,7 +125,7 @@ class Candidate:
         return {"matched": matched, "unmatched": [k for k in state if k not in matched]}, None
 
     def call(self, message: Message) -> tuple[dict[str, Any], Any]:
-        """One forward call on inputs that lie at these addresses; says where its outputs lie."""
+        """One call on inputs that lie at these addresses, forward or forward and backward; says where its outputs lie."""
         assert self.link is not None
         assert self.forwarding is not None
         inputs = decode_tree(message.body["tree"], [_over(row) for row in message.body["rows"]])
@@ -136,10 +137,15 @@ class Candidate:
                     if isinstance(tensor, torch.Tensor) and tensor.numel()
                 ]
             )
+        wanted = message.body.get("gradients")
         self.forwarding.in_call = True
         try:
             with torch.no_grad(), self.forwarding:
-                outputs = self.model(*inputs)
+                outputs = (
+                    self.model(*inputs)
+                    if wanted is None
+                    else list(differentiate(self.model, inputs, Wanted.from_json(wanted)))
+                )
         finally:
             self.forwarding.in_call = False
         returned: list[torch.Tensor] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from kernelwright.bench_tasks.graph import Graph
 from kernelwright.bench_tasks.task import Distribution, Task, TaskSignature, TensorSpec
 from kernelwright.errors import LoweringError, TaskError, WorkerCrashed, WorkerTimeout
+from kernelwright.sandbox.gradients import Wanted
 from kernelwright.sandbox.launch import OpRecord
 from kernelwright.sandbox.places import Place
 from kernelwright.sandbox.process import Limits, Worker
@@ -90,6 +91,7 @@ class Reference:
                 source=self.task.source,
                 path=self.task.path,
                 name=self.task.name,
+                backward=self.task.backward,
                 import_paths=[str(Path(self.task.path).resolve().parent)] if self.task.path else [],
             ).body
         except BaseException:
@@ -101,7 +103,11 @@ class Reference:
             inputs=tuple(map(TensorSpec.from_json, found["inputs"])),
             outputs=tuple(map(TensorSpec.from_json, found["outputs"])),
             parameters=tuple(map(TensorSpec.from_json, found["parameters"])),
+            cotangents=tuple(map(TensorSpec.from_json, found.get("cotangents", ()))),
+            gradients=tuple(map(TensorSpec.from_json, found.get("gradients", ()))),
         )
+        self.wanted = Wanted.from_json(found["wanted"]) if self.task.backward else None
+        """The gradients that the task has, if it asks for them."""
 
     def _request(self, op: str, *, timeout: float | None = None, values: Any = None, **fields: Any) -> Any:
         try:
@@ -126,7 +132,9 @@ class Reference:
         raise TaskError(found["message"], mend=found["mend"], path=self.task.path or self.task.name, line=found["line"])
 
     def inputs(self, distribution: Distribution, seed: int, *, strided: bool = False) -> list[Any]:
-        """Arguments of forward, drawn from `distribution` under `seed`; the same in tensors that are not contiguous if asked."""
+        """Arguments of forward, drawn from `distribution` under `seed`; the same in tensors that are not contiguous if asked.
+
+        After them, for a task with gradients, the list of cotangents."""
         values: list[Any] = self._request("inputs", distribution=distribution.value, seed=seed, strided=strided).values
         return values
 
@@ -137,7 +145,9 @@ class Reference:
         return InitState(message.values["arguments"] if sendable else None, message.values["state"])
 
     def run(self, inputs: Sequence[Any], *, weights_seed: int, moved: bool = False) -> ReferenceResult:
-        """The module's outputs on `inputs`, with the weights that `init` gives for the same arguments."""
+        """The module's outputs on `inputs`, with the weights that `init` gives for the same arguments.
+
+        For a task with gradients each tree is ``[outputs, [gradient, ...]]``."""
         message = self._request("run", values=list(inputs), seed=weights_seed, moved=moved)
         values, body = message.values, message.body
         return ReferenceResult(
@@ -161,7 +171,7 @@ class Reference:
         return self._graph
 
     def ops(self) -> tuple[OpRecord, ...]:
-        """The ATen operations that eager PyTorch runs in one call on the task's own inputs."""
+        """The ATen operations that eager PyTorch runs in one call on the task's own inputs, backward too if the task has it."""
         if self._ops is None:
             self._ops = tuple(map(OpRecord.from_json, self._request("trace").body["ops"]))
         return self._ops

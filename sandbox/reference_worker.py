@@ -19,6 +19,14 @@ import torch
 from kernelwright.errors import LoweringError, TaskError
 from kernelwright.sandbox.channel import Message
 from kernelwright.sandbox.emulated import torch_cuda
+from kernelwright.sandbox.gradients import (
+    Wanted,
+    compact_strides,
+    cotangents,
+    differentiate,
+    find_wanted,
+    gradient_names,
+)
 from kernelwright.sandbox.places import places_of
 from kernelwright.sandbox.rounding import HonestRounding, random_signs
 from kernelwright.sandbox.serve import describe_error, serve
@@ -42,6 +50,8 @@ class Reference:
         self.file = ""
         self.module: types.ModuleType | None = None
         self.models: dict[tuple[int, bool], torch.nn.Module] = {}
+        self.wanted: Wanted | None = None
+        """The gradients that the task has, if it asks for them."""
 
     # -- loading ------------------------------------------------------------------------------------------------
 
@@ -83,11 +93,47 @@ class Reference:
         again = self._guard("forward", lambda: self._forward(model, kept))
         self._check_deterministic(outputs, again)
         return {
+            **(self._gradients(model) if body["backward"] else {}),
             "inputs": [_spec(f"input {i}", t) for i, t in enumerate(tensors)],
             "outputs": [_spec(f"output {i}", t) for i, t in enumerate(tensors_of(outputs))],
             "parameters": [_spec(k, v) for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)],
             "hidden_tensors": self._hidden_tensors_follow_seed(),
         }, None
+
+    def _gradients(self, model: torch.nn.Module) -> dict[str, Any]:
+        """Finds which gradients the task has; their descriptions and those of the cotangents."""
+        arguments = self._inputs(seed=0)
+        wanted = self._guard("backward", lambda: find_wanted(model, arguments))
+        if not wanted.inputs and not wanted.parameters:
+            raise TaskError(
+                "the task asks for gradients (BACKWARD = True), but none of its outputs depends on an input or a parameter "
+                "in a way that autograd follows.",
+                mend="Leave BACKWARD out, or forward without torch.no_grad() and detach().",
+                line=self._line_of("forward"),
+            )
+        self.wanted = wanted
+        inputs = self._with_cotangents(arguments, torch.Generator().manual_seed(0))
+        kept = map_tensors(inputs, torch.clone)
+        outputs, gradients = self._guard("backward", lambda: self._forward(model, inputs))
+        self._check_deterministic(gradients, self._guard("backward", lambda: self._forward(model, kept))[1])
+        strides = list(compact_strides(gradients, [*tensors_of(inputs), *tensors_of(outputs)]))
+        specs = [_spec(name, g) for name, g in zip(gradient_names(wanted), gradients, strict=True)]
+        return {
+            "wanted": wanted.to_json(),
+            "cotangents": [
+                _spec(f"the cotangent of output {i}", t) for i, t in zip(wanted.outputs, inputs[-1], strict=True)
+            ],
+            "gradients": [{**spec, "stride": stride} for spec, stride in zip(specs, strides, strict=True)],
+        }
+
+    def _with_cotangents(self, arguments: list[Any], generator: torch.Generator) -> list[Any]:
+        """The arguments of a call, forward's own given."""
+        if self.wanted is None:
+            return arguments
+        model = self.model(0)
+        with torch.no_grad():
+            outputs = model(*map_tensors(arguments, torch.clone))
+        return [*arguments, cotangents(outputs, self.wanted, generator)]
 
     def _guard(self, what: str, action: Any) -> Any:
         try:
@@ -215,6 +261,9 @@ class Reference:
         return list(inputs)
 
     def _forward(self, model: torch.nn.Module, inputs: list[Any]) -> Any:
+        """The outputs; of a task with gradients a list of those and the gradients."""
+        if self.wanted is not None:
+            return [map_tensors(each, torch.detach) for each in differentiate(model, inputs, self.wanted, zeros=True)]
         with torch.no_grad():
             return model(*inputs)
 
@@ -231,6 +280,7 @@ class Reference:
         values = self._inputs(seed)
         generator = torch.Generator().manual_seed(seed)
         drawn = map_tensors(values, lambda t: draw(t, distribution, generator))
+        drawn = self._with_cotangents(drawn, generator)
         return {}, map_tensors(drawn, _strided) if message.body["strided"] else drawn
 
     def init(self, message: Message) -> tuple[dict[str, Any], Any]:
@@ -350,10 +400,11 @@ class Reference:
         return {"graph": graph.to_json()}, None
 
     def trace(self, _message: Message) -> tuple[dict[str, Any], Any]:
-        """The ATen operations of one forward call."""
+        """The ATen operations of one call: forward, and backward if the task asks for gradients."""
         from kernelwright.sandbox.optrace import trace_ops
 
-        model, inputs = self.model(0), self._inputs(seed=0)
+        model = self.model(0)
+        inputs = self._with_cotangents(self._inputs(seed=0), torch.Generator().manual_seed(0))
         _result, records = trace_ops(lambda: self._forward(model, inputs))
         return {"ops": [record.to_json() for record in records]}, None
 

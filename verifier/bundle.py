@@ -96,6 +96,7 @@ def pack(task: Task, kernel: Kernel, evaluation: Evaluation, *, gpu: Gpu, limits
             "workloads": [asdict(workload) for workload in task.workloads],
             "policy": asdict(task.policy),
             "attachments": named,
+            **({"backward": True} if task.backward else {}),
         },
         "environment.json": {**environment(evaluation, gpu), "limits": asdict(limits)},
         "seeds.json": list(evaluation.seeds.items()),

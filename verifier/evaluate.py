@@ -8,6 +8,7 @@ draws the seeds, compares and keeps the clock; the reference and the candidate r
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
 from kernelwright.sandbox.symbols import plain_name
 from kernelwright.sandbox.trees import same_bits, tensors_of
-from kernelwright.verifier import host_side, integrity, static
+from kernelwright.verifier import gradients, host_side, integrity, static
 from kernelwright.verifier.correctness import Mismatch, compare_outputs
 from kernelwright.verifier.determinism import Rerun, compare_rerun
 from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Stage, StageStatus, Timing, Verdict
@@ -114,7 +115,7 @@ class _Judge:
         self.seeds: dict[str, int] = {}
         self.timing: Timing | None = None
         self.profile: Profile | None = None
-        self.output_bytes = sum(assemble.storage_bytes(spec) for spec in reference.signature.outputs)
+        self.output_bytes = assemble.call_bytes(reference.signature)
         self.weights_seed = 0
         self.weights: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         self.timed: list[ModelledCall] = []
@@ -170,7 +171,7 @@ class _Judge:
             warnings = f", {counted(len(report.warnings), 'warning')}" if report.warnings else ""
             stage.summary = f"a Python module with ModelNew and CUDA source{warnings}"
             stage.evidence = report.to_json()
-        with Candidate(self.kernel, self.device, limits=self.limits) as candidate:
+        with Candidate(self.kernel, self.device, limits=self.limits, wanted=self.reference.wanted) as candidate:
             self.candidate = candidate
             first = self._build(candidate)
             self._sanitise(first)
@@ -402,10 +403,13 @@ class _Judge:
         )
         self.reads_back = self.reads_back or host_side.reads_back(result, call.inputs, self.reference.ops())
         free = workload.distribution is Distribution.INFINITE
-        mismatch, share = compare_outputs(result.outputs, reference, self.task.policy, nan_is_free=free)
+        signature = self.reference.signature
+        mismatch, share = gradients.missing_gradient(result.outputs, signature, self.weights[1]), math.inf
+        if mismatch is None:
+            mismatch, share = compare_outputs(result.outputs, reference, self.task.policy, nan_is_free=free)
         rows.append({"workload": workload.name, "share_of_allowed": min(share, 1e30), "launches": len(result.reports)})
         if mismatch is not None:
-            which = f"Output {mismatch.output}" if len(tensors_of(reference.native)) > 1 else "The output"
+            which = gradients.result_name(mismatch.output, signature)
             shrunk = self._shrunk(call, mismatch)
             raise _Failed(
                 Verdict.WRONG,
@@ -420,11 +424,12 @@ class _Judge:
                 if not same_bits(before, after):
                     raise _Failed(
                         Verdict.WRONG,
-                        f"It changes its input {position} on workload {workload.name!r}; the reference leaves it as it is.",
+                        f"It changes {gradients.input_name(position, signature)} on workload {workload.name!r}; the reference leaves it as it is.",
                         "changes an input",
                         {"workload": workload.name, "input": position},
                     )
-        extra = set(result.aliases) - set(reference.aliases)
+        outputs = len(signature.outputs)  # gradients may lie anywhere, as autograd's own do
+        extra = {pair for pair in result.aliases if pair[0] < outputs} - set(reference.aliases)
         if extra:
             out, given_index = min(extra)
             raise _Failed(
@@ -434,10 +439,10 @@ class _Judge:
                 {"aliases": sorted(extra)},
             )
         if problem := layout_problem(
-            tensors_of(result.outputs),
-            result.places,
-            tensors_of(reference.native),
-            reference.places,
+            tensors_of(result.outputs)[:outputs],
+            result.places[:outputs],
+            tensors_of(reference.native)[:outputs],
+            reference.places[:outputs],
             contiguous_inputs=all(t.is_contiguous() for t in tensors_of(call.inputs)),
         ):
             raise _Failed(Verdict.WRONG, problem, "an output's memory layout", {"workload": workload.name})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kernelwright.bench_tasks.task import TaskSignature, TensorSpec
@@ -15,7 +16,7 @@ from kernelwright.verifier.model.kernel_time import kernel_time
 from kernelwright.verifier.model.metrics import metrics
 from kernelwright.verifier.model.roofline import Bound, task_bound
 
-__all__ = ["bound", "candidate_seconds", "launch_row", "profile", "storage_bytes", "timing"]
+__all__ = ["bound", "call_bytes", "candidate_seconds", "launch_row", "profile", "storage_bytes", "timing"]
 
 _ITEM_BYTES = {
     "bool": 1, "uint8": 1, "int8": 1, "float8_e4m3fn": 1, "float8_e5m2": 1,
@@ -43,6 +44,12 @@ def storage_bytes(spec: TensorSpec) -> int:
     return count
 
 
+def call_bytes(signature: TaskSignature) -> int:
+    """Bytes that a call gives: outputs as they lie in memory, and gradients, which may be expanded, in full."""
+    gradients = (replace(spec, stride=(1,) * len(spec.shape)) for spec in signature.gradients)
+    return _total(signature.outputs) + _total(gradients)
+
+
 def _total(specs: Iterable[TensorSpec]) -> int:
     return sum(storage_bytes(spec) for spec in specs)
 
@@ -63,6 +70,8 @@ def bound(signature: TaskSignature, eager_ops: Sequence[OpRecord], gpu: Gpu) -> 
     unused buffer), its figure is taken, since no more is needed. FLOPs are those of the eager operations.
     """
     bytes_in, bytes_weights = _total(signature.inputs), _total(signature.parameters)
+    if any(any(spec.stride) or not spec.shape for spec in signature.gradients):
+        bytes_in += _total(signature.cotangents)  # else it may hand them on unread
     if eager_ops:
         needed = sum(op.bytes_read for op in eager_ops)
         bytes_in = min(bytes_in, needed)
@@ -70,7 +79,7 @@ def bound(signature: TaskSignature, eager_ops: Sequence[OpRecord], gpu: Gpu) -> 
     flops: Counter[str] = Counter()
     for op in eager_ops:
         flops[_pipe(op)] += op.flops
-    return task_bound(bytes_in, bytes_weights, _total(signature.outputs), flops, gpu)
+    return task_bound(bytes_in, bytes_weights, _total(signature.outputs) + _total(signature.gradients), flops, gpu)
 
 
 def launch_row(report: LaunchReport, gpu: Gpu) -> dict[str, Any]:

@@ -48,8 +48,15 @@ def capture_graph(reference: Reference, observer: Observer) -> Graph:
     """The module's graph for the built-in coder.
 
     Raises:
-        TaskError: the module changes its inputs in place, which no kernel of the built-in coder does.
+        TaskError: the module changes its inputs in place, which no kernel of the built-in coder does, or the task asks for
+            gradients, which it writes no kernels for.
     """
+    if reference.wanted is not None:
+        raise TaskError(
+            "the task asks for gradients (BACKWARD = True), and the built-in coder writes forward kernels only.",
+            mend="Leave BACKWARD out. A kernel of your own can be judged with its gradients: kernelwright verify.",
+            path=reference.task.path or reference.task.name,
+        )
     started = time.monotonic()
     observer(StageStarted("capture"))
     graph = reference.capture()

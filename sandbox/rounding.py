@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernelwright.sandbox.rounded_gradients import backward_in_parts, convolution_terms
 from kernelwright.sandbox.rounded_operations import WHOLE, dims_of
 
 __all__ = ["HonestRounding", "random_signs"]
@@ -73,13 +74,15 @@ class HonestRounding(TorchDispatchMode):
         del types
         kwargs = kwargs or {}
         name = func._schema.name.removeprefix("aten::")
-        whole = WHOLE.get(f"{name}.{func._overloadname}", WHOLE.get(name))
+        whole = WHOLE.get(f"{name}.{func._overloadname}", WHOLE.get(name)) or backward_in_parts(func, name)
         if whole is not None and _wide(args[0]):
             with self:
                 found = whole(*args, **kwargs)
             if found is not NotImplemented:
                 return found
         out = func(*args, **kwargs)
+        if name == "convolution_backward" and _wide(args[0]):
+            return self._convolved_back(func, out, args)
         if func.is_view or name.removesuffix("_") in _EXACT or (not func._schema.is_mutable and _shares(out, args)):
             return out
         summed = _SUMS.get(name)
@@ -116,6 +119,16 @@ class HonestRounding(TorchDispatchMode):
         # one standard deviation, up or down: where there is a single sum, a small draw would stand for a small error
         noise = random_signs(out.shape, self.generator).mul_(spread).mul_(self.sum_eps)
         out.add_(noise)
+        return out if self.eps == self.sum_eps else self._rounded(out)
+
+    def _convolved_back(self, func: Any, out: Any, args: Sequence[Any]) -> Any:
+        """The gradients of a convolution: sums of as many terms as `convolution_terms` says."""
+        grad, x, weight, *rest = args
+        squares = func(grad.square(), x.square(), weight.square(), *rest)
+        for gradient, square, terms in zip(out, squares, convolution_terms(grad, x, weight, rest[6]), strict=True):
+            if isinstance(gradient, torch.Tensor) and _wide(gradient):
+                walk = square.sqrt().mul_(0.7 * _STEP * math.sqrt(terms)).add_(gradient.abs())
+                gradient.add_(random_signs(gradient.shape, self.generator).mul_(walk).mul_(self.sum_eps))
         return out if self.eps == self.sum_eps else self._rounded(out)
 
     def _cumulate(self, out: torch.Tensor, x: torch.Tensor, dim: int) -> torch.Tensor:

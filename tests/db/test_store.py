@@ -45,6 +45,12 @@ class TestRoundTrips:
         assert store.run("softmax-7k3f9q") == run()
         assert store.task(TASK.id) == TASK
 
+    def test_a_task_with_gradients(self, store: Store) -> None:
+        asked = replace(TASK, backward=True)
+        assert asked.id != TASK.id
+        store.create_run(replace(run(), task=asked))
+        assert store.task(asked.id) == asked
+
     def test_run_keeps_the_name_it_gave_a_task_already_stored(self, store: Store) -> None:
         renamed = replace(TASK, name="my softmax", path=None)
         store.create_run(run())

@@ -168,6 +168,18 @@ def test_kernels_outside_of_autograd_have_no_gradients(reference):
     assert "torch.autograd.Function" in found.reason
 
 
+def test_strided_cotangents_find_a_backward_that_takes_them_for_contiguous():
+    asked = 'WORKLOADS = [{"distribution": "as_given"}, {"distribution": "normal", "strided": True}]\nBACKWARD = True\n'
+    with Reference(task_from_source(SOURCE.replace("BACKWARD = True\n", asked), name="swish")) as opened:
+        careless = changed("        g = g.contiguous()\n", "")
+        careless = changed("return Swish.apply(x, self", "return Swish.apply(x.contiguous(), self", careless)
+        careful = changed("return Swish.apply(x, self", "return Swish.apply(x.contiguous(), self")
+        found = judge(opened, careless)
+        assert found.verdict in {Verdict.WRONG, Verdict.UNSAFE}, found.reason
+        assert "normal-strided" in found.reason or found.verdict is Verdict.UNSAFE
+        assert judge(opened, careful).verdict is Verdict.PASSED
+
+
 def test_a_parameter_under_another_name_is_said_to_be_missing(reference):
     found = judge(reference, HONEST.replace("self.weight", "self.scale"))
     assert found.verdict is Verdict.WRONG

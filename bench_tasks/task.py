@@ -99,7 +99,9 @@ class TaskSignature:
         def show(specs: tuple[TensorSpec, ...]) -> str:
             return ", ".join(f"{s.shape} {s.dtype}" for s in specs)
 
-        return f"{show(self.inputs)} -> {show(self.outputs)}"
+        count = len(self.gradients)
+        more = f" and {count} gradient{'s' if count > 1 else ''}" if count else ""
+        return f"{show(self.inputs)} -> {show(self.outputs)}{more}"
 
 
 @dataclass(frozen=True)

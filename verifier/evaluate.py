@@ -416,7 +416,13 @@ class _Judge:
                 f"{which} is wrong on workload {workload.name!r}: {mismatch.what}"
                 + (f" {shrunk.sentence}" if shrunk.steps else ""),
                 f"wrong on {workload.name}",
-                {"workload": workload.name, "mismatch": mismatch.to_json(), "calls": rows, "shrunk": shrunk.to_json()},
+                {
+                    "workload": workload.name,
+                    **({"result": which} if signature.gradients else {}),
+                    "mismatch": mismatch.to_json(),
+                    "calls": rows,
+                    "shrunk": shrunk.to_json(),
+                },
             )
         if not reference.mutates:
             given = tensors_of(call.inputs)
@@ -468,7 +474,8 @@ class _Judge:
         outputs = tensors_of(call.result.outputs)
         shape = outputs[mismatch.output].shape if mismatch.output < len(outputs) else ()
         took = sum(report.emulated_seconds for report in call.result.reports)
-        return shrink(call.inputs, mismatch, shape, fails, seconds=SECONDS, expected_seconds=took)
+        names = gradients.call_names(self.reference.signature)
+        return shrink(call.inputs, mismatch, shape, fails, seconds=SECONDS, expected_seconds=took, names=names)
 
 
 def evaluate(

@@ -256,7 +256,8 @@ def _failed(stage: Stage, evaluation: Evaluation) -> Iterator[str]:
 
 
 def _mismatch(evidence: Mapping[str, Any], mismatch: Mapping[str, Any]) -> Iterator[str]:
-    yield f"Output {mismatch.get('output')} is wrong on the workload {evidence.get('workload')!r}: {mismatch.get('what')}"
+    which = evidence.get("result") or f"Output {mismatch.get('output')}"
+    yield f"{which} is wrong on the workload {evidence.get('workload')!r}: {mismatch.get('what')}"
     got, expected, allowed = (mismatch.get(key) for key in ("got", "expected", "allowed"))
     if isinstance(got, float) and isinstance(expected, float) and math.isfinite(got - expected):
         times = f", {_times(abs(got - expected) / allowed)} what is allowed" if allowed else ""
@@ -286,7 +287,7 @@ def _times(factor: float) -> str:
 
 
 def _input(entry: Mapping[str, Any]) -> str:
-    head = f"input {entry.get('input')}, {tuple(_list(entry.get('shape')))} {entry.get('dtype')}"
+    head = f"{entry.get('name') or 'input ' + str(entry.get('input'))}, {tuple(_list(entry.get('shape')))} {entry.get('dtype')}"
     if "all" in entry:
         return f"{head}: {_number(entry['all']):g} everywhere."
     values = [_dict(value) for value in _list(entry.get("values"))]

@@ -9,7 +9,7 @@ from kernelwright.bench_tasks.task import TaskSignature
 from kernelwright.sandbox.trees import tensors_of
 from kernelwright.verifier.correctness import Mismatch
 
-__all__ = ["input_name", "missing_gradient", "result_name"]
+__all__ = ["call_names", "input_name", "missing_gradient", "result_name"]
 
 
 def result_name(position: int, signature: TaskSignature) -> str:
@@ -25,6 +25,11 @@ def input_name(position: int, signature: TaskSignature) -> str:
     """How a sentence names a tensor that a call gets: inputs come first, then cotangents."""
     given = position - len(signature.inputs)
     return f"its input {position}" if given < 0 else signature.cotangents[given].name
+
+
+def call_names(signature: TaskSignature) -> list[str]:
+    """What the tensors that a call gets are called; nothing for a task without gradients."""
+    return [spec.name for spec in (*signature.inputs, *signature.cotangents)] if signature.gradients else []
 
 
 def missing_gradient(outputs: Any, signature: TaskSignature, unmatched: Collection[str]) -> Mismatch | None:

@@ -48,6 +48,8 @@ class Shrunk:
     """What was made simpler, in order; empty if nothing could be."""
     trials: int
     """Further calls that were made."""
+    names: tuple[str, ...] = ()
+    """What the input tensors are called, where that is not ``input 0`` and so on."""
 
     @property
     def sentence(self) -> str:
@@ -68,9 +70,12 @@ class Shrunk:
         }
 
     def _described(self) -> list[dict[str, Any]]:
-        return [
+        entries = [
             _describe(place, tensor, self.mismatch.index or ()) for place, tensor in enumerate(tensors_of(self.inputs))
         ]
+        for entry, name in zip(entries, self.names, strict=False):
+            entry["name"] = name
+        return entries
 
 
 def shrink(
@@ -81,6 +86,7 @@ def shrink(
     *,
     seconds: float = SECONDS,
     expected_seconds: float = 0.0,
+    names: Sequence[str] = (),
     clock: Callable[[], float] = time.monotonic,
 ) -> Shrunk:
     """Tries simpler inputs for which the kernel is still wrong. Never raises what `fails` raises for the kernel's sake.
@@ -91,6 +97,7 @@ def shrink(
         shape: of the output that is wrong.
         seconds: no trial begins that would probably end later.
         expected_seconds: what one trial will take.
+        names: what the tensors of `inputs` are called, where that is not ``input 0`` and so on.
         clock: in seconds.
     """
     search = _Search(list(inputs), mismatch, fails, clock() + seconds, expected_seconds, clock)
@@ -99,7 +106,7 @@ def shrink(
             search.run(tuple(shape))
         except (_NoMoreTrials, *_ENDS) as end:
             _LOG.debug("shrinking ended: %s", end)
-    return Shrunk(search.rebuilt(search.values), search.mismatch, tuple(search.steps), search.trials)
+    return Shrunk(search.rebuilt(search.values), search.mismatch, tuple(search.steps), search.trials, tuple(names))
 
 
 class _NoMoreTrials(Exception):
@@ -265,7 +272,7 @@ def _describe(place: int, tensor: torch.Tensor, index: tuple[int, ...]) -> dict[
 
 
 def _words(entry: dict[str, Any]) -> str:
-    name = f"input {entry['input']}"
+    name = entry.get("name", f"input {entry['input']}")
     if "all" in entry:
         return f"{name} is {entry['all']:g} everywhere" if entry["elements"] > 1 else f"{name} is {entry['all']:g}"
     if "values" not in entry:

@@ -180,6 +180,77 @@ def test_strided_cotangents_find_a_backward_that_takes_them_for_contiguous():
         assert judge(opened, careful).verdict is Verdict.PASSED
 
 
+HALF_SUM = """
+import torch
+BACKWARD = True
+class Model(torch.nn.Module):
+    def forward(self, x, y):
+        return torch.relu(x).sum(-1), y + 1
+def get_inputs():
+    return [torch.randn(8, 96).half(), torch.randn(4, 32).half()]
+"""
+HALF_KERNEL = '''
+import cupy
+import numpy as np
+import torch
+
+CUDA = r"""
+#include <cuda_fp16.h>
+extern "C" __global__ void relu_sum(const half* x, half* y, int rows, int cols) {
+    int r = blockIdx.x * blockDim.x + threadIdx.x;
+    if (r >= rows) return;
+    float sum = 0.0f;
+    for (int c = 0; c < cols; c++) sum += fmaxf(__half2float(x[r * cols + c]), 0.0f);
+    y[r] = __float2half(sum);
+}
+extern "C" __global__ void back(const half* x, const half* g, half* gx, int n, int cols) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) gx[i] = __half2float(x[i]) > 0.0f ? g[i / cols] : __float2half(0.0f);
+}
+extern "C" __global__ void plus_one(const half* x, half* y, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) y[i] = __float2half(__half2float(x[i]) + 1.0f);
+}
+"""
+MODULE = cupy.RawModule(code=CUDA, options=("--std=c++17",))
+
+
+def launch(name, count, *arguments):
+    with cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream):
+        MODULE.get_function(name)(((count + 31) // 32,), (32,), arguments)
+
+
+class Both(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, y):
+        ctx.save_for_backward(x)
+        out, more = torch.empty(x.shape[0], dtype=x.dtype, device=x.device), torch.empty_like(y)
+        launch("relu_sum", x.shape[0], x.data_ptr(), out.data_ptr(), np.int32(x.shape[0]), np.int32(x.shape[1]))
+        launch("plus_one", y.numel(), y.data_ptr(), more.data_ptr(), np.int32(y.numel()))
+        return out, more
+
+    @staticmethod
+    def backward(ctx, g, h):
+        (x,) = ctx.saved_tensors
+        g, gx = g.contiguous(), torch.empty_like(x)
+        launch("back", x.numel(), x.data_ptr(), g.data_ptr(), gx.data_ptr(), np.int32(x.numel()), np.int32(x.shape[1]))
+        return gx, h
+
+
+class ModelNew(torch.nn.Module):
+    def forward(self, x, y):
+        return Both.apply(x, y)
+'''
+
+
+def test_two_outputs_in_half_precision_and_a_cotangent_handed_on():
+    with Reference(task_from_source(HALF_SUM, name="half_sum")) as opened:
+        assert judge(opened, HALF_KERNEL).verdict is Verdict.PASSED
+        swapped = judge(opened, changed("return gx, h", "return gx, h * 0.5", HALF_KERNEL))
+        assert swapped.verdict is Verdict.WRONG
+        assert swapped.reason.startswith("The gradient of input 1"), swapped.reason
+
+
 def test_a_parameter_under_another_name_is_said_to_be_missing(reference):
     found = judge(reference, HONEST.replace("self.weight", "self.scale"))
     assert found.verdict is Verdict.WRONG

@@ -44,6 +44,8 @@ class Candidate:
         self.link: Link | None = None
         self.forwarding: Forwarding | None = None
         self.names: list[str] = []
+        self.kept: Any = None
+        """Outputs of the last call: they live until the judge has fetched them."""
 
     def attach_memory(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Maps the memory in which tensors get their addresses."""
@@ -136,6 +138,7 @@ class Candidate:
                     if isinstance(tensor, torch.Tensor) and tensor.numel()
                 ]
             )
+        self.kept = None
         self.forwarding.in_call = True
         try:
             with torch.no_grad(), self.forwarding:
@@ -150,6 +153,7 @@ class Candidate:
             returned = [_as_stored(to_device(t)) for t in returned]
         rows = [describe(t) for t in returned]
         self.link.flush()
+        self.kept = outputs, returned
         return {"tree": tree, "rows": rows, "lazy": lazy, "places": places}, None
 
 

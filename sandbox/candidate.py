@@ -73,7 +73,7 @@ class CallResult:
     """For each output tensor: whether the device wrote into its memory during the call."""
     lazy: tuple[str, ...]
     """Types of outputs that are subclasses of Tensor."""
-    places: tuple[Place, ...]
+    places: tuple[Place, ...] = ()
     """Where each output tensor lay on the device."""
     pulled_bytes: int = 0
     """Device data that host code asked to see, in bytes."""

@@ -45,6 +45,8 @@ class Candidate:
         self.link: Link | None = None
         self.forwarding: Forwarding | None = None
         self.names: list[str] = []
+        self.kept: Any = None
+        """Outputs of the last call: they live until the judge has fetched them."""
 
     def attach_memory(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Maps the memory in which tensors get their addresses."""
@@ -138,6 +140,7 @@ class Candidate:
                 ]
             )
         wanted = message.body.get("gradients")
+        self.kept = None
         self.forwarding.in_call = True
         try:
             with torch.no_grad(), self.forwarding:
@@ -156,6 +159,7 @@ class Candidate:
             returned = [_as_stored(to_device(t)) for t in returned]
         rows = [describe(t) for t in returned]
         self.link.flush()
+        self.kept = outputs, returned
         return {"tree": tree, "rows": rows, "lazy": lazy, "places": places}, None
 
 

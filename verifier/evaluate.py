@@ -346,7 +346,7 @@ class _Judge:
         except TaskError:
             return  # it refuses such inputs
         workload = replace(probe.workload, name=f"{probe.workload.name}, some elements moved")
-        result = candidate.call(inputs, expected_bytes=self.output_bytes)
+        result = candidate.call(inputs, expected_bytes=self.output_bytes, trace=True)
         self._refuse_violations(result.reports)
         self._compare(_Call(workload, expected, result, inputs, (self.weights_seed, self.weights_moved)), [])
 

@@ -157,6 +157,14 @@ def test_a_tensor_made_by_a_kernel_of_the_constructor_is_the_devices() -> None:
     assert torch.equal(found.outputs[1], torch.arange(32) * 2.0 + 1)
 
 
+def test_an_output_that_the_host_wrote_arrives_whole() -> None:
+    x = torch.randn(3)
+    found = run("return torch.full((1 << 16,), 2.0), args[0] + 1", x)
+    assert torch.equal(found.outputs[0], torch.full((1 << 16,), 2.0))
+    assert torch.equal(found.outputs[1], x + 1)
+    assert found.written == (False, True)
+
+
 @pytest.mark.parametrize(
     ("forward", "kind", "says"),
     [

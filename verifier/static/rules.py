@@ -80,15 +80,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "reaches_for_judge": _reject(
             "A module of the judge's is named.", "Leave the judge's modules alone: a kernel must work without them."
         ),
-        "starts_process": _reject(
+        "network": _reject("A network is used.", "A kernel works without a network: leave it out."),
+        # -- what a run decides
+        "starts_process": _warn(
             "A process or a thread is started, in Python or in C++.",
             "Do all work in the calling thread and in CUDA kernels.",
         ),
-        "reads_proc": _reject(
-            "A path under `/proc` is named.", "Leave /proc alone: a kernel needs nothing from there."
-        ),
-        "network": _reject("A network is used.", "A kernel works without a network: leave it out."),
-        # -- what a run decides
+        "reads_proc": _warn("A path under `/proc` is named.", "Leave /proc alone: a kernel needs nothing from there."),
         "left_to_torch": _warn(
             "`forward()` lets torch compute; the reason says whether the task's reference has this operation.",
             "Do it in a kernel if it belongs to what the kernel is to make faster.",

@@ -32,7 +32,7 @@ PAIRS = (
         "It reads address zero.",
         "softmax",
         hostile=softmax("ctypes.string_at(0)\nreturn softmax(x)", before="import ctypes"),
-        twin=softmax('assert ctypes.string_at(b"a") == b"a"\nreturn softmax(x)', before="import ctypes"),
+        twin=softmax("assert ctypes.sizeof(ctypes.c_float) == 4\nreturn softmax(x)", before="import ctypes"),
         expect=("crashed",),
         reason=ENDED,
     ),

@@ -340,9 +340,11 @@ class CallEmitter:
                 size = 4
             if _space(instr) != "global":
                 self.cell_bytes = min(self.cell_bytes or 4, size)
+            stores = instr.op == "stmatrix" or "store" in instr.mods
             if _space(instr) != "shared":
-                site.accesses_global("store" if instr.op == "stmatrix" or "store" in instr.mods else "load", size)
-            call = f"w->converged++; {call}; w->converged++"
+                site.accesses_global("store" if stores else "load", size)
+            # lanes wait for each other before it, not until each of them has stored
+            call = f"w->converged++; {call};" + ("" if stores else " w->converged++")
         self._out.append(f"{{ static const int32_t {name}[] = {{{', '.join(map(str, table))}}}; {call}; }}")
 
     def _barrier_site(self, instr: Instr) -> int:

@@ -264,7 +264,7 @@ def math_function(e: AluEmitter, instr: Instr) -> None:
         elif instr.op == "rcp" and rounding not in (None, "rn"):
             e.each(f"div_f64<{rounding_mode(instr)}>", target, Imm(0x3FF0000000000000), a, bits=64)
         else:
-            e.each(f"{instr.op}_f64", target, a, bits=64)
+            e.each(f"{instr.op}{'_gross' if 'ftz' in instr.mods else ''}_f64", target, a, bits=64)
         return
     ftz = "ftz" in instr.mods
     x = f32_operand(e, a, ftz)

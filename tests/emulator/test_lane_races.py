@@ -23,6 +23,8 @@ RACES = {
     "write of what a neighbour read": "s[t] = t; __syncwarp(); int v = s[t ^ 1];\ns[t] = v + 1;  // BUG\n__syncwarp(); y[t] = s[t];",
     "a branch is no meeting": "if (t < 16) s[t] = t; else s[t] = -t;\ny[t] = s[31 - t];  // BUG",
     "a loop over halves": "s[t] = t; s[t + 32] = 1; __syncwarp();\nfor (int h = y[0] + 32; h; h >>= 1) s[t] += s[t + h];  // BUG\ny[t] = s[t];",
+    "read of what a neighbour added": "s[t] = 0; __syncwarp(); atomicAdd(&s[t], t);\ny[t] = s[t ^ 1];  // BUG",
+    "read of what a neighbour exchanged": "s[t] = 0; __syncwarp(); int v = atomicExch(&s[t], t);\ny[t] = s[t ^ 1] + v;  // BUG",
 }  # fmt: skip
 
 
@@ -47,6 +49,9 @@ CLEAN = {
     "the same value by all": "s[3] = 7; y[t] = s[3];",
     "the same value again": "s[t] = 7; __syncwarp(); int v = s[t ^ 1]; s[t] = 7; y[t] = v;",
     "halves that meet on their own": "if (t < 16) { s[t] = t; __syncwarp(0xffff); y[t] = s[15 - t]; } else { s[t] = t; __syncwarp(0xffff0000); y[t] = s[47 - t]; }",
+    "its own sum": "s[t] = 0; atomicAdd(&s[t], t); y[t] = s[t];",
+    "one lane counts and reads": "if (t == 9) { s[1] = 0; atomicAdd(&s[1], 4); y[0] = s[1]; }",
+    "atomics pass it on": "s[0] = 0; s[1] = 0; __syncwarp(); for (int i = 0; i < 32; i++) if (t == i) { while (atomicCAS(&s[0], 0, 1)) {} s[1] += t; __threadfence_block(); atomicExch(&s[0], 0); } __syncwarp(); y[t] = s[1];",
     "one lane reads what it wrote": "if (t == 9) { s[1] = 4; y[0] = s[1]; }",
 }  # fmt: skip
 
@@ -55,3 +60,27 @@ CLEAN = {
 def test_programs_without_a_race(name: str) -> None:
     report = launch(CLEAN[name])
     assert not report.violations, report.violations
+
+
+_MATRIX = """#include <mma.h>
+extern "C" __global__ void f(const __half* a, float* y) {
+  using namespace nvcuda; __shared__ float s[256]; int t = threadIdx.x;
+  wmma::fragment<wmma::matrix_a, 16, 16, 16, __half, wmma::row_major> x;
+  wmma::fragment<wmma::matrix_b, 16, 16, 16, __half, wmma::col_major> z;
+  wmma::fragment<wmma::accumulator, 16, 16, 16, float> sum;
+  wmma::fill_fragment(sum, 0.f); wmma::load_matrix_sync(x, a, 16); wmma::load_matrix_sync(z, a, 16);
+  wmma::mma_sync(sum, x, z, sum); wmma::store_matrix_sync(s, sum, 16, wmma::mem_row_major);
+  MEETING
+  for (int i = t; i < 256; i += 32) y[i] = s[i];
+}"""
+
+
+@pytest.mark.parametrize(("meeting", "races"), [("", True), ("__syncwarp();", False)])
+def test_lanes_that_read_a_matrix_meet_after_it_was_stored(meeting: str, races: bool) -> None:
+    a = np.random.default_rng(5).standard_normal((16, 16)).astype(np.float16)
+    y = np.zeros((16, 16), np.float32)
+    report = emulator.compile(_MATRIX.replace("MEETING", meeting)).launch("f", 1, 32, (a, y), memory=emulator.Memory())
+    assert {v.kind for v in report.violations} == ({"shared_race"} if races else set())
+    if not races:
+        wide = a.astype(np.float64)
+        assert np.allclose(y, wide @ wide.T, rtol=1e-5, atol=1e-4)

@@ -23,6 +23,9 @@ SAMPLE = (
     "log_softmax-registers/works_in_the_input/0",
     "matmul-naive/stale_output/0",
     "row_sum-atomic/plain_for_atomic/0",
+    "tanh-unrolled/approximate_tanh/0",
+    "batch_norm-grid_stride/wrong_epsilon/0",
+    "matmul_half-wmma/missing_warp_barrier/0",
 )
 """Names of the mutants of a default run, with verdicts of several kinds."""
 

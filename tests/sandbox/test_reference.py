@@ -89,7 +89,8 @@ def test_distributions_are_what_they_say():
     assert float(values[Distribution.UNIFORM].abs().max()) <= 1
     assert float(values[Distribution.CONSTANT].std()) == 0
     assert float(values[Distribution.ZEROS].abs().max()) == 0
-    ascending = values[Distribution.SORTED].flatten()
+    rows = values[Distribution.SORTED].sort(dim=1).values
+    ascending = (rows if rows[0, 0] < rows[1, 0] else rows.flip(0)).flatten()
     assert bool((ascending[1:] >= ascending[:-1]).all())
     assert bool(((values[Distribution.ONE_HOT] != 0).sum(-1) == 1).all())
     for distribution, rare in ((Distribution.INFINITE, torch.isinf), (Distribution.NAN, torch.isnan)):
@@ -102,6 +103,29 @@ def test_distributions_are_what_they_say():
         - float(spread.quantile(torch.tensor(0.05, dtype=torch.float64)))
         > 3
     )
+
+
+def test_sorted_rows_run_up_and_down_along_every_dimension():
+    body = "class Model(nn.Module):\n    def forward(self, x, v):\n        return x, v\n"
+    tail = "\ndef get_inputs():\n    return [torch.rand(4, 6, 5), torch.rand(7)]\n"
+    directions = set()
+    with Reference(task(body, tail)) as reference:
+        for seed in range(12):
+            cube, row = reference.inputs(Distribution.SORTED, seed)
+            for dim in range(3):
+                signs = cube.diff(dim=dim).sign()
+                first = signs.narrow(dim, 0, 1)
+                assert bool((first != 0).all())
+                assert torch.equal(signs, first.expand_as(signs))  # each row runs one way
+                if dim:
+                    beside = (
+                        first.narrow(dim - 1, 0, cube.shape[dim - 1] - 1),
+                        first.narrow(dim - 1, 1, cube.shape[dim - 1] - 1),
+                    )
+                    assert torch.equal(beside[0], -beside[1])  # and the next one the other way
+            assert bool((row.diff() > 0).all()) or bool((row.diff() < 0).all())
+            directions |= {(0, float(row[1] > row[0])), (1, float(cube[1, 0, 0] > cube[0, 0, 0]))}
+    assert len(directions) == 4
 
 
 def test_strided_inputs_hold_the_same_values_apart():
@@ -188,7 +212,10 @@ def test_weights_can_be_moved_off_their_initial_values():
     assert bool((plain["norm.weight"] == 1).all())
     for name in ("norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"):
         assert float((moved[name] - plain[name]).abs().max()) > 0.05
-    assert float(moved["norm.running_var"].min()) > 0
+    variance = moved["norm.running_var"]
+    assert float(variance.min()) > 0
+    assert int((variance < 1e-3).sum()) == 2  # one in four is so small that an epsilon of 1e-5 shows
+    assert float(moved["norm.weight"].min()) > 1e-2  # no weight is
     wide = {k: v.double() for k, v in moved.items() if v.is_floating_point()}
     scaled = (x.double() - wide["norm.running_mean"]) / torch.sqrt(wide["norm.running_var"] + 1e-5)
     torch.testing.assert_close(result.exact, scaled * wide["norm.weight"] + wide["norm.bias"])

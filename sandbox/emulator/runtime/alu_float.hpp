@@ -307,6 +307,8 @@ INLINE u ex2_f32(u a) {
   p = poly_fma(p, r, 1.0f);
   return scale_f32(p, n);
 }
+// To a multiple of 2^-22, about the absolute error that the ISA allows lg2 in (1/2, 2), and sin and cos.
+INLINE u in_steps_f32(u a) { return (u)((f)rint_f32<RN>((u)((f)a * bcf(0x1p22f))) * bcf(0x1p-22f)); }
 INLINE u lg2_f32(u a) {
   const K tiny = cmp_lt_u32(a, bc(0x00800000u));
   const u x = sel(tiny, (u)((f)a * bcf(0x1p24f)), a);
@@ -323,16 +325,17 @@ INLINE u lg2_f32(u a) {
   // 2/ln(2) in two parts keeps the result within an ulp near 1.
   const u head = fma_f32<RN>((u)t, (u)bcf(2.88539004f), (u)(t * (f)low));
   f r = exponent + (f)fma_f32<RN>((u)t, (u)bcf(3.8e-8f), head);
+  r = (f)((u)r & 0x7fffffffu) < bcf(1.0f) ? (f)in_steps_f32((u)r) : r;
   r = (a & 0x7fffffffu) == 0 ? (f)bc(0xff800000u) : r;
   r = a == 0x7f800000u ? (f)a : r;
   const K bad = cmp_gt_u32(a & 0x7fffffffu, bc(0x7f800000u)) | (cmp_lt_s32(a, bc(0)) & cmp_ne_u32(a, bc(0x80000000u)));
   return sel(bad, bc(0x7fffffffu), (u)r);
 }
+// In turns, as GPUs do: one product rounded towards zero, whose error grows with the argument.
 INLINE u sin_quadrant(u a, uint32_t shift) {
-  const u n = rint_f32<RN>((u)((f)a * bcf(0.636619772f)));
-  u r = fma_f32<RN>(n, (u)bcf(-1.57079637f), a);
-  r = fma_f32<RN>(n, (u)bcf(4.37113883e-8f), r);
-  r = fma_f32<RN>(n, (u)bcf(1.71512451e-15f), r);
+  const u quarters = (u)((f)mul_f32<RZ>(a, (u)bcf(0.159154937f)) * 4.0f);
+  const u n = rint_f32<RN>(quarters);
+  const u r = (u)(((f)quarters - (f)n) * bcf(1.57079637f));
   const u q = (u)__builtin_convertvector((f)n, s) + shift;
   const u z = (u)((f)r * (f)r);
   u p = (u)bcf(2.72499637e-6f);
@@ -346,13 +349,13 @@ INLINE u sin_quadrant(u a, uint32_t shift) {
   c = poly_fma(c, z, 4.16666666e-2f);
   c = poly_fma(c, z, -0.5f);
   const u cosine = poly_fma(c, z, 1.0f);
-  const u v = ((q & 1u) != 0 ? cosine : sine) ^ ((q & 2u) << 30);
+  const u v = in_steps_f32(((q & 1u) != 0 ? cosine : sine) ^ ((q & 2u) << 30));
   // Beyond 2^22 quadrants the reduction above has no digits left; GPUs say nothing about it either.
   return (a & 0x7fffffffu) < 0x7f800000u ? ((a & 0x7fffffffu) < 0x4ac90fdbu ? v : bc(0)) : bc(0x7fffffffu);
 }
 INLINE u sin_f32(u a) { return sin_quadrant(a, 0); }
 INLINE u cos_f32(u a) { return sin_quadrant(a, 1); }
-INLINE u tanh_f32(u a) {
+INLINE u close_tanh_f32(u a) {
   const u z = (u)((f)a * (f)a);
   u p = (u)bcf(-0.00610494801f);
   p = poly_fma(p, z, 0.0210036412f);
@@ -365,7 +368,18 @@ INLINE u tanh_f32(u a) {
   const u r = (f)(a & 0x7fffffffu) < bcf(0.625f) ? small : large;
   return (f)a != (f)a ? a : r;
 }
+// Rounded to 10 bits after the point: the error of 2^-11 that the ISA allows. Subnormals are their own tanh.
+INLINE u tanh_f32(u a) {
+  const u r = close_tanh_f32(a);
+  const u coarse = (r + 0xfffu + ((r >> 13) & 1u)) & 0xffffe000u;
+  return (f)a != (f)a ? a : ((a & 0x7f800000u) == 0 ? a : coarse);
+}
 INLINE u rcp_f32(u a) { return (u)(bcf(1.0f) / (f)a); }
 INLINE u rsqrt_f32(u a) { return (u)(bcf(1.0f) / (f)sqrt_f32<RN>(a)); }
 INLINE U rcp_f64(U a) { return (U)(bcd(1.0) / (D)a); }
 INLINE U rsqrt_f64(U a) { return (U)(bcd(1.0) / (D)sqrt_f64<RN>(a)); }
+// rcp.approx.ftz.f64 and rsqrt.approx.ftz.f64 read and write the upper 32 bits of a binary64.
+INLINE U ftz_f64(U a) { return (a & 0x7ff0000000000000ull) == 0 ? a & 0x8000000000000000ull : a; }
+INLINE U upper_f64(U a) { return (a + 0x80000000ull) & 0xffffffff00000000ull; }
+INLINE U rcp_gross_f64(U a) { return upper_f64(ftz_f64(rcp_f64(ftz_f64(a & 0xffffffff00000000ull)))); }
+INLINE U rsqrt_gross_f64(U a) { return upper_f64(ftz_f64(rsqrt_f64(ftz_f64(a & 0xffffffff00000000ull)))); }

@@ -196,7 +196,9 @@ void on_shared(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a) {
     // After every earlier atomic, before every later one.
     c.shadow.clock[w->index].join(c.shadow.released);
     shadow_atomic(w, ok, site, a, size);
+    const uint32_t stamp = c.shadow.stamp(w->index);
     c.shadow.synchronise(w->index);
+    c.shadow.added[w->index] = stamp;
   }
   lanes(w, s, ok, a, c.shared, size);
 }

@@ -110,7 +110,7 @@ INLINE u relu_f32(u a) {
     return x != x ? bc(0x7fffu) : (y != y ? bc(0x7fffu) : r);                                                      \
   }                                                                                                                \
   INLINE u ex2_##T(u a) { return T##_from_f32<RN>(ex2_f32(f32_from_##T(a))); }                                      \
-  INLINE u tanh_##T(u a) { return T##_from_f32<RN>(tanh_f32(f32_from_##T(a))); }                                    \
+  INLINE u tanh_##T(u a) { return T##_from_f32<RN>(close_tanh_f32(f32_from_##T(a))); }                              \
   INLINE u sat_##T(u a) { return T##_from_f32<RN>(sat_f32(f32_from_##T(a))); }                                      \
   INLINE u relu_##T(u a) {                                                                                         \
     const f x = (f)f32_from_##T(a);                                                                                \

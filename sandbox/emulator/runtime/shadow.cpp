@@ -36,11 +36,13 @@ void Shadow::begin_block() {
   }
   for (auto& a : arrived) a = released;
   memset(converged, 0, sizeof converged);
+  memset(added, 0, sizeof added);
   pending = 0;
 }
 
 void Shadow::barrier(uint32_t warps, int id, bool everyone) {
   if (time > kLastTick) return;  // the block goes on without being told apart any more
+  for (uint32_t m = warps; m; m &= m - 1) added[__builtin_ctz(m)] = 0;
   if (everyone) {
     const uint32_t past = time++;
     for (uint32_t m = warps; m; m &= m - 1) {
@@ -72,6 +74,7 @@ void Shadow::arrive(int warp, int id) {
 }
 
 void Shadow::synchronise(int warp) {
+  added[warp] = 0;
   clock[warp].join(released);
   released.join(clock[warp]);
   released.seen[warp] = std::max(released.seen[warp], tick[warp]);
@@ -83,6 +86,7 @@ namespace {
 // Shadow::site: a site, and above it what follows.
 constexpr uint32_t kSiteMask = (1u << 24) - 1;
 constexpr uint32_t kSeveral = 1u << 24;  // several lanes wrote it, none of them after the others
+constexpr uint32_t kAtomic = 1u << 25;  // an atomic wrote it
 constexpr int kLaneShift = 26;  // the lane that wrote it, five bits
 constexpr uint32_t kReadTooEarly = 1u << 31;  // nobody has written the cell; the site is one that read it all the same
 
@@ -97,6 +101,11 @@ struct Lanes {
 constexpr int kOneLane = 31;  // Lanes::cells_log2 if all cells are the first lane's
 
 inline uint32_t lane_of(uint32_t site) { return site >> kLaneShift & (KW_LANES - 1); }
+
+// Whether warp `warp`, whose stamp is `mine`, wrote a cell since its lanes met.
+inline bool unmet(const Shadow& s, int warp, uint32_t mine, uint64_t cell) {
+  return s.write[cell] == mine || (s.write[cell] == s.added[warp] && s.site[cell] & kAtomic);
+}
 
 void report_race(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, int how, uint32_t stamp, uint32_t other) {
   const int64_t extra = how | (int64_t)(stamp & (KW_LANES - 1)) << 8 | (int64_t)(other & kSiteMask) << 16;
@@ -133,7 +142,7 @@ void load_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size) {
     } else if (!told && !s.ordered(w->index, stamp)) {
       report_race(w, site, lane, address, size, READ_AFTER_WRITE, stamp, s.site[i]);
       told = true;
-    } else if (!told && stamp == mine && lane_of(s.site[i]) != (uint32_t)lane && !(s.site[i] & kSeveral) &&
+    } else if (!told && unmet(s, w->index, mine, i) && lane_of(s.site[i]) != (uint32_t)lane && !(s.site[i] & kSeveral) &&
                tells_lanes(c, site)) {
       report_race(w, site, lane, address, size, LANE_AFTER_WRITE, lane_of(s.site[i]), s.site[i]);
       told = true;
@@ -148,9 +157,10 @@ void load_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size) {
 }
 
 // Whether some of the cells were written since the warp's lanes met, by others than those that read them now.
-inline bool by_other_lanes(const Shadow& s, uint32_t mine, uint64_t first, uint64_t count, Lanes lanes) {
+inline bool by_other_lanes(const Shadow& s, int warp, uint32_t mine, uint64_t first, uint64_t count, Lanes lanes) {
   bool found = false;
-  for (uint64_t i = 0; i < count; i++) found |= s.write[first + i] == mine && lane_of(s.site[first + i]) != lanes.of(i);
+  for (uint64_t i = 0; i < count; i++)
+    found |= unmet(s, warp, mine, first + i) && lane_of(s.site[first + i]) != lanes.of(i);
   return found;
 }
 
@@ -190,7 +200,7 @@ inline bool load_run(Shadow& s, const Reader& r, uint64_t first, uint64_t count,
   if (odd) {
     uint32_t bad = 0;
     for (uint64_t i = 0; i < count; i++) bad |= r.bad(write[i]);
-    if (bad || (TOLD && by_other_lanes(s, r.mine, first, count, lanes))) return false;
+    if (bad || (TOLD && by_other_lanes(s, r.warp, r.mine, first, count, lanes))) return false;
   }
   if (!TOLD && !unmarked) return true;
   if (TOLD) {
@@ -329,7 +339,8 @@ inline bool store_run(Shadow& s, int warp, uint32_t site, uint64_t first, uint64
 }
 
 // `changes`: whether the store alters what is there. `late`: it is a copy that arrives, some time after its lane asked for it.
-void store_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, bool changes, bool late = false) {
+void store_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, bool changes, bool late = false,
+                uint32_t flags = 0) {
   Shadow& s = w->worker->shadow;
   const uint32_t begin = s.start << Shadow::kWarpBits, mine = s.stamp(w->index);
   bool told = false, noted = false;
@@ -369,7 +380,7 @@ void store_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size, 
         }
       }
     }
-    const uint32_t place = site | (uint32_t)lane << kLaneShift;
+    const uint32_t place = site | flags | (uint32_t)lane << kLaneShift;
     const bool again = write == mine && !((s.site[i] ^ place) & kSiteMask) && (s.site[i] ^ place);
     s.write[i] = mine;
     s.site[i] = place | (again ? kSeveral : 0);
@@ -417,11 +428,12 @@ void shadow_volatile_store(KwWarp* w, uint32_t mask, const uint64_t* a, int size
 // The atomic itself is ordered after every earlier one (synchronise); here it meets plain reads and writes.
 void shadow_atomic(KwWarp* w, uint32_t mask, uint32_t site, const uint64_t* a, int size) {
   Shadow& s = w->worker->shadow;
+  s.meet(w);
   const uint32_t begin = s.start << Shadow::kWarpBits;
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = __builtin_ctz(m);
     if (s.write[a[l] >> s.shift] < begin) w->worker->violation(KW_UNINITIALISED, (int)site, w, l, a[l], size, KW_SHARED);
-    store_lane(w, site, l, a[l], size, true);
+    store_lane(w, site, l, a[l], size, true, false, kAtomic);
   }
 }
 

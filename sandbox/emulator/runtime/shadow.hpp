@@ -10,7 +10,8 @@
 // Lanes of one warp run in lockstep here, which a GPU does not promise. A lane that reads what another lane of its warp
 // wrote, or writes what that lane read, must have met it in between (__syncwarp, a shuffle, a barrier): the warp's tick
 // changes then too, and the cell says which lane wrote it and which one read it. Kernels in which this can't be
-// (Translated.lanes_may_race) do without.
+// (Translated.lanes_may_race) do without. An atomic begins a tick as well; a lane that at once reads plainly what another
+// lane's atomic has changed races all the same (Shadow::added).
 #pragma once
 #include <stdint.h>
 
@@ -48,6 +49,7 @@ struct Shadow {
   std::vector<uint32_t> site;  // of the last write in this block, with its lane and flags (shadow.cpp)
   std::vector<uint8_t> reader;  // the lane that did the last read; KW_LANES: several of the warp since it met
   uint32_t converged[KW_LANES];  // KwWarp::converged when the tick was last looked at
+  uint32_t added[KW_LANES];  // stamp of a warp's latest atomics, if it has done nothing since that orders its lanes; else 0
   bool active() const { return on && !muted; }
   int64_t pending = 0;  // cp.async copies on their way
 
@@ -62,6 +64,7 @@ struct Shadow {
     const int i = w->index;
     if (!lanes || converged[i] == w->converged) return;
     converged[i] = w->converged;
+    added[i] = 0;
     if (time <= kLastTick) tick[i] = ++time;
   }
   // An atomic or a fence.

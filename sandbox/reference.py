@@ -13,6 +13,7 @@ from kernelwright.errors import LoweringError, TaskError, WorkerCrashed, WorkerT
 from kernelwright.sandbox.launch import OpRecord
 from kernelwright.sandbox.places import Place
 from kernelwright.sandbox.process import Limits, Worker
+from kernelwright.sandbox.sampling import DRAWS, SampledOutput
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +49,8 @@ class ReferenceResult:
     exact_error: str = ""
     places: tuple[Place, ...] = ()
     """Where the native outputs lay in the reference's process."""
+    samples: tuple[SampledOutput, ...] | None = None
+    """For a module that draws random numbers: each output tensor over many runs, instead of `exact` and `moved`."""
 
 
 class Reference:
@@ -97,6 +100,8 @@ class Reference:
             raise
         self.hidden_tensors = bool(found["hidden_tensors"])
         """Whether the module holds random tensors outside its state: then it is always built under seed 0."""
+        self.samples = bool(found["samples"])
+        """Whether the module draws random numbers, anew in each call."""
         self.signature = TaskSignature(
             inputs=tuple(map(TensorSpec.from_json, found["inputs"])),
             outputs=tuple(map(TensorSpec.from_json, found["outputs"])),
@@ -136,9 +141,18 @@ class Reference:
         sendable = bool(message.body["sendable"])
         return InitState(message.values["arguments"] if sendable else None, message.values["state"])
 
-    def run(self, inputs: Sequence[Any], *, weights_seed: int, moved: bool = False) -> ReferenceResult:
-        """The module's outputs on `inputs`, with the weights that `init` gives for the same arguments."""
-        message = self._request("run", values=list(inputs), seed=weights_seed, moved=moved)
+    def run(
+        self, inputs: Sequence[Any], *, weights_seed: int, moved: bool = False, samples_seed: int = 0
+    ) -> ReferenceResult:
+        """The module's outputs on `inputs`, with the weights that `init` gives for the same arguments.
+
+        Args:
+            samples_seed: for a module that draws random numbers, the first seed of its runs.
+        """
+        timeout = DRAWS * self.limits.call_seconds if self.samples else None
+        message = self._request(
+            "run", timeout=timeout, values=list(inputs), seed=weights_seed, moved=moved, samples_seed=samples_seed
+        )
         values, body = message.values, message.body
         return ReferenceResult(
             native=values["native"],
@@ -148,6 +162,7 @@ class Reference:
             aliases=tuple((int(a), int(b)) for a, b in body["aliases"]),
             exact_error=str(body["exact_error"]),
             places=tuple(map(Place.from_json, body["places"])),
+            samples=None if values["samples"] is None else tuple(map(SampledOutput.from_tree, values["samples"])),
         )
 
     def capture(self) -> Graph:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -134,6 +134,14 @@ class Reference:
         """Arguments of forward, drawn from `distribution` under `seed`; the same in tensors that are not contiguous if asked."""
         values: list[Any] = self._request("inputs", distribution=distribution.value, seed=seed, strided=strided).values
         return values
+
+    def resize(self, sizes: Mapping[str, int]) -> None:
+        """Lets names of the task's file stand for other numbers until the next call of this; the signature stays.
+
+        Raises:
+            TaskError: the file has no such number.
+        """
+        self._request("resize", sizes=dict(sizes))
 
     def init(self, seed: int, *, moved: bool = False) -> InitState:
         """Constructor arguments and weights under `seed`; moved away from their initial values if asked."""

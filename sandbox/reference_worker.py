@@ -45,6 +45,8 @@ class Reference:
         self.models: dict[tuple[int, bool], torch.nn.Module] = {}
         self.samples = False
         """Whether the module draws random numbers."""
+        self.own_sizes: dict[str, Any] = {}
+        """What the names that are replaced stand for in the file."""
 
     # -- loading ------------------------------------------------------------------------------------------------
 
@@ -250,6 +252,22 @@ class Reference:
         generator = torch.Generator().manual_seed(seed)
         drawn = map_tensors(values, lambda t: draw(t, distribution, generator))
         return {}, map_tensors(drawn, _strided) if message.body["strided"] else drawn
+
+    def resize(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Lets names of the file stand for other numbers from now on; those not given for their own."""
+        assert self.module is not None
+        names, sizes = vars(self.module), message.body["sizes"]
+        names.update(self.own_sizes)
+        for name in sizes:
+            if type(names.get(name)) is not int:
+                raise TaskError(
+                    f"WORKLOADS gives a size {name!r}, but the file has no such number.",
+                    mend=f"Write {name} = ... outside of every class and function, and use it in get_inputs().",
+                )
+        self.own_sizes = {name: names[name] for name in sizes}
+        names.update(sizes)
+        self.models.clear()
+        return {}, None
 
     def init(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Constructor arguments and weights under one seed."""
@@ -568,7 +586,12 @@ def _aliases(outputs: Any, inputs: Any) -> list[list[int]]:
 def main() -> None:
     """Serves requests until the judge is gone."""
     reference = Reference()
-    serve({name: getattr(reference, name) for name in ("load", "inputs", "init", "run", "call", "capture", "trace")})
+    serve(
+        {
+            name: getattr(reference, name)
+            for name in ("load", "inputs", "resize", "init", "run", "call", "capture", "trace")
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -215,7 +215,7 @@ class _Judge:
             skipped: list[str] = []
             probe = first
             largest = self._compare(first, rows)
-            workloads = [w for w in self.task.workloads if w.fits(self.reference.signature)]
+            workloads = [w for w in self.task.workloads if w.fits(self.reference.signature) and not w.sizes]
             # where the values say most
             repeated = next((w for w in workloads if w.distribution is Distribution.NORMAL), workloads[0])
             rerun = self._rerun(candidate, first) if repeated is first.workload else None
@@ -246,6 +246,9 @@ class _Judge:
                         or probe.workload.distribution is not Distribution.NORMAL
                     ):
                         probe = call
+            for workload in self.task.workloads:
+                if workload.sizes:
+                    largest = max(largest, self._in_other_sizes(candidate, workload, rows))
             names = dict.fromkeys(row["workload"] for row in rows)
             stage.summary = (
                 f"{counted(len(rows), 'call')} over {counted(len(names), 'workload')}, {error_share(largest)}"
@@ -260,6 +263,31 @@ class _Judge:
             if self.reference_in_own_dtype:
                 stage.evidence["reference"] = f"in the task's own dtype: {self.reference_in_own_dtype}"
         return probe
+
+    def _in_other_sizes(self, candidate: Candidate, workload: Workload, rows: list[dict[str, Any]]) -> float:
+        """The workload's calls, with a module of other sizes; they are not timed. Returns the largest error share."""
+        sizes = ", ".join(f"{name} = {size}" for name, size in workload.sizes)
+        self.observer(StageStarted(f"correctness, {sizes}"))
+        timed, moved, largest = len(self.timed), self.weights_moved, 0.0
+        self.reference.resize(dict(workload.sizes))
+        try:
+            self._give_weights(candidate)
+            for repeat in range(workload.seeds):
+                call = self._call(candidate, workload, repeat, compiling=True)
+                self._refuse_violations(call.result.reports)
+                largest = max(largest, self._compare(call, rows))
+        except CandidateFailure as failure:
+            failure.message += f" This is on workload {workload.name!r}, with {sizes}."
+            if failure.kind == "launch":
+                failure.message += " Where an output is empty, return it without a launch."
+            raise
+        finally:
+            self.reference.resize({})
+            del self.timed[timed:]
+        self._give_weights(candidate, moved=False)
+        if moved:
+            self._give_weights(candidate, moved=True)
+        return largest
 
     def _rerun(self, candidate: Candidate, call: _Call) -> Rerun | None:
         """The same inputs once more; the mismatch of a second call that is wrong is the verdict."""
@@ -406,7 +434,8 @@ class _Judge:
         expected = self._expected(inputs, seed)
         if expected.exact is None:
             self.reference_in_own_dtype = expected.exact_error
-        result = candidate.call(inputs, expected_bytes=self.output_bytes, compiling=compiling, trace=True)
+        size = max(self.output_bytes, sum(t.nbytes for t in tensors_of(expected.native)))
+        result = candidate.call(inputs, expected_bytes=size, compiling=compiling, trace=True)
         return _Call(workload, expected, result, inputs, (self.weights_seed, self.weights_moved))
 
     def _expected(self, inputs: Sequence[Any], seed: int) -> ReferenceResult:

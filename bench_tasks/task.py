@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -116,6 +116,8 @@ class Workload:
     strided: bool = False
     """Whether the same values come in tensors that are not contiguous: transposed, or with gaps where there is one
     dimension."""
+    sizes: tuple[tuple[str, int], ...] = ()
+    """Names of the task file that stand for other numbers in it: module and inputs are made anew under them. Never timed."""
 
     def fits(self, signature: TaskSignature) -> bool:
         """Whether the task is small enough for it."""
@@ -125,12 +127,14 @@ class Workload:
 
     def to_json(self) -> list[object]:
         """A JSON array; `from_json` reads it back."""
-        return [self.name, self.distribution.value, self.seeds, self.most_elements, self.strided]
+        fields: list[object] = [self.name, self.distribution.value, self.seeds, self.most_elements, self.strided]
+        return [*fields, [list(size) for size in self.sizes]] if self.sizes else fields
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> Workload:
         """Reads what `to_json` wrote, and what earlier versions did."""
-        return cls(str(data[0]), Distribution(data[1]), int(data[2]), *data[3:])
+        sizes = tuple((str(name), int(size)) for name, size in data[5]) if len(data) > 5 else ()
+        return replace(cls(str(data[0]), Distribution(data[1]), int(data[2]), *data[3:5]), sizes=sizes)
 
 
 @dataclass(frozen=True)

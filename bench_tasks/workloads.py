@@ -12,7 +12,7 @@ __all__ = ["workloads_of"]
 
 _MOST = 32  # workloads and seeds of one: each is a call of the kernel
 _SHAPE = (
-    'WORKLOADS is a list of dictionaries like {"distribution": "normal", "name": "normal", "seeds": 1, "strided": False}, '
+    'WORKLOADS is a list of dictionaries like {"distribution": "normal", "name": "normal", "seeds": 1, "strided": False, "sizes": {"N": 7}}, '
     "written out as literals; all but the distribution may be left out."
 )
 
@@ -51,6 +51,8 @@ def _read(value: Any) -> tuple[str, tuple[Workload, ...]]:
         if workload is None:
             return f"entry {position}: {problem}", ()
         found.append(workload)
+    if found[0].sizes:
+        return "entry 0: the first workload is the one that is timed, so it has no sizes", ()
     names = [workload.name for workload in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     return (f"the name {twice!r} is there twice", ()) if twice is not None else ("", tuple(found))
@@ -59,7 +61,7 @@ def _read(value: Any) -> tuple[str, tuple[Workload, ...]]:
 def _one(entry: Any) -> tuple[str, Workload | None]:
     if not isinstance(entry, dict):
         return "it is no dictionary", None
-    if unknown := sorted(map(str, set(entry) - {"name", "distribution", "seeds", "strided"})):
+    if unknown := sorted(map(str, set(entry) - {"name", "distribution", "seeds", "strided", "sizes"})):
         return f"there is no {unknown[0]!r}", None
     known = [d.value for d in Distribution]
     distribution, seeds, strided = entry.get("distribution"), entry.get("seeds", 1), entry.get("strided", False)
@@ -69,8 +71,15 @@ def _one(entry: Any) -> tuple[str, Workload | None]:
         return f"seeds is {seeds!r}, not a number from 1 to {_MOST}", None
     if type(strided) is not bool:
         return f"strided is {strided!r}, not True or False", None
+    sizes = entry.get("sizes", {})
+    if not isinstance(sizes, dict) or not all(
+        isinstance(name, str) and name.isidentifier() and type(size) is int and size >= 0
+        for name, size in sizes.items()
+    ):
+        return f"sizes is {sizes!r}, not a dictionary of names and whole numbers from 0 on", None
     usual = distribution.replace("_", "-") + ("-strided" if strided else "")
+    usual += "".join(f"-{name}-{size}" for name, size in sizes.items())
     name = entry.get("name", usual)
     if not isinstance(name, str) or not name or "/" in name or name == "weights":
         return f"the name is {name!r}, not a word", None
-    return "", Workload(name, Distribution(distribution), seeds, strided=strided)
+    return "", Workload(name, Distribution(distribution), seeds, strided=strided, sizes=tuple(sizes.items()))

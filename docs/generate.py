@@ -12,8 +12,10 @@ import click
 from kernelwright.bench_tasks.task import Distribution
 from kernelwright.cli import group
 from kernelwright.config import settings_table
+from kernelwright.sandbox.sampling import DRAWS, INDEPENDENT
 from kernelwright.verifier.evaluation import Verdict
 from kernelwright.verifier.static import RULES, Severity
+from kernelwright.verifier.statistical import CALLS
 
 HERE = Path(__file__).parent
 WIDTH = 100
@@ -118,6 +120,31 @@ def verdicts_page() -> str:
         "| distribution | inputs |",
         "|---|---|",
         *(f"| `{name}` | {meaning} |" for name, meaning in member_docs(Distribution)),
+        "",
+        "## Other sizes",
+        "",
+        "A kernel may be made for the shapes that the task gives, so other shapes are tried only where the task's file asks for it:",
+        'an entry of `WORKLOADS` other than the first may have `"sizes": {"N": 7}`. Then the number `N` of the file is 7 while',
+        "`get_init_inputs()`, `Model(...)` and `get_inputs()` run (numbers computed from it at import stay), `ModelNew` is built with",
+        "the new arguments and weights, and outputs are compared as ever. Odd, prime and size-1 shapes work, and empty ones: there",
+        "shape and dtype are compared, and a launch of no blocks is refused as a GPU would. Such calls are never timed.",
+        "",
+        "## Tasks that draw random numbers",
+        "",
+        "Where two calls of the task's module on the same inputs differ (dropout while training, `bernoulli`, `rand_like`), and",
+        f"torch's seed decides it, the module is run {DRAWS} times under other seeds, and a kernel is compared with those runs:",
+        "",
+        "- Where an element takes at most two values in them (a value times a mask), the kernel's is one of the two, within the",
+        "  numeric policy.",
+        "- Elsewhere values lie near the range of the reference's.",
+        "- The mean, variance and distribution of the elements, in all and by parts, the correlation of neighbours (1 to 1,024",
+        "  elements and a row apart) and between outputs are those of the reference's own runs, by Student's test; together these",
+        "  call a right kernel wrong once in a million verdicts.",
+        f"- {CALLS} calls on the same inputs draw random numbers anew: take a seed from torch's generator in `forward`, as in",
+        "  `int(torch.randint(0, 2**62, (1,)).item())`, and a counter for each element (Philox).",
+        "",
+        f"An output of fewer than {INDEPENDENT} independent random values can't be judged so: such a task is refused, as is one whose",
+        "calls differ under one seed.",
     ]
     return "\n".join(parts) + "\n"
 

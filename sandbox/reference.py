@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +14,7 @@ from kernelwright.sandbox.gradients import Wanted
 from kernelwright.sandbox.launch import OpRecord
 from kernelwright.sandbox.places import Place
 from kernelwright.sandbox.process import Limits, Worker
+from kernelwright.sandbox.sampling import DRAWS, SampledOutput
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +50,8 @@ class ReferenceResult:
     exact_error: str = ""
     places: tuple[Place, ...] = ()
     """Where the native outputs lay in the reference's process."""
+    samples: tuple[SampledOutput, ...] | None = None
+    """For a module that draws random numbers: each output tensor over many runs, instead of `exact` and `moved`."""
 
 
 class Reference:
@@ -99,6 +102,8 @@ class Reference:
             raise
         self.hidden_tensors = bool(found["hidden_tensors"])
         """Whether the module holds random tensors outside its state: then it is always built under seed 0."""
+        self.samples = bool(found["samples"])
+        """Whether the module draws random numbers, anew in each call."""
         self.signature = TaskSignature(
             inputs=tuple(map(TensorSpec.from_json, found["inputs"])),
             outputs=tuple(map(TensorSpec.from_json, found["outputs"])),
@@ -138,17 +143,34 @@ class Reference:
         values: list[Any] = self._request("inputs", distribution=distribution.value, seed=seed, strided=strided).values
         return values
 
+    def resize(self, sizes: Mapping[str, int]) -> None:
+        """Lets names of the task's file stand for other numbers until the next call of this; the signature stays.
+
+        Raises:
+            TaskError: the file has no such number.
+        """
+        self._request("resize", sizes=dict(sizes))
+
     def init(self, seed: int, *, moved: bool = False) -> InitState:
         """Constructor arguments and weights under `seed`; moved away from their initial values if asked."""
         message = self._request("init", seed=seed, moved=moved)
         sendable = bool(message.body["sendable"])
         return InitState(message.values["arguments"] if sendable else None, message.values["state"])
 
-    def run(self, inputs: Sequence[Any], *, weights_seed: int, moved: bool = False) -> ReferenceResult:
+    def run(
+        self, inputs: Sequence[Any], *, weights_seed: int, moved: bool = False, samples_seed: int = 0
+    ) -> ReferenceResult:
         """The module's outputs on `inputs`, with the weights that `init` gives for the same arguments.
 
-        For a task with gradients each tree is ``[outputs, [gradient, ...]]``."""
-        message = self._request("run", values=list(inputs), seed=weights_seed, moved=moved)
+        For a task with gradients each tree is ``[outputs, [gradient, ...]]``.
+
+        Args:
+            samples_seed: for a module that draws random numbers, the first seed of its runs.
+        """
+        timeout = DRAWS * self.limits.call_seconds if self.samples else None
+        message = self._request(
+            "run", timeout=timeout, values=list(inputs), seed=weights_seed, moved=moved, samples_seed=samples_seed
+        )
         values, body = message.values, message.body
         return ReferenceResult(
             native=values["native"],
@@ -158,6 +180,7 @@ class Reference:
             aliases=tuple((int(a), int(b)) for a, b in body["aliases"]),
             exact_error=str(body["exact_error"]),
             places=tuple(map(Place.from_json, body["places"])),
+            samples=None if values["samples"] is None else tuple(map(SampledOutput.from_tree, values["samples"])),
         )
 
     def capture(self) -> Graph:

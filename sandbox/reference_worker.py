@@ -29,6 +29,7 @@ from kernelwright.sandbox.gradients import (
 )
 from kernelwright.sandbox.places import places_of
 from kernelwright.sandbox.rounding import HonestRounding, random_signs
+from kernelwright.sandbox.sampling import DRAWS, INDEPENDENT, independent_values, picked, sample
 from kernelwright.sandbox.serve import describe_error, serve
 from kernelwright.sandbox.trees import construct, map_tensors, same_bits, seed_torch, tensors_of
 
@@ -53,6 +54,10 @@ class Reference:
         self.models: dict[tuple[int, bool], torch.nn.Module] = {}
         self.wanted: Wanted | None = None
         """The gradients that the task has, if it asks for them."""
+        self.samples = False
+        """Whether the module draws random numbers."""
+        self.own_sizes: dict[str, Any] = {}
+        """What the names that are replaced stand for in the file."""
 
     # -- loading ------------------------------------------------------------------------------------------------
 
@@ -91,14 +96,18 @@ class Reference:
         kept = map_tensors(inputs, torch.clone)  # a module may change its inputs in place
         outputs = self._guard("forward", lambda: self._forward(model, inputs))
         self._check_outputs(outputs)
+        spare = map_tensors(kept, torch.clone)
         again = self._guard("forward", lambda: self._forward(model, kept))
-        self._check_deterministic(outputs, again)
+        self.samples = not _alike(outputs, again)
+        if self.samples:
+            self._check_samples(model, spare)
         return {
             **(self._gradients(model) if body["backward"] else {}),
             "inputs": [_spec(f"input {i}", t) for i, t in enumerate(tensors)],
             "outputs": [_spec(f"output {i}", t) for i, t in enumerate(tensors_of(outputs))],
             "parameters": [_spec(k, v) for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)],
             "hidden_tensors": self._hidden_tensors_follow_seed(),
+            "samples": self.samples,
         }, None
 
     def _gradients(self, model: torch.nn.Module) -> dict[str, Any]:
@@ -116,7 +125,12 @@ class Reference:
         inputs = self._with_cotangents(arguments, torch.Generator().manual_seed(0))
         kept = map_tensors(inputs, torch.clone)
         outputs, gradients = self._guard("backward", lambda: self._forward(model, inputs))
-        self._check_deterministic(gradients, self._guard("backward", lambda: self._forward(model, kept))[1])
+        if self.samples or not _alike(gradients, self._guard("backward", lambda: self._forward(model, kept))[1]):
+            raise TaskError(
+                "the task asks for gradients (BACKWARD = True), but two calls on the same inputs do not give the same.",
+                mend="Leave BACKWARD out, or take what draws random numbers out of the module.",
+                line=self._line_of("forward"),
+            )
         strides = list(compact_strides(gradients, [*tensors_of(inputs), *tensors_of(outputs)]))
         specs = [_spec(name, g) for name, g in zip(gradient_names(wanted), gradients, strict=True)]
         return {
@@ -176,27 +190,38 @@ class Reference:
                 line=line,
             )
 
-    def _check_deterministic(self, first: Any, second: Any) -> None:
-        for one, two in zip(tensors_of(first), tensors_of(second), strict=True):
-            same = one.shape == two.shape and (
-                torch.allclose(
-                    one, two, rtol=1e-4, atol=1e-6, equal_nan=True
-                )  # far above re-ordering, far below chance
-                if one.dtype.is_floating_point or one.dtype.is_complex
-                else torch.equal(one, two)
+    def _check_samples(self, model: torch.nn.Module, inputs: Any) -> None:
+        """Two calls differ: only where torch's seed decides it, and enough random values come out, can that be judged."""
+
+        def run(seed: int) -> list[torch.Tensor]:
+            _seed(seed)
+            return tensors_of(self._forward(model, map_tensors(inputs, torch.clone)))
+
+        if not _alike(run(1), run(1)):
+            why = "even under one seed"
+        elif [t.shape for t in run(2)] != [t.shape for t in run(3)]:
+            why = "in shape"
+        else:
+            draws = [[picked(t) for t in run(seed)] for seed in range(DRAWS)]
+            outputs = [torch.stack(column) for column in zip(*draws, strict=True)]
+            counts = [independent_values(t) for t in outputs if not all(_alike([t[0]], [row]) for row in t[1:])]
+            least = min(counts, default=0.0)
+            if least >= INDEPENDENT:
+                return
+            why = (
+                f"by about {least:.0f} independent random values; statistics that tell a right kernel from a wrong one "
+                f"need {INDEPENDENT} in each output that is random"
             )
-            if not same:
-                training = [
-                    name or "Model"
-                    for name, m in self.model(0).named_modules()
-                    if m.training and "Dropout" in type(m).__name__
-                ]
-                why = f" ({training[0]} is a Dropout in training mode)" if training else ""
-                raise TaskError(
-                    f"the module is not deterministic: two calls on the same inputs differ{why}, so no kernel can be checked against it.",
-                    mend="Call self.eval() at the end of Model.__init__, or remove the random operation.",
-                    line=self._line_of("forward"),
-                )
+        training = [
+            name or "Model" for name, m in model.named_modules() if m.training and "Dropout" in type(m).__name__
+        ]
+        dropout = f" ({training[0]} is a Dropout in training mode)" if training else ""
+        raise TaskError(
+            f"the module is not deterministic: two calls on the same inputs differ{dropout}, {why}, so no kernel can be "
+            "checked against it.",
+            mend="Call self.eval() at the end of Model.__init__, remove the random operation, or use larger inputs.",
+            line=self._line_of("forward"),
+        )
 
     def _line_of(self, function: str) -> int | None:
         import ast
@@ -284,6 +309,22 @@ class Reference:
         drawn = self._with_cotangents(drawn, generator)
         return {}, map_tensors(drawn, _strided) if message.body["strided"] else drawn
 
+    def resize(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Lets names of the file stand for other numbers from now on; those not given for their own."""
+        assert self.module is not None
+        names, sizes = vars(self.module), message.body["sizes"]
+        names.update(self.own_sizes)
+        for name in sizes:
+            if type(names.get(name)) is not int:
+                raise TaskError(
+                    f"WORKLOADS gives a size {name!r}, but the file has no such number.",
+                    mend=f"Write {name} = ... outside of every class and function, and use it in get_inputs().",
+                )
+        self.own_sizes = {name: names[name] for name in sizes}
+        names.update(sizes)
+        self.models.clear()
+        return {}, None
+
     def init(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Constructor arguments and weights under one seed."""
         assert self.module is not None
@@ -309,9 +350,12 @@ class Reference:
         keep = map_tensors(inputs, torch.clone)
         native = self._forward(model, inputs)
         mutated = any(not same_bits(a, b) for a, b in zip(tensors_of(inputs), tensors_of(keep), strict=True))
-        exact, exact_error = self._float64(model, keep, None)
+        samples = self._samples(model, keep, body["samples_seed"]) if self.samples else None
+        exact, exact_error = (None, "") if self.samples else self._float64(model, keep, None)
         moved = None
-        if exact is not None:
+        if samples is not None:
+            pass  # they hold it
+        elif exact is not None:
             generator = torch.Generator().manual_seed(body["seed"] + 1)
             few = max((t.numel() for t in tensors_of(native)), default=0) < _FEW
             draws = [self._disturbed(model, keep, generator) for _ in range(_DRAWS_OF_FEW if few else _DRAWS)]
@@ -327,8 +371,24 @@ class Reference:
                 "aliases": aliases,
                 "places": [place.to_json() for place in places_of(tensors_of(native))],
             },
-            {"native": native, "exact": exact, "moved": moved},
+            {"native": native, "exact": exact, "moved": moved, "samples": samples},
         )
+
+    def _samples(self, model: torch.nn.Module, inputs: Any, seed: int) -> list[dict[str, Any]]:
+        generator = torch.Generator().manual_seed(seed)
+
+        def disturbed() -> Any:
+            near = self._disturbed(model, inputs, generator)
+            return self._forward(model, self._nudged(inputs, generator)) if near is None else near
+
+        found = sample(
+            native=lambda: self._forward(model, map_tensors(inputs, torch.clone)),
+            exact=lambda: self._float64(model, inputs, None)[0],
+            disturbed=disturbed,
+            reseed=_seed,
+            seed=seed,
+        )
+        return [output.to_tree() for output in found]
 
     def _disturbed(self, model: torch.nn.Module, inputs: Any, generator: torch.Generator) -> Any:
         """In float64 with honest rounding; with inputs and weights moved alone, where the module goes beyond torch's
@@ -371,6 +431,11 @@ class Reference:
         """For a module that can't run in float64: what becomes of `native` when the inputs move by one unit of
         round-off, the farthest of several draws."""
         generator = torch.Generator().manual_seed(0)
+        draws = [self._forward(model, self._nudged(inputs, generator)) for _ in range(_DRAWS)]
+        return _farthest(map_tensors(native, _widen), [map_tensors(draw, _widen) for draw in draws])
+
+    def _nudged(self, inputs: Any, generator: torch.Generator) -> Any:
+        """The inputs moved by one unit of round-off, in their own dtypes."""
 
         def move(tensor: torch.Tensor) -> torch.Tensor:
             if not tensor.dtype.is_floating_point:
@@ -379,8 +444,7 @@ class Reference:
             wide = tensor.double()
             return (wide + random_signs(wide.shape, generator).mul_(step).mul_(wide)).to(tensor.dtype)
 
-        draws = [self._forward(model, map_tensors(inputs, move)) for _ in range(_DRAWS)]
-        return _farthest(map_tensors(native, _widen), [map_tensors(draw, _widen) for draw in draws])
+        return map_tensors(inputs, move)
 
     def call(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Native outputs only."""
@@ -415,6 +479,18 @@ def _seed(seed: int) -> None:
     seed_torch(seed)
     random.seed(seed)
     numpy.random.seed(seed % 2**32)
+
+
+def _alike(first: Any, second: Any) -> bool:
+    """Whether two calls gave the same but for the order of additions."""
+    return all(
+        one.shape == two.shape and (
+            torch.allclose(one, two, rtol=1e-4, atol=1e-6, equal_nan=True)  # far above re-ordering, far below chance
+            if one.dtype.is_floating_point or one.dtype.is_complex
+            else torch.equal(one, two)
+        )
+        for one, two in zip(tensors_of(first), tensors_of(second), strict=True)
+    )  # fmt: skip
 
 
 def _widen(tensor: torch.Tensor) -> torch.Tensor:
@@ -588,7 +664,12 @@ def _aliases(outputs: Any, inputs: Any) -> list[list[int]]:
 def main() -> None:
     """Serves requests until the judge is gone."""
     reference = Reference()
-    serve({name: getattr(reference, name) for name in ("load", "inputs", "init", "run", "call", "capture", "trace")})
+    serve(
+        {
+            name: getattr(reference, name)
+            for name in ("load", "inputs", "resize", "init", "run", "call", "capture", "trace")
+        }
+    )
 
 
 if __name__ == "__main__":

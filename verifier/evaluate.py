@@ -25,10 +25,11 @@ from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import LaunchReport, OpRecord
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
+from kernelwright.sandbox.sampling import DRAWS
 from kernelwright.sandbox.symbols import plain_name
 from kernelwright.sandbox.trees import same_bits, tensors_of
 from kernelwright.verifier import gradients, host_side, integrity, static
-from kernelwright.verifier.correctness import Mismatch, compare_outputs
+from kernelwright.verifier.correctness import Mismatch
 from kernelwright.verifier.determinism import Rerun, compare_rerun
 from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Stage, StageStatus, Timing, Verdict
 from kernelwright.verifier.layout import layout_problem
@@ -36,6 +37,7 @@ from kernelwright.verifier.model import assemble
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.near_inputs import nearly_same
 from kernelwright.verifier.shrink import SECONDS, Shrunk, shrink
+from kernelwright.verifier.statistical import CALLS, between_calls, compare
 from kernelwright.verifier.timing import AGAIN, ModelledCall, impossible, is_jump, modelled_call, timing_of
 from kernelwright.verifier.wording import (
     counted,
@@ -214,7 +216,7 @@ class _Judge:
             skipped: list[str] = []
             probe = first
             largest = self._compare(first, rows)
-            workloads = [w for w in self.task.workloads if w.fits(self.reference.signature)]
+            workloads = [w for w in self.task.workloads if w.fits(self.reference.signature) and not w.sizes]
             # where the values say most
             repeated = next((w for w in workloads if w.distribution is Distribution.NORMAL), workloads[0])
             rerun = self._rerun(candidate, first) if repeated is first.workload else None
@@ -245,6 +247,9 @@ class _Judge:
                         or probe.workload.distribution is not Distribution.NORMAL
                     ):
                         probe = call
+            for workload in self.task.workloads:
+                if workload.sizes:
+                    largest = max(largest, self._in_other_sizes(candidate, workload, rows))
             names = dict.fromkeys(row["workload"] for row in rows)
             stage.summary = (
                 f"{counted(len(rows), 'call')} over {counted(len(names), 'workload')}, {error_share(largest)}"
@@ -253,12 +258,43 @@ class _Judge:
             if rerun is not None:
                 stage.evidence["rerun"] = rerun.to_json()
                 stage.summary += f"; {rerun.summary}" if rerun.summary else ""
+            if self.reference.samples:
+                stage.evidence["random"] = {"runs_of_the_reference": DRAWS, "calls_on_the_same_inputs": CALLS}
+                stage.summary += "; random values by statistics"
             if self.reference_in_own_dtype:
                 stage.evidence["reference"] = f"in the task's own dtype: {self.reference_in_own_dtype}"
         return probe
 
+    def _in_other_sizes(self, candidate: Candidate, workload: Workload, rows: list[dict[str, Any]]) -> float:
+        """The workload's calls, with a module of other sizes; they are not timed. Returns the largest error share."""
+        sizes = ", ".join(f"{name} = {size}" for name, size in workload.sizes)
+        self.observer(StageStarted(f"correctness, {sizes}"))
+        timed, moved, largest = len(self.timed), self.weights_moved, 0.0
+        self.reference.resize(dict(workload.sizes))
+        try:
+            self._give_weights(candidate)
+            for repeat in range(workload.seeds):
+                call = self._call(candidate, workload, repeat, compiling=True)
+                self._refuse_violations(call.result.reports)
+                largest = max(largest, self._compare(call, rows))
+        except CandidateFailure as failure:
+            failure.message += f" This is on workload {workload.name!r}, with {sizes}."
+            if failure.kind == "launch":
+                failure.message += " Where an output is empty, return it without a launch."
+            raise
+        finally:
+            self.reference.resize({})
+            del self.timed[timed:]
+        self._give_weights(candidate, moved=False)
+        if moved:
+            self._give_weights(candidate, moved=True)
+        return largest
+
     def _rerun(self, candidate: Candidate, call: _Call) -> Rerun | None:
         """The same inputs once more; the mismatch of a second call that is wrong is the verdict."""
+        if call.reference.samples is not None:
+            self._drawn_anew(candidate, call)
+            return None
         again = candidate.call(call.inputs, expected_bytes=self.output_bytes)
         self._refuse_violations(again.reports)
         mismatch, rerun = compare_rerun(call.result, again, call.reference, self.task.policy)
@@ -274,6 +310,23 @@ class _Judge:
                 },
             )
         return rerun
+
+    def _drawn_anew(self, candidate: Candidate, call: _Call) -> None:
+        """More calls on the same inputs: each must be right, and draw random numbers of its own."""
+        calls = [call.result.outputs]
+        mismatch = None
+        while mismatch is None and len(calls) < CALLS:
+            again = candidate.call(call.inputs, expected_bytes=self.output_bytes)
+            self._refuse_violations(again.reports)
+            calls.append(again.outputs)
+            mismatch, _share = compare(again.outputs, call.reference, self.task.policy)
+        if mismatch := mismatch or between_calls(calls, call.reference):
+            raise _Failed(
+                Verdict.WRONG,
+                f"{len(calls)} calls on the same inputs of workload {call.workload.name!r}: {mismatch.what}",
+                "its random numbers",
+                {"workload": call.workload.name, "mismatch": mismatch.to_json()},
+            )
 
     reference_in_own_dtype = ""
 
@@ -342,7 +395,7 @@ class _Judge:
         """What keeps outputs under a key takes these inputs for those of `probe`."""
         inputs = nearly_same(probe.inputs)
         try:
-            expected = self.reference.run(inputs, weights_seed=self.weights_seed, moved=self.weights_moved)
+            expected = self._expected(inputs, self.seeds[next(reversed(self.seeds))])
         except TaskError:
             return  # it refuses such inputs
         workload = replace(probe.workload, name=f"{probe.workload.name}, some elements moved")
@@ -379,11 +432,18 @@ class _Judge:
     def _call(self, candidate: Candidate, workload: Workload, repeat: int, *, compiling: bool = False) -> _Call:
         seed = self._seed(f"{workload.name}/{repeat if repeat >= 0 else 'integrity'}")
         inputs = self.reference.inputs(workload.distribution, seed, strided=workload.strided)
-        expected = self.reference.run(inputs, weights_seed=self.weights_seed, moved=self.weights_moved)
+        expected = self._expected(inputs, seed)
         if expected.exact is None:
             self.reference_in_own_dtype = expected.exact_error
-        result = candidate.call(inputs, expected_bytes=self.output_bytes, compiling=compiling, trace=True)
+        size = max(self.output_bytes, sum(t.nbytes for t in tensors_of(expected.native)))
+        result = candidate.call(inputs, expected_bytes=size, compiling=compiling, trace=True)
         return _Call(workload, expected, result, inputs, (self.weights_seed, self.weights_moved))
+
+    def _expected(self, inputs: Sequence[Any], seed: int) -> ReferenceResult:
+        """What the reference answers; `seed` decides its random numbers, where it draws any."""
+        return self.reference.run(
+            inputs, weights_seed=self.weights_seed, moved=self.weights_moved, samples_seed=seed + 1
+        )
 
     def _refuse_violations(self, reports: Sequence[LaunchReport]) -> None:
         for report in reports:
@@ -406,11 +466,11 @@ class _Judge:
         signature = self.reference.signature
         mismatch, share = gradients.missing_gradient(result.outputs, signature, self.weights[1]), math.inf
         if mismatch is None:
-            mismatch, share = compare_outputs(result.outputs, reference, self.task.policy, nan_is_free=free)
+            mismatch, share = compare(result.outputs, reference, self.task.policy, nan_is_free=free)
         rows.append({"workload": workload.name, "share_of_allowed": min(share, 1e30), "launches": len(result.reports)})
         if mismatch is not None:
             which = gradients.result_name(mismatch.output, signature)
-            shrunk = self._shrunk(call, mismatch)
+            shrunk = self._shrunk(call, mismatch) if reference.samples is None else Shrunk(call.inputs, mismatch, (), 0)
             raise _Failed(
                 Verdict.WRONG,
                 f"{which} is wrong on workload {workload.name!r}: {mismatch.what}"
@@ -469,7 +529,7 @@ class _Judge:
             result = candidate.call(inputs, expected_bytes=self.output_bytes)
             if any(report.violations for report in result.reports):
                 return None
-            return compare_outputs(result.outputs, expected, self.task.policy)[0]
+            return compare(result.outputs, expected, self.task.policy)[0]
 
         outputs = tensors_of(call.result.outputs)
         shape = outputs[mismatch.output].shape if mismatch.output < len(outputs) else ()

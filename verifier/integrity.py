@@ -13,7 +13,7 @@ from kernelwright.bench_tasks.task import NumericPolicy
 from kernelwright.sandbox.candidate import CallResult
 from kernelwright.sandbox.reference import ReferenceResult
 from kernelwright.sandbox.trees import same_bits, tensors_of
-from kernelwright.verifier.correctness import compare_outputs
+from kernelwright.verifier.statistical import compare
 
 __all__ = ["own_work", "without_launches", "without_own_work"]
 
@@ -52,7 +52,7 @@ def without_launches(
     real, idle = tensors_of(call.outputs), tensors_of(suppressed.outputs)
     if not any(bool(t.isfinite().any()) for t in tensors_of(reference.native)):
         return ""  # all NaN: a poisoned output tells nothing
-    if _same(real, idle) or compare_outputs(suppressed.outputs, reference, policy)[0] is None:
+    if _same(real, idle) or compare(suppressed.outputs, reference, policy)[0] is None:
         return (
             "The outputs stay right when none of its kernels does anything: the kernels are decoys, and torch code or "
             "values kept from an earlier call make the outputs."

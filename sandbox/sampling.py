@@ -76,15 +76,21 @@ def picked(tensor: torch.Tensor) -> torch.Tensor:
 def independent_values(draws: torch.Tensor) -> float:
     """About how many independent random values there are among the elements of `draws`, (runs, n).
 
-    The mean of n independent values of spread 1 has the variance 1/n; values that share a random number scatter more.
+    Two runs of n independent values of spread 1 have a mean product of variance 1/n; values that share a random number
+    scatter more, whatever their signs.
     """
+    import torch
+
     half = len(draws) // 2
-    mean, spread = draws[:half].double().mean(0), draws[:half].double().std(0, unbiased=False)
+    spread = draws[:half].double().std(0, unbiased=False)
     used = (spread > 0) & spread.isfinite()
     if not bool(used.any()):
         return 0.0
-    means = ((draws[half:].double() - mean) / spread)[:, used].clamp(-5, 5).mean(1)
-    return min(float(used.sum()), 1 / max(float(means.var()), 1e-12))
+    rows = draws[half:, used].double() / spread[used]
+    rows = (rows - rows.mean(0)).clamp(-5, 5)
+    products = rows @ rows.T / rows.shape[1]
+    pairs = torch.triu_indices(len(rows), len(rows), 1)
+    return min(float(used.sum()), 1 / max(float(products[pairs[0], pairs[1]].var()), 1e-12))
 
 
 def sample(

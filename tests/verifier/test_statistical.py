@@ -208,6 +208,7 @@ def test_random_values_that_depend_on_each_other_count_once() -> None:
     seed_torch(0)
     assert independent_values(torch.rand(64, 4000)) > 2000
     assert independent_values(torch.rand(64, 1) * torch.ones(4000)) < 3
+    assert independent_values(torch.rand(64, 1) * torch.randn(4000)) < 3  # of either sign
     assert independent_values(torch.rand(64, 40).repeat_interleave(100, 1)) < INDEPENDENT
     assert independent_values(torch.ones(64, 40)) == 0
 

@@ -28,10 +28,7 @@ from kernelwright.errors import ProtocolError
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "DTYPES", "Channel", "ChannelClosed", "ChannelTimeout", "Message", "Regions", "decode_tree", "encode_tree", "memory_file",
-    "row_bytes",
-]  # fmt: skip
+__all__ = ["DTYPES", "Channel", "ChannelClosed", "ChannelTimeout", "Message", "Regions", "decode_tree", "encode_tree", "extent", "memory_file", "row_bytes"]  # fmt: skip
 
 _HEADER = struct.Struct("<IB")  # length of the JSON text in bytes, number of descriptors (0 or 1)
 _MAX_JSON = 256 << 20  # bytes; a longer message is refused before it is read
@@ -296,8 +293,8 @@ def decode_tree(tree: Any, tensors: Sequence[torch.Tensor]) -> Any:
     raise ProtocolError("a worker sent values that are no tree of ours")
 
 
-def _extent(shape: Sequence[int], stride: Sequence[int]) -> int:
-    """Elements from the first to one past the last, in storage order."""
+def extent(shape: Sequence[int], stride: Sequence[int]) -> int:
+    """Elements from the first to one past the last, in storage order; 0 for an empty tensor."""
     if any(size == 0 for size in shape):
         return 0
     return 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
@@ -315,7 +312,7 @@ def row_bytes(row: Mapping[str, Any]) -> int:
         raise ProtocolError("a worker described a tensor badly") from error
     if name not in DTYPES or len(shape) != len(stride) or min(shape + stride, default=0) < 0:
         raise ProtocolError("a worker described a tensor badly")
-    return _extent(shape, stride) * _ITEM_BYTES[name]
+    return extent(shape, stride) * _ITEM_BYTES[name]
 
 
 def _layout(tensors: Sequence[torch.Tensor]) -> tuple[list[dict[str, Any]], int]:
@@ -326,7 +323,7 @@ def _layout(tensors: Sequence[torch.Tensor]) -> tuple[list[dict[str, Any]], int]
             raise ProtocolError(f"a tensor of {tensor.dtype}, {tensor.layout} can't be sent")
         shape = list(tensor.shape)
         stride = list(tensor.stride())
-        nbytes = _extent(shape, stride) * tensor.element_size()
+        nbytes = extent(shape, stride) * tensor.element_size()
         rows.append({"dtype": name, "shape": shape, "stride": stride, "offset": offset, "nbytes": nbytes})
         offset += -(-nbytes // _ALIGN) * _ALIGN + _ALIGN
     return rows, offset
@@ -387,7 +384,7 @@ def _load(
         if name not in DTYPES or len(shape) != len(stride) or min(shape + stride, default=0) < 0:
             raise ProtocolError("a worker described a tensor badly")
         dtype = getattr(torch, name)
-        count = _extent(shape, stride)
+        count = extent(shape, stride)
         if nbytes != count * dtype.itemsize or offset < 0 or offset + nbytes > size:
             raise ProtocolError("a worker described a tensor that its memory does not hold")
         max_bytes -= nbytes

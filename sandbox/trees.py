@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["byte_range", "construct", "map_tensors", "same_bits", "seed_torch", "tensors_of"]
+__all__ = ["construct", "map_tensors", "same_bits", "seed_torch", "tensors_of"]
 
 
 def tensors_of(tree: Any) -> list[torch.Tensor]:
@@ -45,12 +45,6 @@ def same_bits(one: torch.Tensor, two: torch.Tensor) -> bool:
     if one.shape != two.shape or one.dtype != two.dtype:
         return False
     return torch.equal(one.contiguous().reshape(-1).view(torch.uint8), two.contiguous().reshape(-1).view(torch.uint8))
-
-
-def byte_range(tensor: torch.Tensor) -> tuple[int, int]:
-    """Address of the first byte of a non-empty strided tensor and of the one after its last."""
-    extent = 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.data_ptr(), tensor.data_ptr() + extent * tensor.element_size()
 
 
 def construct(factory: Callable[..., Any], arguments: Any) -> Any:

@@ -22,7 +22,7 @@ from kernelwright.events import Observer, StageFinished, StageStarted, ignore
 from kernelwright.sandbox.candidate import CallResult, Candidate, CandidateFailure
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.sandbox.launch import LaunchReport, OpRecord
+from kernelwright.sandbox.launch import LaunchReport
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
 from kernelwright.sandbox.sampling import DRAWS
@@ -179,7 +179,7 @@ class _Judge:
             self._sanitise(first)
             probe = self._correctness(candidate, first)
             del first  # with its tensors
-            self._integrity(candidate, probe, self.timed[0].operations)
+            self._integrity(candidate, probe)
             self._timing(candidate)
 
     # -- stages -------------------------------------------------------------------------------------------------
@@ -237,7 +237,6 @@ class _Judge:
                             raise
                         skipped.append(f"{workload.name}: the reference refuses such inputs ({error.message[:120]})")
                         break
-                    self._refuse_violations(call.result.reports)
                     largest = max(largest, self._compare(call, rows))
                     if workload is repeated and repeat == 0:
                         rerun = self._rerun(candidate, call)
@@ -275,7 +274,6 @@ class _Judge:
             self._give_weights(candidate)
             for repeat in range(workload.seeds):
                 call = self._call(candidate, workload, repeat, compiling=True)
-                self._refuse_violations(call.result.reports)
                 largest = max(largest, self._compare(call, rows))
         except CandidateFailure as failure:
             failure.message += f" This is on workload {workload.name!r}, with {sizes}."
@@ -330,7 +328,7 @@ class _Judge:
 
     reference_in_own_dtype = ""
 
-    def _integrity(self, candidate: Candidate, probe: _Call, operations: Sequence[OpRecord]) -> None:
+    def _integrity(self, candidate: Candidate, probe: _Call) -> None:
         with self.stage("integrity") as stage:
             if self.without_own_work:
                 raise _Failed(Verdict.CHEATING, self.without_own_work, "its outputs are not its kernels' work")
@@ -352,7 +350,7 @@ class _Judge:
                 if problem := integrity.without_launches(probe.result, idle, probe.reference, self.task.policy):
                     raise _Failed(Verdict.CHEATING, problem, "its kernels are decoys")
                 stage.summary = "without its kernels the outputs are spoilt"
-            if problem := host_side.all_by_torch(operations, self.reference.ops()):
+            if problem := host_side.all_by_torch(self.timed[0].operations, self.reference.ops()):
                 raise _Failed(Verdict.CHEATING, problem, "torch does all of it")
 
     without_own_work = ""
@@ -370,7 +368,6 @@ class _Judge:
             if is_jump(found):
                 for repeat in range(AGAIN):
                     fresh = self._call(candidate, own, own.seeds + repeat)
-                    self._refuse_violations(fresh.result.reports)
                     self._compare(fresh, [])
                 found, call = timing_of(self.timed, *fixed, again=True)
             if problem := impossible(found, *fixed[1:]):
@@ -400,7 +397,6 @@ class _Judge:
             return  # it refuses such inputs
         workload = replace(probe.workload, name=f"{probe.workload.name}, some elements moved")
         result = candidate.call(inputs, expected_bytes=self.output_bytes, trace=True)
-        self._refuse_violations(result.reports)
         self._compare(_Call(workload, expected, result, inputs, (self.weights_seed, self.weights_moved)), [])
 
     # -- pieces -------------------------------------------------------------------------------------------------
@@ -457,7 +453,9 @@ class _Judge:
                 )
 
     def _compare(self, call: _Call, rows: list[dict[str, Any]]) -> float:
+        """The call's error share; raises _Failed if it does what none may, or its outputs are not the reference's."""
         workload, result, reference = call.workload, call.result, call.reference
+        self._refuse_violations(result.reports)
         self.without_own_work = (
             self.without_own_work or integrity.without_own_work(result) or host_side.writes_outputs(result)
         )

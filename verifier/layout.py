@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from kernelwright.sandbox.channel import extent
 from kernelwright.sandbox.places import Place
 
 if TYPE_CHECKING:
@@ -128,17 +129,13 @@ def _count(shape: Sequence[int]) -> int:
 def _marked(shape: Sequence[int], stride: Sequence[int]) -> int:
     import torch
 
-    extent = 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-    marks = torch.zeros(extent, dtype=torch.bool)
+    marks = torch.zeros(extent(shape, stride), dtype=torch.bool)
     marks.as_strided(shape, stride).fill_(True)
     return int(marks.sum())
 
 
 def _bytes_spanned(tensor: torch.Tensor) -> int:
-    if tensor.numel() == 0:
-        return 0
-    extent = 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    return extent * tensor.element_size()
+    return extent(tensor.shape, tensor.stride()) * tensor.element_size()
 
 
 def _as_bytes(marks: torch.Tensor, tensor: torch.Tensor, offset: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kernelwright.bench_tasks.task import TaskSignature
@@ -91,10 +91,8 @@ def timing_of(
     ), chosen
 
 
-def bootstrap_interval(
-    values: Sequence[float], statistic: Callable[[Sequence[float]], float] = statistics.median
-) -> tuple[float, float]:
-    """The percentile bootstrap interval of a statistic, 95 %, of 2,000 resamples drawn under a fixed seed.
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The percentile bootstrap interval of the median, 95 %, of 2,000 resamples drawn under a fixed seed.
 
     Raises:
         ValueError: no values.
@@ -104,7 +102,7 @@ def bootstrap_interval(
     if min(values) == max(values):
         return values[0], values[0]
     rng = random.Random(0)
-    drawn = sorted(statistic(rng.choices(values, k=len(values))) for _ in range(_RESAMPLES))
+    drawn = sorted(statistics.median(rng.choices(values, k=len(values))) for _ in range(_RESAMPLES))
     tail = round((1 - _CONFIDENCE) / 2 * _RESAMPLES)
     return drawn[tail], drawn[_RESAMPLES - 1 - tail]
 

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelwright.errors import LaunchError
-from kernelwright.sandbox.channel import DTYPES
+from kernelwright.sandbox.channel import DTYPES, extent
 from kernelwright.sandbox.emulated.remote import Link, in_arena
 from kernelwright.sandbox.optrace import decomposed, is_free, is_idle_dropout, written_arguments
 from kernelwright.sandbox.trees import tensors_of
@@ -61,10 +61,9 @@ def describe(tensor: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def _extent(tensor: torch.Tensor) -> tuple[int, int]:
+def _address_and_bytes(tensor: torch.Tensor) -> tuple[int, int]:
     """Address and bytes of a tensor with elements."""
-    count = 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.data_ptr(), count * tensor.element_size()
+    return tensor.data_ptr(), extent(tensor.shape, tensor.stride()) * tensor.element_size()
 
 
 def _plain(tensor: torch.Tensor) -> bool:
@@ -111,7 +110,7 @@ class Forwarding:
 
     def pull(self, tensors: Sequence[torch.Tensor]) -> None:
         """Brings what tensors hold to this process's memory."""
-        ranges = [list(_extent(t)) for t in tensors if self.is_remote(t)]
+        ranges = [list(_address_and_bytes(t)) for t in tensors if self.is_remote(t)]
         if ranges:
             self.link.ask("pull", ranges=ranges)
 
@@ -163,7 +162,7 @@ class Forwarding:
         dense = torch.ops.aten.is_non_overlapping_and_dense.default(tensor)
         if isinstance(value, torch.Tensor) or not dense or not in_arena(tensor.data_ptr()) or tensor.is_conj():
             return None
-        address, count = _extent(tensor)
+        address, count = _address_and_bytes(tensor)
         element = torch.full((1,), value, dtype=tensor.dtype).view(torch.uint8).numpy().tobytes()
         self.link.allocator.mark(address)
         self.link.ask("fill", address=address, count=count, pattern=base64.b64encode(element).decode())

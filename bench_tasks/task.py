@@ -34,7 +34,8 @@ class Distribution(StrEnum):
     CONSTANT = "constant"
     """One value everywhere: finds ties broken wrongly and variances that go negative."""
     ONE_HOT = "one_hot"
-    """Zeros but for one normal element in each row (the last dimension): sums are exact then, so that the smallest fault
+    """Zeros but for one normal element in each row (the last dimension), in every other row times 1e6 where the type
+    reaches far enough: half precision and unshifted exponentials overflow there. Sums are exact then, so that the smallest fault
     in a term shows, however many terms there are."""
     SORTED = "sorted"
     """Normal, in ascending order over the whole tensor: finds running maxima that are not carried on, and sums that grow."""
@@ -143,17 +144,20 @@ class NumericPolicy:
 
     Honest arithmetic errs by `e` at an element: the larger of (the reference in its own dtype against float64) and
     (float64 against float64 in which inputs and every operation err by one rounding, and sums as if added one term
-    after the other). Two things are asked for:
+    after the other). These are asked for:
 
     - At every element an error of at most ``slack * (largest e of its row) + floor_ulps * eps * |reference|``, where
       `eps` is the machine epsilon of the output's dtype.
     - Over all elements together a root mean square of ``error / (rms of e in the row + 2 * eps * |reference|)`` of at
       most `rms_slack`: lower precision inside spoils most elements a little, even where none is far off.
+    - In 16-bit types a mean of the same, with its sign, of at most `bias_slack` either way: honest rounding there goes
+      up as often as down, a constant that is a per cent off does not.
     """
 
     slack: float = 12.0
     floor_ulps: float = 16.0
     rms_slack: float = 8.0
+    bias_slack: float = 0.25
 
 
 _SMALL = 1 << 20  # elements: where an emulated call takes less than about a second
@@ -197,7 +201,7 @@ class Task:
                 "source": self.source,
                 "format": self.format,
                 "workloads": [w.to_json() for w in self.workloads],
-                "policy": [self.policy.slack, self.policy.floor_ulps, self.policy.rms_slack],
+                "policy": [self.policy.slack, self.policy.floor_ulps, self.policy.rms_slack, self.policy.bias_slack],
                 "attachments": {k: hashlib.sha256(v).hexdigest() for k, v in sorted(self.attachments.items())},
                 **({"backward": True} if self.backward else {}),
             },

@@ -41,6 +41,7 @@ _FEW = 64
 _DRAWS_OF_FEW = 8
 """Draws then. With eight, all of them are below a tenth of the true spread once in 600 million times."""
 _TINY = 1e-4  # factor of the running variances that are made tiny: 1e-6 for an epsilon of 1e-5 then shows as 4 %
+_FAR = 1e6  # beyond half precision (65,504), its square well within float32
 _RARE = 200  # elements of which one is an infinity or NaN, in the workloads of that name
 _EPS_STEPS = 1.0  # size of the relative perturbation of inputs, in units of the dtype's machine epsilon
 
@@ -599,7 +600,7 @@ def draw(tensor: torch.Tensor, distribution: str, generator: torch.Generator) ->
         "mixed": lambda: normal() * 10 ** (torch.rand(shape, generator=generator, dtype=torch.float64) * 5 - 3),
         "constant": lambda: torch.full(shape, float(torch.randn((), generator=generator)) * 3, dtype=torch.float64),
         "sorted": lambda: _sorted(normal(), generator),
-        "one_hot": lambda: _one_hot(normal(), generator),
+        "one_hot": lambda: _one_hot(normal(), generator, torch.finfo(tensor.dtype)),
         "infinite": lambda: _sprinkled(normal(), math.inf, generator),
         "nan": lambda: _sprinkled(normal(), math.nan, generator),
         "zeros": lambda: torch.zeros(shape, dtype=torch.float64),
@@ -642,13 +643,20 @@ def _sorted(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return ordered
 
 
-def _one_hot(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Zeros but for one element of each row, a row being the last dimension."""
+def _one_hot(values: torch.Tensor, generator: torch.Generator, info: torch.finfo) -> torch.Tensor:
+    """Zeros but for one element of each row, a row being the last dimension.
+
+    In types that reach far enough every other of them, at random, is `_FAR` times larger: what is kept in half precision on
+    the way overflows, and so does an exponential that the largest element should have been taken from first.
+    """
     if not values.numel():
         return values
     rows = values.reshape(-1, values.shape[-1] if values.dim() else 1)
     place = torch.randint(0, rows.shape[1], (rows.shape[0], 1), generator=generator)
-    return torch.zeros_like(rows).scatter_(1, place, rows.gather(1, place)).reshape(values.shape)
+    hot = rows.gather(1, place)
+    if info.max > _FAR**2:
+        hot *= torch.where(torch.rand(hot.shape, generator=generator) < 0.5, 1.0, _FAR)
+    return torch.zeros_like(rows).scatter_(1, place, hot).reshape(values.shape)
 
 
 def _aliases(outputs: Any, inputs: Any) -> list[list[int]]:

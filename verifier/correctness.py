@@ -21,6 +21,7 @@ _RMS_ULPS = (
     2.0  # machine epsilons of the reference added to the honest error, for intrinsics that err the same way everywhere
 )
 _MANY = 64  # elements: fewer say too little of a root mean square
+_LOOKED_AT = 512  # elements: to tell whether results vary
 _ROW = 64  # elements: trailing dimensions are joined into one row until it holds this many, so that its maximum means something
 
 
@@ -79,22 +80,21 @@ def compare_outputs(
 
 
 def limits_share(output: torch.Tensor, reference: ReferenceResult, policy: NumericPolicy) -> float:
-    """How far one floating-point output is from the policy's two limits: the larger share, also where it is above 1.
+    """How far one floating-point output is from the policy's limits: the larger share, also where it is above 1.
 
     `compare_outputs` gives the share of right elements only; this one is for calibrating the policy.
     """
     import torch
 
     joined = _joined(output.shape)
-    piece = _judge_piece(output, reference.native, reference.exact, reference.moved, joined, policy)
+    good, errors = _judge_piece(output, reference.native, reference.exact, reference.moved, joined, policy)
     exact = (reference.native if reference.exact is None else reference.exact).double()
     near = exact if reference.moved is None else reference.moved
     error = _honest_error(reference.native.double(), exact, near)
     allowed = _allowed(error, exact, torch.finfo(output.dtype), joined, policy)
     share = ((output.double() - exact).abs() / allowed).nan_to_num_(0.0, 0.0, 0.0)
-    spread = math.sqrt(piece.squares / piece.counted) if piece.counted >= _MANY else 0.0
-    wrong = float(share.max()) if bool(piece.good.all()) else max(float(share.max()), 1.0)
-    return max(wrong, spread / policy.rms_slack)
+    wrong = float(share.max()) if bool(good.all()) else max(float(share.max()), 1.0)
+    return max(wrong, errors.whole_share(policy))
 
 
 def _without_undefined(mine: torch.Tensor, honest: torch.Tensor, wide: torch.Tensor | None) -> torch.Tensor:
@@ -160,23 +160,21 @@ def _compare(
     # in pieces of whole rows, so that the float64 working memory stays small
     joined = _joined(mine.shape)
     pieces = max(1, mine.numel() // _PIECE) if mine.dim() > joined else 1
-    good_parts, worst, squares, counted = [], 0.0, 0.0, 0
+    good_parts, errors = [], _Errors()
     for m, h, w, s in zip(
         _cut(mine, pieces), _cut(honest, pieces), _cut(wide, pieces), _cut(shifted, pieces), strict=False
     ):
         assert m is not None
         assert h is not None
-        piece = _judge_piece(m, h, w, s, joined, policy)
-        good_parts.append(piece.good)
-        worst = max(worst, piece.share)
-        squares, counted = squares + piece.squares, counted + piece.counted
+        right, found = _judge_piece(m, h, w, s, joined, policy)
+        good_parts.append(right)
+        errors = errors.joined(found)
     good = torch.cat(good_parts) if len(good_parts) > 1 else good_parts[0]
     expected = honest if wide is None else wide
     if not bool(good.all()):
-        return _report(position, mine, expected, good, policy, honest, shifted), worst
-    spread = math.sqrt(squares / counted) if counted >= _MANY else 0.0
-    worst = max(worst, spread / policy.rms_slack)
-    return (_imprecise(position, mine, expected, spread, policy) if spread > policy.rms_slack else None), worst
+        return _report(position, mine, expected, good, policy, honest, shifted), errors.share
+    whole = errors.whole_share(policy)
+    return (_imprecise(position, mine, expected, errors, policy) if whole > 1 else None), max(errors.share, whole)
 
 
 def _cut(tensor: torch.Tensor | None, pieces: int) -> Sequence[torch.Tensor | None]:
@@ -186,16 +184,45 @@ def _cut(tensor: torch.Tensor | None, pieces: int) -> Sequence[torch.Tensor | No
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """What was found on some rows."""
+class _Errors:
+    """What is known of the errors of some elements."""
 
-    good: torch.Tensor
-    share: float
+    share: float = 0.0
     """The largest error of the elements that are right, as a share of what is allowed."""
-    squares: float
+    squares: float = 0.0
     """Sum of the squares of the errors of finite elements, each in units of the honest error of its row."""
-    counted: int
-    """How many elements that sum is over."""
+    outward: float = 0.0
+    """Sum of those errors themselves, above 0 where results are too far from zero, below where they are too near.
+
+    Counted in 16-bit types only, where most of an honest error is the rounding of each result by itself, which goes both
+    ways, and where results vary: equal ones are rounded alike. In wider types the errors of a row often have one cause,
+    such as a sum it is divided by, and honest ones lean as well.
+    """
+    counted: int = 0
+    """How many elements those sums are over."""
+
+    def joined(self, other: _Errors) -> _Errors:
+        """Those of both."""
+        return _Errors(
+            max(self.share, other.share),
+            self.squares + other.squares,
+            self.outward + other.outward,
+            self.counted + other.counted,
+        )
+
+    @property
+    def rms(self) -> float:
+        """Root mean square; 0 of too few elements."""
+        return math.sqrt(self.squares / self.counted) if self.counted >= _MANY else 0.0
+
+    @property
+    def bias(self) -> float:
+        """Mean in one direction; 0 of too few elements."""
+        return abs(self.outward) / self.counted if self.counted >= _MANY else 0.0
+
+    def whole_share(self, policy: NumericPolicy) -> float:
+        """Of what is allowed for all elements together."""
+        return max(self.rms / policy.rms_slack, self.bias / policy.bias_slack)
 
 
 def _judge_piece(
@@ -205,20 +232,23 @@ def _judge_piece(
     shifted: torch.Tensor | None,
     joined: int,
     policy: NumericPolicy,
-) -> _Piece:
+) -> tuple[torch.Tensor, _Errors]:
+    """Which elements are right, and what their errors are like."""
     import torch
 
     x, n = mine.double(), honest.double()
     reference = n if wide is None else wide.double()
     near = reference if shifted is None else shifted.double()
     info = torch.finfo(honest.dtype)
-    error = _honest_error(n, reference, near)
-    allowed = _allowed(error, reference, info, joined, policy)
-    distance = (x - reference).abs_()
-    usual = _over_row(error.square(), joined, "mean").sqrt_() + _RMS_ULPS * info.eps * reference.abs() + info.tiny
-    share = distance / allowed
+    honest_error = _honest_error(n, reference, near)
+    allowed = _allowed(honest_error, reference, info, joined, policy)
+    error = x - reference
+    usual = (
+        _over_row(honest_error.square(), joined, "mean").sqrt_() + _RMS_ULPS * info.eps * reference.abs() + info.tiny
+    )
+    share = error.abs() / allowed
     good = share <= 1
-    ratio = distance.div_(usual)
+    ratio = error.div_(usual)
     if not bool(good.all()):
         finite = torch.isfinite(reference)
         good &= finite  # an infinite reference allows an infinite error
@@ -229,7 +259,16 @@ def _judge_piece(
         ratio = torch.where(torch.isfinite(n) & torch.isfinite(x), ratio, 0.0).nan_to_num_(0.0, 0.0, 0.0)
     # what still holds the poison of fresh memory was never written, also where a NaN is right
     unwritten = torch.isnan(x) & _poisoned(mine) & ~_poisoned(honest)
-    return _Piece(good & ~unwritten, float(share.max()), float(ratio.square_().sum()), ratio.numel())
+    narrow = info.eps > torch.finfo(torch.float32).eps
+    outward = (
+        float((ratio * reference.sign()).nan_to_num_(0.0, 0.0, 0.0).sum()) if narrow and _varied(reference) else 0.0
+    )
+    return good & ~unwritten, _Errors(float(share.max()), float(ratio.square_().sum()), outward, ratio.numel())
+
+
+def _varied(values: torch.Tensor) -> bool:
+    """Whether `_MANY` of some values differ from each other."""
+    return values.reshape(-1)[:: max(1, values.numel() // _LOOKED_AT)].unique().numel() >= _MANY
 
 
 def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
@@ -311,22 +350,31 @@ def _report(
 
 
 def _imprecise(
-    position: int, got: torch.Tensor, expected: torch.Tensor, spread: float, policy: NumericPolicy
+    position: int, got: torch.Tensor, expected: torch.Tensor, errors: _Errors, policy: NumericPolicy
 ) -> Mismatch:
-    """No element is far off, yet too many err more than rounding does."""
+    """No element is far off, yet too many err more than rounding does, or all lean to one side."""
     import torch
 
     distance = torch.where(torch.isfinite(expected), (got.double() - expected.double()).abs(), 0.0)
     first = tuple(int(i) for i in torch.unravel_index(distance.nan_to_num_(0.0).argmax(), got.shape))
     where = f"[{', '.join(map(str, first))}]" if first else ""
     g, e = float(got[first]), float(expected[first])
+    kind = _plain(got.dtype)
+    if errors.rms > policy.rms_slack:
+        what = (
+            f"its errors have a root mean square of {errors.rms:.3g} times what honest {kind} arithmetic shows, "
+            f"{policy.rms_slack:g} times are allowed: look for lower precision inside or a constant that is slightly off"
+        )
+    else:
+        where_to = "far from" if errors.outward > 0 else "near"
+        what = (
+            f"its results are on average too {where_to} zero, by {errors.bias:.3g} times the size of an honest "
+            f"{kind} error, {policy.bias_slack:g} times are allowed: look for a constant or a term that is slightly off, or "
+            "results that are cut off where they should be rounded"
+        )
     return Mismatch(
         output=position,
-        what=(
-            f"its errors have a root mean square of {spread:.3g} times what honest {_plain(got.dtype)} arithmetic shows, "
-            f"{policy.rms_slack:g} times are allowed: look for lower precision inside or a constant that is slightly "
-            f"off. Farthest is element {where}: {g:.9g}, should be {e:.9g}."
-        ),
+        what=f"{what}. Farthest is element {where}: {g:.9g}, should be {e:.9g}.",
         index=first,
         got=g,
         expected=e,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import ctypes
 import hashlib
-import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import torch
@@ -87,13 +87,14 @@ def _built() -> Path:
     built = cached(cache / f"{_SOURCE.stem}-{key}.so")
     if not built.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        half = built.with_suffix(f".{os.getpid()}.tmp")
-        command = [
-            compiler, "-O1", "-std=c++17", "-shared", "-fPIC", str(_SOURCE), "-o", str(half),
-            f"-I{root / 'include'}", f"-L{root / 'lib'}", "-lc10", f"-Wl,-rpath,{root / 'lib'}",
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise EmulatorError(f"{compiler} can't build {_SOURCE.stem}: {done.stderr[-800:]}")
-        half.rename(built)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".allocator-") as name:  # of each thread that builds it
+            half = Path(name) / "library.so"
+            command = [
+                compiler, "-O1", "-std=c++17", "-shared", "-fPIC", str(_SOURCE), "-o", str(half),
+                f"-I{root / 'include'}", f"-L{root / 'lib'}", "-lc10", f"-Wl,-rpath,{root / 'lib'}",
+            ]  # fmt: skip
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise EmulatorError(f"{compiler} can't build {_SOURCE.stem}: {done.stderr[-800:]}")
+            half.replace(built)
     return built

@@ -93,6 +93,11 @@ def test_distributions_are_what_they_say():
     ascending = (rows if rows[0, 0] < rows[1, 0] else rows.flip(0)).flatten()
     assert bool((ascending[1:] >= ascending[:-1]).all())
     assert bool(((values[Distribution.ONE_HOT] != 0).sum(-1) == 1).all())
+    far = values[Distribution.ONE_HOT].abs().amax(-1) > 100
+    assert 0.4 < float(far.double().mean()) < 0.6
+    assert bool(
+        (values[Distribution.ONE_HOT][far].abs().amax(-1) > 65_504).double().mean() > 0.9
+    )  # half precision's end
     for distribution, rare in ((Distribution.INFINITE, torch.isinf), (Distribution.NAN, torch.isnan)):
         assert int(rare(values[distribution]).sum()) == 100_000 // 200
         assert abs(float(values[distribution][~rare(values[distribution])].std()) - 1) < 0.02
@@ -103,6 +108,13 @@ def test_distributions_are_what_they_say():
         - float(spread.quantile(torch.tensor(0.05, dtype=torch.float64)))
         > 3
     )
+
+
+def test_the_hot_element_of_a_row_of_half_precision_is_no_infinity():
+    body = "class Model(nn.Module):\n    def forward(self, x):\n        return x\n"
+    with Reference(task(body, "\ndef get_inputs():\n    return [torch.rand(200, 30).half()]\n")) as reference:
+        (x,) = reference.inputs(Distribution.ONE_HOT, 3)
+    assert 1 < float(x.abs().max()) < 10
 
 
 def test_sorted_rows_run_up_and_down_along_every_dimension():

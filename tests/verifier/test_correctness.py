@@ -137,6 +137,38 @@ def test_one_wrong_element_in_a_million_is_found_and_told():
     assert share < 1  # of those that are right
 
 
+def silu(x):
+    return torch.nn.functional.silu(x)
+
+
+def cut_off(x, dtype):
+    """Rounded towards zero: bits are dropped."""
+    near = x.to(dtype)
+    return torch.where(near.float().abs() > x.abs(), torch.nextafter(near, torch.zeros_like(near)), near)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1, 100])
+def test_in_16_bits_honest_roundings_pass_and_results_that_lean_do_not(dtype, scale):
+    torch.manual_seed(5)
+    x = (torch.randn(64, 512) * scale).to(dtype)
+    expected = reference(silu, x)
+    wide = silu(x.float())
+    step_by_step = x / (1 + torch.exp(-x))
+    assert verdict(wide.to(dtype), expected)
+    assert verdict(step_by_step, expected)
+    assert verdict(cut_off(wide, dtype), expected)
+    leaning = 1 + 4 * torch.finfo(dtype).eps  # each element by itself is within what rounding does
+    what = says((wide * leaning).to(dtype), expected)
+    assert "too far from zero" in what
+    assert "a constant" in what
+    assert "too near zero" in says((wide / leaning).to(dtype), expected)
+    same = torch.full_like(x, scale * 1.234)  # all of them are rounded the same way, each time
+    assert verdict(cut_off(silu(same.float()) * (1 - torch.finfo(dtype).eps), dtype), reference(silu, same))
+    both_ways = torch.where(torch.rand(wide.shape) < 0.5, leaning, 1 / leaning)
+    assert verdict((wide * both_ways).to(dtype), expected)
+
+
 def test_an_approximate_exponential_passes():
     torch.manual_seed(0)
     x = torch.randn(64, 512) * 5

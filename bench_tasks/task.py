@@ -161,6 +161,7 @@ class NumericPolicy:
 
 
 _SMALL = 1 << 20  # elements: where an emulated call takes less than about a second
+_TINY = 1 << 14  # elements: where it takes about a hundredth of one
 
 DEFAULT_WORKLOADS = (
     Workload("as-given", Distribution.AS_GIVEN, seeds=2),
@@ -172,6 +173,9 @@ DEFAULT_WORKLOADS = (
     Workload("one-hot", Distribution.ONE_HOT),
     Workload("sorted", Distribution.SORTED, most_elements=_SMALL),
     Workload("zeros", Distribution.ZEROS, most_elements=_SMALL),
+    # few rows say little of the places in a row: what leaves out one of a hundred shows after some hundred of them
+    Workload("mixed, again", Distribution.MIXED, seeds=4, most_elements=_TINY),
+    Workload("one-hot, again", Distribution.ONE_HOT, seeds=32, most_elements=_TINY),
 )
 
 

@@ -42,6 +42,7 @@ _DRAWS_OF_FEW = 8
 """Draws then. With eight, all of them are below a tenth of the true spread once in 600 million times."""
 _TINY = 1e-4  # factor of the running variances that are made tiny: 1e-6 for an epsilon of 1e-5 then shows as 4 %
 _FAR = 1e6  # beyond half precision (65,504), its square well within float32
+_TWIN = 2.0**-12.5  # relative: a rounding to half precision or tf32 (2**-11 at most) often puts it on the other side
 _RARE = 200  # elements of which one is an infinity or NaN, in the workloads of that name
 _EPS_STEPS = 1.0  # size of the relative perturbation of inputs, in units of the dtype's machine epsilon
 
@@ -597,7 +598,11 @@ def draw(tensor: torch.Tensor, distribution: str, generator: torch.Generator) ->
         "uniform": lambda: torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1,
         "large": lambda: normal() * 100,
         "tiny": lambda: normal() * 1e-3,
-        "mixed": lambda: normal() * 10 ** (torch.rand(shape, generator=generator, dtype=torch.float64) * 5 - 3),
+        "mixed": lambda: _with_twins(
+            normal() * 10 ** (torch.rand(shape, generator=generator, dtype=torch.float64) * 5 - 3),
+            generator,
+            torch.finfo(tensor.dtype),
+        ),
         "constant": lambda: torch.full(shape, float(torch.randn((), generator=generator)) * 3, dtype=torch.float64),
         "sorted": lambda: _sorted(normal(), generator),
         "one_hot": lambda: _one_hot(normal(), generator, torch.finfo(tensor.dtype)),
@@ -643,6 +648,23 @@ def _sorted(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return ordered
 
 
+def _with_twins(values: torch.Tensor, generator: torch.Generator, info: torch.finfo) -> torch.Tensor:
+    """The values, the largest along a dimension (chosen at random) with a second one that is less by about `_TWIN`.
+
+    Types that can't tell the two apart are left as they are.
+    """
+    dims = [dim for dim, length in enumerate(values.shape) if length > 1]
+    if not dims or not values.numel() or info.eps > _TWIN / 4:
+        return values
+    dim = dims[int(torch.randint(0, len(dims), (), generator=generator))]
+    first = values.argmax(dim, keepdim=True)
+    other = (
+        torch.randint(1, values.shape[dim], first.shape, generator=generator).add_(first).remainder_(values.shape[dim])
+    )
+    less = 1 - _TWIN * (torch.rand(first.shape, generator=generator, dtype=torch.float64) + 0.5)
+    return values.scatter_(dim, other, values.gather(dim, first) * less)
+
+
 def _one_hot(values: torch.Tensor, generator: torch.Generator, info: torch.finfo) -> torch.Tensor:
     """Zeros but for one element of each row, a row being the last dimension.
 
@@ -652,7 +674,8 @@ def _one_hot(values: torch.Tensor, generator: torch.Generator, info: torch.finfo
     if not values.numel():
         return values
     rows = values.reshape(-1, values.shape[-1] if values.dim() else 1)
-    place = torch.randint(0, rows.shape[1], (rows.shape[0], 1), generator=generator)
+    columns = torch.randperm(rows.shape[1], generator=generator)  # each once before any comes again
+    place = columns[torch.arange(rows.shape[0]) % rows.shape[1]].unsqueeze(1)
     hot = rows.gather(1, place)
     if info.max > _FAR**2:
         hot *= torch.where(torch.rand(hot.shape, generator=generator) < 0.5, 1.0, _FAR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kernelwright.bench_tasks.task import NumericPolicy
@@ -14,13 +14,14 @@ from kernelwright.sandbox.trees import tensors_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Mismatch", "compare_outputs", "limits_share"]
+__all__ = ["Mismatch", "Past", "compare_outputs", "limits_share"]
 
 _PIECE = 1 << 18  # elements compared at a time
 _RMS_ULPS = (
     2.0  # machine epsilons of the reference added to the honest error, for intrinsics that err the same way everywhere
 )
 _MANY = 64  # elements: fewer say too little of a root mean square
+_MANY_OF_SEVERAL = 32  # elements that outputs of fewer than `_MANY` have had in several calls together
 _LOOKED_AT = 512  # elements: to tell whether results vary
 _ROW = 64  # elements: trailing dimensions are joined into one row until it holds this many, so that its maximum means something
 
@@ -45,12 +46,18 @@ class Mismatch:
 
 
 def compare_outputs(
-    outputs: Any, reference: ReferenceResult, policy: NumericPolicy, *, nan_is_free: bool = False
+    outputs: Any,
+    reference: ReferenceResult,
+    policy: NumericPolicy,
+    *,
+    nan_is_free: bool = False,
+    past: Past | None = None,
 ) -> tuple[Mismatch | None, float]:
     """Checks every output tensor.
 
     Args:
         nan_is_free: ask for nothing where the reference, in its own dtype or in float64, answers NaN.
+        past: what is known from earlier calls of the same kernel, for outputs of few elements; this call is added.
 
     Returns:
         (the first mismatch or None, the largest error as a share of what is allowed).
@@ -72,7 +79,7 @@ def compare_outputs(
             return Mismatch(position, f"its dtype is {mine.dtype}, the reference's {honest.dtype}."), float("inf")
         if nan_is_free and mine.dtype.is_floating_point:
             mine = _without_undefined(mine, honest, wide)
-        mismatch, share = _compare(position, mine, honest, wide, shifted, policy)
+        mismatch, share = _compare(position, mine, honest, wide, shifted, policy, Past() if past is None else past)
         worst = max(worst, share)
         if mismatch is not None:
             return mismatch, worst
@@ -141,6 +148,7 @@ def _compare(
     wide: torch.Tensor | None,
     shifted: torch.Tensor | None,
     policy: NumericPolicy,
+    past: Past,
 ) -> tuple[Mismatch | None, float]:
     import torch
 
@@ -148,7 +156,7 @@ def _compare(
         return None, 0.0
     if mine.dtype.is_complex:
         parts = [None if t is None else torch.view_as_real(t) for t in (mine, honest, wide, shifted)]
-        return _compare(position, parts[0], parts[1], parts[2], parts[3], policy)  # type: ignore[arg-type]
+        return _compare(position, parts[0], parts[1], parts[2], parts[3], policy, past)  # type: ignore[arg-type]
     if not mine.dtype.is_floating_point:
         good = mine == honest
         for other in (wide, shifted):
@@ -173,8 +181,10 @@ def _compare(
     expected = honest if wide is None else wide
     if not bool(good.all()):
         return _report(position, mine, expected, good, policy, honest, shifted), errors.share
-    whole = errors.whole_share(policy)
-    return (_imprecise(position, mine, expected, errors, policy) if whole > 1 else None), max(errors.share, whole)
+    all_known = errors if errors.counted >= _MANY else past.with_those_of(position, errors)
+    whole = all_known.whole_share(policy)
+    mismatch = _imprecise(position, mine, expected, all_known, policy) if whole > 1 else None
+    return mismatch, max(errors.share, whole)
 
 
 def _cut(tensor: torch.Tensor | None, pieces: int) -> Sequence[torch.Tensor | None]:
@@ -201,28 +211,45 @@ class _Errors:
     counted: int = 0
     """How many elements those sums are over."""
 
+    enough: int = _MANY
+    """Fewer elements say nothing as a whole."""
+
     def joined(self, other: _Errors) -> _Errors:
         """Those of both."""
-        return _Errors(
-            max(self.share, other.share),
-            self.squares + other.squares,
-            self.outward + other.outward,
-            self.counted + other.counted,
+        return replace(
+            self,
+            share=max(self.share, other.share),
+            squares=self.squares + other.squares,
+            outward=self.outward + other.outward,
+            counted=self.counted + other.counted,
         )
 
     @property
     def rms(self) -> float:
         """Root mean square; 0 of too few elements."""
-        return math.sqrt(self.squares / self.counted) if self.counted >= _MANY else 0.0
+        return math.sqrt(self.squares / self.counted) if self.counted >= self.enough else 0.0
 
     @property
     def bias(self) -> float:
         """Mean in one direction; 0 of too few elements."""
-        return abs(self.outward) / self.counted if self.counted >= _MANY else 0.0
+        return abs(self.outward) / self.counted if self.counted >= self.enough else 0.0
 
     def whole_share(self, policy: NumericPolicy) -> float:
         """Of what is allowed for all elements together."""
         return max(self.rms / policy.rms_slack, self.bias / policy.bias_slack)
+
+
+class Past:
+    """Errors of one kernel's outputs in the calls so far, of those outputs that are too small to tell much in one call."""
+
+    def __init__(self) -> None:
+        self._errors: dict[int, _Errors] = {}
+
+    def with_those_of(self, position: int, errors: _Errors) -> _Errors:
+        """Adds what an output erred in another call; gives all of them together."""
+        before = self._errors.get(position, _Errors(enough=_MANY_OF_SEVERAL))
+        self._errors[position] = before.joined(errors)
+        return self._errors[position]
 
 
 def _judge_piece(
@@ -361,8 +388,9 @@ def _imprecise(
     g, e = float(got[first]), float(expected[first])
     kind = _plain(got.dtype)
     if errors.rms > policy.rms_slack:
+        over = "" if got.numel() >= _MANY else f" over the {errors.counted} elements of all calls so far"
         what = (
-            f"its errors have a root mean square of {errors.rms:.3g} times what honest {kind} arithmetic shows, "
+            f"its errors have{over} a root mean square of {errors.rms:.3g} times what honest {kind} arithmetic shows, "
             f"{policy.rms_slack:g} times are allowed: look for lower precision inside or a constant that is slightly off"
         )
     else:

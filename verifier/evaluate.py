@@ -11,43 +11,38 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kernelwright.bench_tasks.task import Distribution, Task, Workload
-from kernelwright.errors import LaunchError, TaskError
-from kernelwright.events import Observer, StageFinished, StageStarted, ignore
+from kernelwright.errors import TaskError
+from kernelwright.events import Observer, StageStarted, ignore
 from kernelwright.sandbox.candidate import CallResult, Candidate, CandidateFailure
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.sandbox.launch import LaunchReport
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
 from kernelwright.sandbox.sampling import DRAWS
 from kernelwright.sandbox.symbols import plain_name
-from kernelwright.sandbox.trees import same_bits, tensors_of
+from kernelwright.sandbox.trees import tensors_of
 from kernelwright.verifier import gradients, host_side, integrity, static
-from kernelwright.verifier.correctness import Mismatch
+from kernelwright.verifier.correctness import Mismatch, Past
 from kernelwright.verifier.determinism import Rerun, compare_rerun
-from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Stage, StageStatus, Timing, Verdict
-from kernelwright.verifier.layout import layout_problem
+from kernelwright.verifier.effects import refuse_effects, refuse_violations
+from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Timing, Verdict
 from kernelwright.verifier.model import assemble
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.near_inputs import nearly_same
 from kernelwright.verifier.shrink import SECONDS, Shrunk, shrink
+from kernelwright.verifier.stages import StageFailed, Stages
 from kernelwright.verifier.statistical import CALLS, between_calls, compare
 from kernelwright.verifier.timing import AGAIN, ModelledCall, impossible, is_jump, modelled_call, timing_of
 from kernelwright.verifier.wording import (
     counted,
     duration,
     error_share,
-    excerpt,
-    failure_reason,
     quoted,
-    sentence,
-    violation_reason,
 )
 
 __all__ = ["SeedSource", "evaluate"]
@@ -55,41 +50,11 @@ __all__ = ["SeedSource", "evaluate"]
 SeedSource = Callable[[], int]
 
 _SEED_BITS = 48  # of secret seeds: enough that none is guessed, few enough for exact JSON numbers
-_VERDICTS = {
-    "build": Verdict.COMPILE_ERROR,
-    "unsupported": Verdict.UNSUPPORTED,
-    "launch": Verdict.CRASHED,
-    "python": Verdict.CRASHED,
-    "memory": Verdict.CRASHED,
-    "crashed": Verdict.CRASHED,
-    "timeout": Verdict.TIMEOUT,
-    "protocol": Verdict.CHEATING,
-}
 
 
 def secret_seed() -> int:
     """A seed that nobody can guess."""
     return secrets.randbits(_SEED_BITS)
-
-
-class _Failed(Exception):
-    """A stage found the verdict."""
-
-    def __init__(self, verdict: Verdict, reason: str, summary: str, evidence: dict[str, Any] | None = None) -> None:
-        super().__init__(reason)
-        self.verdict = verdict
-        self.reason = reason
-        self.summary = summary
-        self.evidence = evidence or {}
-
-
-@dataclass
-class _Open:
-    """What a running stage fills in."""
-
-    summary: str = ""
-    status: StageStatus = StageStatus.PASSED
-    evidence: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,54 +78,20 @@ class _Judge:
     ) -> None:  # fmt: skip
         self.task, self.kernel, self.device, self.reference = task, kernel, device, reference
         self.gpu, self.limits, self.observer, self.draw = gpu, limits, observer, draw
-        self.stages: list[Stage] = []
+        self.stages = Stages(kernel.source, observer)
         self.seeds: dict[str, int] = {}
         self.timing: Timing | None = None
         self.profile: Profile | None = None
         self.output_bytes = assemble.call_bytes(reference.signature)
         self.weights_seed = 0
         self.weights: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self.past = Past()
         self.timed: list[ModelledCall] = []
         """Every verified call, modelled."""
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[_Open]:
-        """Times a stage, records how it ended, and tells the observer."""
-        self.observer(StageStarted(name))
-        start, open_stage = time.perf_counter(), _Open()
-        try:
-            yield open_stage
-        except _Failed as failure:
-            open_stage.status, open_stage.summary = StageStatus.FAILED, failure.summary
-            open_stage.evidence = failure.evidence
-            raise
-        except LaunchError as error:  # a block that does not fit on the GPU it is modelled for
-            open_stage.status, open_stage.summary = StageStatus.FAILED, "launch refused"
-            raise _Failed(Verdict.CRASHED, sentence(f"A launch was refused: {error}"), open_stage.summary) from error
-        except CandidateFailure as failure:
-            verdict = _VERDICTS[failure.kind]
-            open_stage.status, open_stage.summary = StageStatus.FAILED, verdict.value.replace("_", " ")
-            open_stage.evidence = {
-                "kind": failure.kind,
-                "line": failure.line,
-                "log": failure.log,
-                "detail": failure.detail,
-                "excerpt": excerpt(failure, self.kernel.source),
-            }
-            raise _Failed(verdict, failure_reason(failure), open_stage.summary, open_stage.evidence) from failure
-        finally:
-            seconds = time.perf_counter() - start
-            self.stages.append(
-                Stage(
-                    name=name, status=open_stage.status, summary=open_stage.summary, seconds=seconds,
-                    evidence=open_stage.evidence or {},
-                )
-            )  # fmt: skip
-            self.observer(StageFinished(name, open_stage.status.value, open_stage.summary, seconds))
-
     def judge(self) -> None:
-        """All stages; raises _Failed at the first that fails."""
-        with self.stage("static") as stage:
+        """All stages; raises StageFailed at the first that fails."""
+        with self.stages.run("static") as stage:
             report = static.analyse(self.kernel, self.task)
             if (finding := report.rejection) is not None:
                 reason, evidence = finding.reason, {"line": finding.line, **report.to_json()}
@@ -169,7 +100,7 @@ class _Judge:
                     evidence["excerpt"] = quoted(self.kernel.source, finding.line)
                 reason = f"{reason} {finding.mend}"
                 verdict = finding.verdict or Verdict.REJECTED
-                raise _Failed(verdict, reason, verdict.value.replace("_", " "), evidence)
+                raise StageFailed(verdict, reason, verdict.value.replace("_", " "), evidence)
             warnings = f", {counted(len(report.warnings), 'warning')}" if report.warnings else ""
             stage.summary = f"a Python module with ModelNew and CUDA source{warnings}"
             stage.evidence = report.to_json()
@@ -185,7 +116,7 @@ class _Judge:
     # -- stages -------------------------------------------------------------------------------------------------
 
     def _build(self, candidate: Candidate) -> _Call:
-        with self.stage("build") as stage:
+        with self.stages.run("build") as stage:
             candidate.load()
             self._give_weights(candidate)
             first = self._call(candidate, self.task.workloads[0], 0, compiling=True)
@@ -203,15 +134,15 @@ class _Judge:
         return first
 
     def _sanitise(self, first: _Call) -> None:
-        with self.stage("sanitise") as stage:
-            self._refuse_violations(first.result.reports)
+        with self.stages.run("sanitise") as stage:
+            refuse_violations(first.result.reports)
             blocks = sum(r.counters.blocks for r in first.result.reports)
             launches = counted(len(first.result.reports), "launch", "launches")
             stage.summary = f"no violation in {launches}, {counted(blocks, 'block')}"
 
     def _correctness(self, candidate: Candidate, first: _Call) -> _Call:
         """Returns the call to probe integrity with; the tensors of the others are let go of as they pass."""
-        with self.stage("correctness") as stage:
+        with self.stages.run("correctness") as stage:
             rows: list[dict[str, Any]] = []
             skipped: list[str] = []
             probe = first
@@ -294,10 +225,10 @@ class _Judge:
             self._drawn_anew(candidate, call)
             return None
         again = candidate.call(call.inputs, expected_bytes=self.output_bytes)
-        self._refuse_violations(again.reports)
+        refuse_violations(again.reports)
         mismatch, rerun = compare_rerun(call.result, again, call.reference, self.task.policy)
         if mismatch is not None:
-            raise _Failed(
+            raise StageFailed(
                 Verdict.WRONG,
                 f"A second call on the same inputs gives another result, on workload {call.workload.name!r}: {mismatch.what}",
                 "not deterministic",
@@ -315,11 +246,11 @@ class _Judge:
         mismatch = None
         while mismatch is None and len(calls) < CALLS:
             again = candidate.call(call.inputs, expected_bytes=self.output_bytes)
-            self._refuse_violations(again.reports)
+            refuse_violations(again.reports)
             calls.append(again.outputs)
             mismatch, _share = compare(again.outputs, call.reference, self.task.policy)
         if mismatch := mismatch or between_calls(calls, call.reference):
-            raise _Failed(
+            raise StageFailed(
                 Verdict.WRONG,
                 f"{len(calls)} calls on the same inputs of workload {call.workload.name!r}: {mismatch.what}",
                 "its random numbers",
@@ -329,11 +260,11 @@ class _Judge:
     reference_in_own_dtype = ""
 
     def _integrity(self, candidate: Candidate, probe: _Call) -> None:
-        with self.stage("integrity") as stage:
+        with self.stages.run("integrity") as stage:
             if self.without_own_work:
-                raise _Failed(Verdict.CHEATING, self.without_own_work, "its outputs are not its kernels' work")
+                raise StageFailed(Verdict.CHEATING, self.without_own_work, "its outputs are not its kernels' work")
             if self.reads_back:
-                raise _Failed(Verdict.REJECTED, self.reads_back, "it reads device data in host code")
+                raise StageFailed(Verdict.REJECTED, self.reads_back, "it reads device data in host code")
             if probe.weights != (self.weights_seed, self.weights_moved):
                 probe = self._call(candidate, probe.workload, -1)
             if probe.workload.distribution is not Distribution.AS_GIVEN:
@@ -348,19 +279,19 @@ class _Judge:
                 stage.summary = "without its kernels it can't run"  # host code that reads what they would have written
             else:
                 if problem := integrity.without_launches(probe.result, idle, probe.reference, self.task.policy):
-                    raise _Failed(Verdict.CHEATING, problem, "its kernels are decoys")
+                    raise StageFailed(Verdict.CHEATING, problem, "its kernels are decoys")
                 stage.summary = "without its kernels the outputs are spoilt"
             if problem := host_side.all_by_torch(self.timed[0].operations, self.reference.ops()):
-                raise _Failed(Verdict.CHEATING, problem, "torch does all of it")
+                raise StageFailed(Verdict.CHEATING, problem, "torch does all of it")
 
     without_own_work = ""
     reads_back = ""
 
     def _timing(self, candidate: Candidate) -> None:
         own = self.task.workloads[0]
-        with self.stage("timing") as stage:
+        with self.stages.run("timing") as stage:
             if not all(call.seconds for call in self.timed) or not self.reference.ops():
-                raise _Failed(
+                raise StageFailed(
                     Verdict.UNSUPPORTED, "The task's outputs are empty: there is nothing to time.", "nothing to time"
                 )
             fixed = (own.name, self.reference.ops(), self.reference.signature, self.gpu)
@@ -371,7 +302,7 @@ class _Judge:
                     self._compare(fresh, [])
                 found, call = timing_of(self.timed, *fixed, again=True)
             if problem := impossible(found, *fixed[1:]):
-                raise _Failed(
+                raise StageFailed(
                     Verdict.REJECTED, problem, "faster than memory allows", {"timing": found.model_dump(mode="json")}
                 )
             self.timing = found
@@ -384,7 +315,7 @@ class _Judge:
                 "speedup_interval": [found.speedup_low, found.speedup_high],
                 "measured_again": found.measured_again,
             }
-        with self.stage("profile") as stage:
+        with self.stages.run("profile") as stage:
             self.profile = assemble.profile(call.launches, call.operations, self.gpu)
             stage.summary = f"{counted(len(call.launches), 'launch', 'launches')}, {counted(len(call.operations), 'torch operation')}"
 
@@ -409,7 +340,7 @@ class _Judge:
         self.weights_moved = moved
         init = self.reference.init(self.weights_seed, moved=moved)
         if init.arguments is None:
-            raise _Failed(
+            raise StageFailed(
                 Verdict.UNSUPPORTED,
                 "get_init_inputs() gives values that can't be handed to another process; use numbers, strings, tensors and lists.",
                 "init inputs can't be handed over",
@@ -441,21 +372,10 @@ class _Judge:
             inputs, weights_seed=self.weights_seed, moved=self.weights_moved, samples_seed=seed + 1
         )
 
-    def _refuse_violations(self, reports: Sequence[LaunchReport]) -> None:
-        for report in reports:
-            for violation in report.violations:
-                verdict = Verdict.TIMEOUT if violation.kind == "endless_loop" else Verdict.UNSAFE
-                raise _Failed(
-                    verdict,
-                    violation_reason(report, violation),
-                    violation.kind.replace("_", " "),
-                    {"kernel": report.kernel, "violations": [asdict(v) for r in reports for v in r.violations]},
-                )
-
     def _compare(self, call: _Call, rows: list[dict[str, Any]]) -> float:
-        """The call's error share; raises _Failed if it does what none may, or its outputs are not the reference's."""
+        """The call's error share; raises StageFailed if it does what none may, or its outputs are not the reference's."""
         workload, result, reference = call.workload, call.result, call.reference
-        self._refuse_violations(result.reports)
+        refuse_violations(result.reports)
         self.without_own_work = (
             self.without_own_work or integrity.without_own_work(result) or host_side.writes_outputs(result)
         )
@@ -464,12 +384,12 @@ class _Judge:
         signature = self.reference.signature
         mismatch, share = gradients.missing_gradient(result.outputs, signature, self.weights[1]), math.inf
         if mismatch is None:
-            mismatch, share = compare(result.outputs, reference, self.task.policy, nan_is_free=free)
+            mismatch, share = compare(result.outputs, reference, self.task.policy, nan_is_free=free, past=self.past)
         rows.append({"workload": workload.name, "share_of_allowed": min(share, 1e30), "launches": len(result.reports)})
         if mismatch is not None:
             which = gradients.result_name(mismatch.output, signature)
             shrunk = self._shrunk(call, mismatch) if reference.samples is None else Shrunk(call.inputs, mismatch, (), 0)
-            raise _Failed(
+            raise StageFailed(
                 Verdict.WRONG,
                 f"{which} is wrong on workload {workload.name!r}: {mismatch.what}"
                 + (f" {shrunk.sentence}" if shrunk.steps else ""),
@@ -482,34 +402,7 @@ class _Judge:
                     "shrunk": shrunk.to_json(),
                 },
             )
-        if not reference.mutates:
-            given = tensors_of(call.inputs)
-            for position, (before, after) in enumerate(zip(given, result.inputs_after, strict=True)):
-                if not same_bits(before, after):
-                    raise _Failed(
-                        Verdict.WRONG,
-                        f"It changes {gradients.input_name(position, signature)} on workload {workload.name!r}; the reference leaves it as it is.",
-                        "changes an input",
-                        {"workload": workload.name, "input": position},
-                    )
-        outputs = len(signature.outputs)  # gradients may lie anywhere, as autograd's own do
-        extra = {pair for pair in result.aliases if pair[0] < outputs} - set(reference.aliases)
-        if extra:
-            out, given_index = min(extra)
-            raise _Failed(
-                Verdict.WRONG,
-                f"Output {out} shares memory with input {given_index}; the reference returns new memory.",
-                "returns an input's memory",
-                {"aliases": sorted(extra)},
-            )
-        if problem := layout_problem(
-            tensors_of(result.outputs)[:outputs],
-            result.places[:outputs],
-            tensors_of(reference.native)[:outputs],
-            reference.places[:outputs],
-            contiguous_inputs=all(t.is_contiguous() for t in tensors_of(call.inputs)),
-        ):
-            raise _Failed(Verdict.WRONG, problem, "an output's memory layout", {"workload": workload.name})
+        refuse_effects(call.inputs, result, reference, signature, workload.name)
         self.timed.append(modelled_call(workload.name, result.reports, result.ops, self.gpu))
         return share
 
@@ -563,7 +456,7 @@ def evaluate(
     verdict, reason = Verdict.PASSED, "It computes the function on every workload tried, by its own kernels."
     try:
         judge.judge()
-    except _Failed as failure:
+    except StageFailed as failure:
         verdict, reason = failure.verdict, failure.reason
     passed = verdict is Verdict.PASSED
     return Evaluation(
@@ -571,7 +464,7 @@ def evaluate(
         kernel_id=kernel.id,
         verdict=verdict,
         reason=reason,
-        stages=judge.stages,
+        stages=judge.stages.ended,
         device=device_info(device),
         timing=judge.timing if passed else None,
         profile=judge.profile if passed else None,

@@ -20,7 +20,7 @@ from kernelwright.bench_tasks.task import NumericPolicy
 from kernelwright.sandbox.reference import ReferenceResult
 from kernelwright.sandbox.sampling import DRAWS, SampledOutput, is_second, picked
 from kernelwright.sandbox.trees import map_tensors, tensors_of
-from kernelwright.verifier.correctness import Mismatch, compare_outputs
+from kernelwright.verifier.correctness import Mismatch, Past, compare_outputs
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,12 @@ _TAIL = 7.0  # standard deviations of a Poisson variable, and as many events, th
 
 
 def compare(
-    outputs: Any, reference: ReferenceResult, policy: NumericPolicy, *, nan_is_free: bool = False
+    outputs: Any,
+    reference: ReferenceResult,
+    policy: NumericPolicy,
+    *,
+    nan_is_free: bool = False,
+    past: Past | None = None,
 ) -> tuple[Mismatch | None, float]:
     """Checks every output tensor of one call: `compare_outputs`, and for a task that draws random numbers what it can't say.
 
@@ -52,7 +57,7 @@ def compare(
     """
     got, native = tensors_of(outputs), tensors_of(reference.native)
     if reference.samples is None or [(t.shape, t.dtype) for t in got] != [(t.shape, t.dtype) for t in native]:
-        return compare_outputs(outputs, reference, policy, nan_is_free=nan_is_free)
+        return compare_outputs(outputs, reference, policy, nan_is_free=nan_is_free, past=past)
     settled = []
     for position, (mine, honest, output) in enumerate(zip(got, native, reference.samples, strict=True)):
         if not output.two_valued:

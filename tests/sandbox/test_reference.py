@@ -117,6 +117,26 @@ def test_the_hot_element_of_a_row_of_half_precision_is_no_infinity():
     assert 1 < float(x.abs().max()) < 10
 
 
+def test_the_largest_has_a_twin_that_half_precision_takes_for_it():
+    body = "class Model(nn.Module):\n    def forward(self, x, y, z):\n        return x, y, z\n"
+    tail = "\ndef get_inputs():\n    return [torch.rand(1, 50), torch.rand(30, 50).half(), torch.rand(1, 1)]\n"
+    with Reference(task(body, tail)) as reference:
+        for seed in range(5):
+            x, y, _ = reference.inputs(Distribution.MIXED, seed)
+            largest, twin = (float(v) for v in x.flatten().topk(2).values)
+            assert 0 < abs(largest - twin) < 2**-11 * abs(largest)
+            assert float(y.flatten().topk(2).values.diff().abs()) > 0.01  # no ties where none can be told apart
+
+
+def test_the_hot_elements_of_rows_are_in_every_column_before_any_comes_again():
+    body = "class Model(nn.Module):\n    def forward(self, x):\n        return x\n"
+    with Reference(task(body, "\ndef get_inputs():\n    return [torch.rand(30, 20)]\n")) as reference:
+        counts = [(reference.inputs(Distribution.ONE_HOT, seed)[0] != 0).sum(0) for seed in range(2)]
+    for count in counts:
+        assert sorted(count.tolist()) == [1] * 10 + [2] * 10
+    assert not torch.equal(*counts)
+
+
 def test_sorted_rows_run_up_and_down_along_every_dimension():
     body = "class Model(nn.Module):\n    def forward(self, x, v):\n        return x, v\n"
     tail = "\ndef get_inputs():\n    return [torch.rand(4, 6, 5), torch.rand(7)]\n"

@@ -11,7 +11,7 @@ from numeric_cases import reference_of, sequential
 from kernelwright.bench_tasks.task import NumericPolicy
 from kernelwright.sandbox.reference import ReferenceResult
 from kernelwright.sandbox.trees import same_bits
-from kernelwright.verifier.correctness import compare_outputs
+from kernelwright.verifier.correctness import Past, compare_outputs
 
 POLICY = NumericPolicy()
 
@@ -309,3 +309,28 @@ def test_a_nan_that_was_computed_is_not_called_unwritten():
         assert mismatch is not None
         assert mismatch.index == (1, 2)
         assert ("never written" in mismatch.what) is told
+
+
+def test_small_outputs_are_judged_by_all_calls_together():
+    """Each of eight sums errs by 27 roundings of float32: allowed in one, too much in all."""
+    torch.manual_seed(7)
+    past, mismatches = Past(), []
+    for _ in range(6):
+        x = torch.rand(8, 3)
+        expected = reference(total, x)
+        off = (expected.exact * (1 + 3.2e-6)).float()
+        mismatch, share = compare_outputs(off, expected, POLICY, past=past)
+        assert compare_outputs(off, expected, POLICY)[0] is None
+        mismatches.append(mismatch)
+    assert [m is None for m in mismatches] == [True] * 3 + [False] * 3
+    assert "over the 32 elements of all calls so far" in mismatches[3].what
+
+
+def test_small_outputs_of_honest_calls_never_add_up():
+    torch.manual_seed(8)
+    past = Past()
+    for _ in range(40):
+        x = torch.randn(2, 300) * 10 ** (torch.rand(2, 300) * 5 - 3)
+        mismatch, share = compare_outputs(x.flip(-1).sum(-1), reference(total, x), POLICY, past=past)
+        assert mismatch is None
+        assert share < 0.5

@@ -5,9 +5,7 @@ Run with ``python -m kernelwright.sandbox.reference_worker FD``; `kernelwright.s
 
 from __future__ import annotations
 
-import copy
 import linecache
-import math
 import random
 import sys
 import types
@@ -18,6 +16,7 @@ import torch
 
 from kernelwright.errors import LoweringError, TaskError
 from kernelwright.sandbox.channel import Message
+from kernelwright.sandbox.distributions import draw, move_weights, strided
 from kernelwright.sandbox.emulated import torch_cuda
 from kernelwright.sandbox.gradients import (
     Wanted,
@@ -27,24 +26,11 @@ from kernelwright.sandbox.gradients import (
     find_wanted,
     gradient_names,
 )
+from kernelwright.sandbox.honest_runs import HonestRuns
 from kernelwright.sandbox.places import places_of
-from kernelwright.sandbox.rounding import HonestRounding, random_signs
 from kernelwright.sandbox.sampling import DRAWS, INDEPENDENT, independent_values, picked, sample
 from kernelwright.sandbox.serve import describe_error, serve
 from kernelwright.sandbox.trees import construct, map_tensors, same_bits, seed_torch, tensors_of
-
-_DRAWS = 3
-"""Draws of that perturbation. An element whose honest error is small by luck in one draw would make the tolerance too
-tight: with one draw, an honest attention kernel was once called wrong for one element in 131,072."""
-_FEW = 64
-"""Elements: outputs with no row as long as this have no neighbours whose errors help to tell how large an honest one is."""
-_DRAWS_OF_FEW = 8
-"""Draws then. With eight, all of them are below a tenth of the true spread once in 600 million times."""
-_TINY = 1e-4  # factor of the running variances that are made tiny: 1e-6 for an epsilon of 1e-5 then shows as 4 %
-_FAR = 1e6  # beyond half precision (65,504), its square well within float32
-_TWIN = 2.0**-12.5  # relative: a rounding to half precision or tf32 (2**-11 at most) often puts it on the other side
-_RARE = 200  # elements of which one is an infinity or NaN, in the workloads of that name
-_EPS_STEPS = 1.0  # size of the relative perturbation of inputs, in units of the dtype's machine epsilon
 
 
 class Reference:
@@ -261,7 +247,7 @@ class Reference:
             while len(self.models) >= 2:
                 self.models.pop(next(iter(self.models)))
             if moved:
-                _move_weights(model, seed)
+                move_weights(model, seed)
             self.models[seed, moved] = model
         return self.models[seed, moved]
 
@@ -309,7 +295,7 @@ class Reference:
         generator = torch.Generator().manual_seed(seed)
         drawn = map_tensors(values, lambda t: draw(t, distribution, generator))
         drawn = self._with_cotangents(drawn, generator)
-        return {}, map_tensors(drawn, _strided) if message.body["strided"] else drawn
+        return {}, map_tensors(drawn, strided) if message.body["strided"] else drawn
 
     def resize(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Lets names of the file stand for other numbers from now on; those not given for their own."""
@@ -352,18 +338,13 @@ class Reference:
         keep = map_tensors(inputs, torch.clone)
         native = self._forward(model, inputs)
         mutated = any(not same_bits(a, b) for a, b in zip(tensors_of(inputs), tensors_of(keep), strict=True))
-        samples = self._samples(model, keep, body["samples_seed"]) if self.samples else None
-        exact, exact_error = (None, "") if self.samples else self._float64(model, keep, None)
-        moved = None
-        if samples is not None:
-            pass  # they hold it
-        elif exact is not None:
-            generator = torch.Generator().manual_seed(body["seed"] + 1)
-            few = max((t.numel() for t in tensors_of(native)), default=0) < _FEW
-            draws = [self._disturbed(model, keep, generator) for _ in range(_DRAWS_OF_FEW if few else _DRAWS)]
-            moved = _farthest(exact, [draw for draw in draws if draw is not None])
+        runs = HonestRuns(self._forward, model, keep)
+        samples, exact, exact_error, moved = None, None, "", None
+        if self.samples:
+            samples = _samples(runs, body["samples_seed"])
         else:
-            moved = self._moved_natively(model, keep, native)
+            exact, exact_error = runs.exact()
+            moved = runs.farthest(native, exact, body["seed"] + 1)
         aliases = _aliases(native, inputs)
         return (
             {
@@ -375,78 +356,6 @@ class Reference:
             },
             {"native": native, "exact": exact, "moved": moved, "samples": samples},
         )
-
-    def _samples(self, model: torch.nn.Module, inputs: Any, seed: int) -> list[dict[str, Any]]:
-        generator = torch.Generator().manual_seed(seed)
-
-        def disturbed() -> Any:
-            near = self._disturbed(model, inputs, generator)
-            return self._forward(model, self._nudged(inputs, generator)) if near is None else near
-
-        found = sample(
-            native=lambda: self._forward(model, map_tensors(inputs, torch.clone)),
-            exact=lambda: self._float64(model, inputs, None)[0],
-            disturbed=disturbed,
-            reseed=_seed,
-            seed=seed,
-        )
-        return [output.to_tree() for output in found]
-
-    def _disturbed(self, model: torch.nn.Module, inputs: Any, generator: torch.Generator) -> Any:
-        """In float64 with honest rounding; with inputs and weights moved alone, where the module goes beyond torch's
-        dispatcher; None where it fails even so."""
-        rounded = self._float64(model, inputs, generator, rounding=True)[0]
-        return self._float64(model, inputs, generator)[0] if rounded is None else rounded
-
-    def _float64(
-        self, model: torch.nn.Module, inputs: Any, generator: torch.Generator | None, *, rounding: bool = False
-    ) -> tuple[Any, str]:
-        def move(tensor: torch.Tensor) -> torch.Tensor:
-            if not tensor.dtype.is_floating_point:
-                return tensor.clone()
-            wide = tensor.double()
-            if generator is not None:
-                step = _EPS_STEPS * torch.finfo(tensor.dtype).eps
-                wide = random_signs(wide.shape, generator).mul_(step).add_(1).mul_(wide)
-            return wide
-
-        default = torch.get_default_dtype()
-        try:
-            wide_model = copy.deepcopy(model)
-            with torch.no_grad():
-                for tensor in [*wide_model.parameters(), *wide_model.buffers()]:
-                    if tensor.dtype.is_floating_point:
-                        tensor.data = move(tensor.data)
-            torch.set_default_dtype(torch.float64)  # constants that forward makes are float64 too
-            wide_inputs = map_tensors(inputs, move)
-            if generator is None or not rounding:
-                return self._forward(wide_model, wide_inputs), ""
-            eps = max((torch.finfo(t.dtype).eps for t in _floating(inputs, model)), default=torch.finfo(default).eps)
-            with HonestRounding(eps, generator):
-                return self._forward(wide_model, wide_inputs), ""
-        except Exception as error:  # noqa: BLE001 - a module that insists on float32 is judged against its own dtype
-            return None, f"{type(error).__name__}: {error}"[:500]
-        finally:
-            torch.set_default_dtype(default)
-
-    def _moved_natively(self, model: torch.nn.Module, inputs: Any, native: Any) -> Any:
-        """For a module that can't run in float64: what becomes of `native` when the inputs move by one unit of
-        round-off, the farthest of several draws."""
-        generator = torch.Generator().manual_seed(0)
-        draws = [self._forward(model, self._nudged(inputs, generator)) for _ in range(_DRAWS)]
-        return _farthest(map_tensors(native, _widen), [map_tensors(draw, _widen) for draw in draws])
-
-    def _nudged(self, inputs: Any, generator: torch.Generator) -> Any:
-        """The inputs moved by one unit of round-off, in their own dtypes."""
-
-        def move(tensor: torch.Tensor) -> torch.Tensor:
-            if not tensor.dtype.is_floating_point:
-                return tensor.clone()
-            step = _EPS_STEPS * torch.finfo(tensor.dtype).eps
-            wide = tensor.double()
-            return (wide + random_signs(wide.shape, generator).mul_(step).mul_(wide)).to(tensor.dtype)
-
-        return map_tensors(inputs, move)
 
     def call(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Native outputs only."""
@@ -476,6 +385,19 @@ class Reference:
         return {"ops": [record.to_json() for record in records]}, None
 
 
+def _samples(runs: HonestRuns, seed: int) -> list[dict[str, Any]]:
+    """What the random outputs of a module are like, from many runs."""
+    generator = torch.Generator().manual_seed(seed)
+    found = sample(
+        native=runs.native,
+        exact=lambda: runs.exact()[0],
+        disturbed=lambda: runs.disturbed(generator),
+        reseed=_seed,
+        seed=seed,
+    )
+    return [output.to_tree() for output in found]
+
+
 def _seed(seed: int) -> None:
     """Seeds every source of chance that a task file may use."""
     seed_torch(seed)
@@ -495,65 +417,12 @@ def _alike(first: Any, second: Any) -> bool:
     )  # fmt: skip
 
 
-def _widen(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.double() if tensor.dtype.is_floating_point else tensor
-
-
-def _floating(inputs: Any, model: torch.nn.Module) -> list[torch.Tensor]:
-    """The floating inputs, weights and buffers."""
-    found = [*tensors_of(inputs), *model.parameters(), *model.buffers()]
-    return [t for t in found if t.dtype.is_floating_point]
-
-
 def _hidden_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     state = model.state_dict()
     found = {name: t for name, t in model.named_buffers() if name not in state}
     for prefix, module in model.named_modules():
         found |= {f"{prefix}.{name}": v for name, v in vars(module).items() if isinstance(v, torch.Tensor)}
     return found
-
-
-def _move_weights(model: torch.nn.Module, seed: int) -> None:
-    """Moves every floating weight and buffer away from its initial value, as training would.
-
-    Ones stay near one and zeros near zero; what has no negative element (a variance) keeps none. Of a buffer of positive
-    elements one in four becomes tiny: an epsilon shows beside a running variance of 1e-4, not beside one near 1.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if isinstance(tensor, torch.Tensor) and tensor.dtype.is_floating_point and tensor.numel():
-                scale = torch.randn(tensor.shape, generator=generator) * 0.25 + 1
-                shift = torch.randn(tensor.shape, generator=generator) * 0.125
-                positive = bool((tensor >= 0).all()) and bool((tensor > 0).any())
-                moved = tensor.double() * scale.double() + shift.double()
-                moved = moved.abs() if positive else moved
-                if name not in parameters and bool((tensor > 0).all()):
-                    places = torch.randperm(moved.numel(), generator=generator)[: -(-moved.numel() // 4)]
-                    moved.view(-1)[places] *= _TINY
-                tensor.copy_(moved.to(tensor.dtype))
-
-
-def _farthest(exact: Any, draws: list[Any]) -> Any:
-    """`exact` plus the largest distance of the draws from it, element by element; None without draws."""
-    if not draws:
-        return None
-    if isinstance(exact, torch.Tensor):
-        if not (exact.dtype.is_floating_point or exact.dtype.is_complex):
-            return draws[0]
-        if exact.dtype.is_complex:
-            parts = _farthest(torch.view_as_real(exact), [torch.view_as_real(draw) for draw in draws])
-            return torch.view_as_complex(parts)
-        far = (draws[0] - exact).abs_()
-        for draw in draws[1:]:
-            far = torch.maximum(far, (draw - exact).abs_())
-        return exact + far
-    if isinstance(exact, list | tuple):
-        return [_farthest(item, [draw[i] for draw in draws]) for i, item in enumerate(exact)]
-    if isinstance(exact, dict):
-        return {key: _farthest(item, [draw[key] for draw in draws]) for key, item in exact.items()}
-    return exact
 
 
 def _strange(tree: Any) -> bool:
@@ -583,103 +452,6 @@ def _spec(name: str, tensor: torch.Tensor) -> dict[str, Any]:
         "dtype": str(tensor.dtype).removeprefix("torch."),
         "stride": list(tensor.stride()),
     }
-
-
-def draw(tensor: torch.Tensor, distribution: str, generator: torch.Generator) -> torch.Tensor:
-    if distribution == "as_given" or not tensor.dtype.is_floating_point:
-        return tensor
-    shape = tensor.shape
-
-    def normal() -> torch.Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-    drawn = {
-        "normal": normal,
-        "uniform": lambda: torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1,
-        "large": lambda: normal() * 100,
-        "tiny": lambda: normal() * 1e-3,
-        "mixed": lambda: _with_twins(
-            normal() * 10 ** (torch.rand(shape, generator=generator, dtype=torch.float64) * 5 - 3),
-            generator,
-            torch.finfo(tensor.dtype),
-        ),
-        "constant": lambda: torch.full(shape, float(torch.randn((), generator=generator)) * 3, dtype=torch.float64),
-        "sorted": lambda: _sorted(normal(), generator),
-        "one_hot": lambda: _one_hot(normal(), generator, torch.finfo(tensor.dtype)),
-        "infinite": lambda: _sprinkled(normal(), math.inf, generator),
-        "nan": lambda: _sprinkled(normal(), math.nan, generator),
-        "zeros": lambda: torch.zeros(shape, dtype=torch.float64),
-    }[distribution]()
-    out = torch.empty_strided(shape, tensor.stride(), dtype=tensor.dtype)
-    return out.copy_(drawn)
-
-
-def _sprinkled(values: torch.Tensor, what: float, generator: torch.Generator) -> torch.Tensor:
-    """`what`, with either sign, for one element in `_RARE` and at least one."""
-    count = -(-values.numel() // _RARE)
-    places = torch.randperm(values.numel(), generator=generator)[:count]
-    values.view(-1)[places] = random_signs(places.shape, generator) * what
-    return values
-
-
-def _strided(tensor: torch.Tensor) -> torch.Tensor:
-    """The same values, not contiguous: transposed storage, or NaN (for integers 0) between them where that is no change."""
-    if tensor.dim() >= 2 and min(tensor.shape[-2:]) > 1:
-        return tensor.transpose(-1, -2).contiguous().transpose(-1, -2)
-    if tensor.numel() < 2:
-        return tensor
-    gap = math.nan if tensor.dtype.is_floating_point else 0
-    out = torch.full((*tensor.shape, 2), gap, dtype=tensor.dtype)[..., 0]
-    return out.copy_(tensor)
-
-
-def _sorted(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The values in order, every other row (and every other matrix of rows, and so on) backwards; where that begins is chance.
-
-    The smallest and the largest of a row therefore lie at its first and at its last place, whatever dimension a row is.
-    """
-    shape = values.shape
-    ordered = values.flatten().sort().values.reshape(shape)
-    turned = torch.randint(0, 2, (values.dim(),), generator=generator)
-    before = torch.zeros((1,) * values.dim(), dtype=torch.int64)  # the sum of the indices of the dimensions before
-    for dim, length in enumerate(shape):
-        ordered = torch.where((before + turned[dim]) % 2 == 1, ordered.flip(dim), ordered)
-        before = before + torch.arange(length).reshape([-1 if d == dim else 1 for d in range(values.dim())])
-    return ordered
-
-
-def _with_twins(values: torch.Tensor, generator: torch.Generator, info: torch.finfo) -> torch.Tensor:
-    """The values, the largest along a dimension (chosen at random) with a second one that is less by about `_TWIN`.
-
-    Types that can't tell the two apart are left as they are.
-    """
-    dims = [dim for dim, length in enumerate(values.shape) if length > 1]
-    if not dims or not values.numel() or info.eps > _TWIN / 4:
-        return values
-    dim = dims[int(torch.randint(0, len(dims), (), generator=generator))]
-    first = values.argmax(dim, keepdim=True)
-    other = (
-        torch.randint(1, values.shape[dim], first.shape, generator=generator).add_(first).remainder_(values.shape[dim])
-    )
-    less = 1 - _TWIN * (torch.rand(first.shape, generator=generator, dtype=torch.float64) + 0.5)
-    return values.scatter_(dim, other, values.gather(dim, first) * less)
-
-
-def _one_hot(values: torch.Tensor, generator: torch.Generator, info: torch.finfo) -> torch.Tensor:
-    """Zeros but for one element of each row, a row being the last dimension.
-
-    In types that reach far enough every other of them, at random, is `_FAR` times larger: what is kept in half precision on
-    the way overflows, and so does an exponential that the largest element should have been taken from first.
-    """
-    if not values.numel():
-        return values
-    rows = values.reshape(-1, values.shape[-1] if values.dim() else 1)
-    columns = torch.randperm(rows.shape[1], generator=generator)  # each once before any comes again
-    place = columns[torch.arange(rows.shape[0]) % rows.shape[1]].unsqueeze(1)
-    hot = rows.gather(1, place)
-    if info.max > _FAR**2:
-        hot *= torch.where(torch.rand(hot.shape, generator=generator) < 0.5, 1.0, _FAR)
-    return torch.zeros_like(rows).scatter_(1, place, hot).reshape(values.shape)
 
 
 def _aliases(outputs: Any, inputs: Any) -> list[list[int]]:

@@ -15,8 +15,9 @@ import torch
 
 from kernelwright.bench_tasks.task import NumericPolicy
 from kernelwright.sandbox.channel import Message
+from kernelwright.sandbox.distributions import draw
 from kernelwright.sandbox.reference import ReferenceResult
-from kernelwright.sandbox.reference_worker import Reference, draw
+from kernelwright.sandbox.reference_worker import Reference
 from kernelwright.verifier.correctness import compare_outputs
 
 F = np.float32

@@ -59,7 +59,7 @@ class CandidateFailure(Exception):
 
 @dataclass(frozen=True)
 class CallResult:
-    """What one call gave. All but the tree of `outputs` and `lazy` is what the device process saw."""
+    """What one call gave. All but the tree of `outputs` and the kinds in `places` is what the device process saw."""
 
     outputs: Any
     """With gradients ``[outputs, [gradient or None, ...]]``."""
@@ -71,8 +71,6 @@ class CallResult:
     """(output, input) pairs that share memory."""
     written: tuple[bool, ...]
     """For each output tensor: whether the device wrote into its memory during the call."""
-    lazy: tuple[str, ...]
-    """Types of outputs that are subclasses of Tensor."""
     places: tuple[Place, ...] = ()
     """Where each output tensor lay on the device."""
     pulled_bytes: int = 0
@@ -210,7 +208,7 @@ class Candidate:
                 rows=begun.rows,
                 gradients=None if self._wanted is None else self._wanted.to_json(),
             ).body
-            rows, lazy = self._rows(body, 2 * expected_bytes + _SLACK_BYTES), tuple(map(str, body.get("lazy", ())))
+            rows = self._rows(body, 2 * expected_bytes + _SLACK_BYTES)
             places = _places(body.get("places"), rows)
             done = self._gpu.finish(rows, seconds=self.limits.call_seconds + _ANSWER_SECONDS)
             if done.outside is not None:
@@ -237,7 +235,6 @@ class Candidate:
                 (i, j) for i, out in enumerate(rows) for j, given in enumerate(begun.rows) if _overlap(out, given)
             ),
             written=done.written,
-            lazy=lazy,
             places=places,
             pulled_bytes=done.pulled_bytes,
             refusals=done.refusals,

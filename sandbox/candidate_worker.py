@@ -153,14 +153,13 @@ class Candidate:
             self.forwarding.in_call = False
         returned: list[torch.Tensor] = []
         tree = encode_tree(outputs, returned)
-        places = [place.to_json() for place in places_of(returned)]
-        lazy = [type(t).__name__ for t in tensors_of(outputs) if type(t) not in {torch.Tensor, torch.nn.Parameter}]
+        places = [place.to_json() for place in places_of(tensors_of(outputs))]  # as they are: what is sent is detached
         with torch.no_grad(), self.forwarding:
             returned = [_as_stored(to_device(t)) for t in returned]
         rows = [describe(t) for t in returned]
         self.link.flush()
         self.kept = outputs, returned
-        return {"tree": tree, "rows": rows, "lazy": lazy, "places": places}, None
+        return {"tree": tree, "rows": rows, "places": places}, None
 
 
 def _over(row: dict[str, Any]) -> torch.Tensor:

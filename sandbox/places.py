@@ -20,7 +20,12 @@ class Place:
     """Of its first byte in the process that made it; 0 for an empty tensor."""
     requires_grad: bool
     kind: str
-    """Name of its Python type: `Tensor`, `Parameter`, or a subclass of either."""
+    """`Tensor` or `Parameter`; of a subclass of either its module and name."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is no subclass, whose values may be computed when somebody looks."""
+        return self.kind in {"Tensor", "Parameter"}
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
@@ -39,6 +44,12 @@ class Place:
 def places_of(tensors: Sequence[torch.Tensor]) -> list[Place]:
     """The places of strided tensors, in the same order."""
     return [
-        Place(tensor.data_ptr() if tensor.numel() else 0, bool(tensor.requires_grad), type(tensor).__name__)
+        Place(tensor.data_ptr() if tensor.numel() else 0, bool(tensor.requires_grad), _kind(type(tensor)))
         for tensor in tensors
     ]
+
+
+def _kind(made: type) -> str:
+    import torch
+
+    return made.__name__ if made in {torch.Tensor, torch.nn.Parameter} else f"{made.__module__}.{made.__qualname__}"

@@ -32,8 +32,8 @@ def without_own_work(call: CallResult) -> str:
         return ""
     if not call.reports:
         return "No CUDA kernel was launched during the call: its outputs were computed by something else."
-    if call.lazy:
-        return f"It returns a {call.lazy[0]}, a subclass of Tensor, whose values may be computed after the call."
+    if subclass := next((place.kind for place in call.places if not place.plain), ""):
+        return f"It returns a {subclass}, a subclass of Tensor, whose values may be computed after the call."
     stored = sum(r.counters.global_store_requests + r.counters.global_atomic_requests for r in call.reports)
     if not stored:
         return "Its kernels stored nothing to global memory: its outputs were computed by something else."

@@ -25,6 +25,7 @@ SAMPLE = (
     "kernel_that_touches_the_result",
     "fall_back_by_except",
     "comparisons_that_say_yes",
+    "parameter_that_requires_grad",
 )
 """Names of the pairs of a default run: some of each family."""
 _LEAST_TIME = 0.9999  # of its twin's modelled time, which is no noisy one: less, and an attack has paid

@@ -128,7 +128,7 @@ PAIRS = (
         "softmax",
         hostile=softmax(
             """
-            body = {"ok": True, "reports": [], "ops": [], "aliases": [], "written": [True], "lazy": []}
+            body = {"ok": True, "reports": [], "ops": [], "aliases": [], "written": [True]}
             text = json.dumps({"body": body, "tree": {"v": None}, "tensors": []}).encode()
             sent = 0
             for fd in range(3, 256):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from honest.families import extensions, layouts, losses, pointwise, products, reductions, rows, windows
+from honest.families import extensions, layouts, losses, pointwise, products, reductions, rows, training, windows
 from honest.kernel import Honest
 
-_FAMILIES = (pointwise, reductions, rows, products, windows, losses, layouts, extensions)
+_FAMILIES = (pointwise, reductions, rows, products, windows, losses, layouts, extensions, training)
 
 TASKS: dict[str, str] = {name: source for family in _FAMILIES for name, source in family.TASKS.items()}
 """Task files by name."""

@@ -78,6 +78,18 @@ def _in_host(pattern: str, make: _Maker) -> Callable[[str], Iterator[Edit]]:
     return sites
 
 
+def _with_gradients(sites: Callable[[str], Iterator[Edit]]) -> Callable[[str], Iterator[Edit]]:
+    """In modules with a backward pass of their own."""
+    return lambda text: sites(text) if "torch.autograd.Function" in text else iter(())
+
+
+def _missing_gradient(text: str) -> Iterator[Edit]:
+    """The backward pass leaves a gradient out."""
+    for match in re.finditer(r"return (dx), (d\w)(.*)$", text, re.MULTILINE):
+        yield Edit(match.start(), match.end(), f"return None, {match[2]}{match[3]}")
+        yield Edit(match.start(), match.end(), f"return {match[1]}, None{match[3]}")
+
+
 def _both(*parts: Callable[[str], Iterator[Edit]]) -> Callable[[str], Iterator[Edit]]:
     def sites(text: str) -> Iterator[Edit]:
         for part in parts:
@@ -242,5 +254,10 @@ OPERATORS: tuple[Operator, ...] = (
     Operator("plain_for_atomic", "an atomic addition is a plain one", _in_device(r"atomicAdd\(&?([\w\[\] /*+%]+?), ([^;]+)\)(?=;)", lambda m: f"{m[1] if '[' in m[1] else '*' + m[1]} += {m[2]}"), 4),
     Operator("not_initialised", "memory is not cleared before it is added to", _in_host(r"^ *run\(\"clear\".*\)$", lambda m: " " * 8 + "pass"), 3),
     Operator("outputs_exchanged", "two outputs in the wrong order", _in_host(r"return (mean|value), (variance|index)$", lambda m: f"return {m[2]}, {m[1]}"), 2),
+    Operator("unscaled_gradient", "a gradient is not multiplied by what comes from above", _with_gradients(_both(
+        _in_device(r"\b(?:g\[[^\[\]]*\]|up) \* ", lambda m: ""),
+        _in_device(r" \* g\[0\]", lambda m: ""),
+    )), 8),
+    Operator("missing_gradient", "a gradient is left out", _missing_gradient, 4),
     Operator("one_element", "one element is off by one part in a thousand", _one_element, 12),
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from kernelwright.bench_tasks.task import TaskSignature
@@ -62,9 +62,12 @@ def refuse_effects(
             "returns an input's memory",
             {"aliases": sorted(extra)},
         )
+    places = result.places[:outputs]
+    if signature.gradients:  # the pass before a backward one: what it gives requires a gradient
+        places = tuple(replace(place, requires_grad=False) for place in places)
     if problem := layout_problem(
         tensors_of(result.outputs)[:outputs],
-        result.places[:outputs],
+        places,
         tensors_of(reference.native)[:outputs],
         reference.places[:outputs],
         contiguous_inputs=all(t.is_contiguous() for t in tensors_of(inputs)),

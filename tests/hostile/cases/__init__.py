@@ -19,6 +19,7 @@ from hostile.cases import (
     processes,
     races,
     streams,
+    training,
     worker,
 )
 from hostile.pair import Pair
@@ -40,6 +41,7 @@ FAMILIES = (
     processes,
     races,
     streams,
+    training,
     worker,
 )
 

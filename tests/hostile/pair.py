@@ -20,6 +20,9 @@ BY_TORCH = r"computed by something else|decoy|torch|library|stored nothing|not .
 NO_WORK = r"computed by something else|decoy|torch|kernelwright|judge|patch|replace|No module|not .*own|recorder|has no|sandbox"
 """Reasons for what reaches into the sandbox's own code."""
 
+SEEN = r"for networks|by ctypes|ctypes\.|calls nothing that could launch"
+"""Reasons of static analysis for code that a run would end in another way."""
+
 DENIED = r"Permission|not permitted|Read-only|No such file|Errno"
 """What the operating system answers to what a sandbox forbids."""
 

@@ -14,7 +14,7 @@ from _pytest.mark import ParameterSet
 from hostile.cases import PAIRS
 from hostile.harness import SECRET, References, disguised, isolation, judge, machine, static_refused
 from hostile.open_cases import HOSTILE_NOT_YET, TWIN_NOT_YET
-from hostile.pair import POWERLESS, Pair
+from hostile.pair import POWERLESS, REFUSED, SEEN, Pair
 
 from kernelwright.verifier.evaluation import Evaluation, Verdict
 
@@ -59,7 +59,7 @@ def check_hostile(pair: Pair, references: References, folder: Path, monkeypatch:
         text = reachable.fill(pair.hostile)
         found = judge(pair, text, reference)
         if static_refused(found):
-            check_verdict(pair, found)
+            check_static(pair, found)
             # what static analysis sees, another spelling hides from it: the run has to hold by itself
             found = judge(pair, disguised(text), reference)
         traces = reachable.traces()
@@ -73,6 +73,13 @@ def check_hostile(pair: Pair, references: References, folder: Path, monkeypatch:
         assert found.timing.seconds >= _LEAST_TIME * twin.timing.seconds, "the attack made it faster"
         return
     check_verdict(pair, found)
+
+
+def check_static(pair: Pair, found: Evaluation) -> None:
+    """A refusal before the run, for the pair's reason or for what its text gives away."""
+    shown = f"{found.verdict.value}: {found.reason}"
+    assert found.verdict.value in (*REFUSED, *pair.expect), shown
+    assert re.search(f"{pair.reason}|{SEEN}", found.reason, re.IGNORECASE), shown
 
 
 def check_verdict(pair: Pair, found: Evaluation) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hostile.pair import POWERLESS, REFUSED, Pair, changed, softmax
 
-WRONG = "wrong on"
+WRONG = "wrong on|another result"
 CONSTANT = "fill(torch.empty_like(x), 1.0 / x.shape[1])"
 
 PAIRS = (

@@ -176,7 +176,7 @@ PAIRS = (
         ),
         twin=softmax("return softmax(x)", top="class Channel:\n    send = None\nChannel.send = len\n"),
         expect=CAUGHT,
-        reason=NO_WORK + "|KeyError|race|channel",
+        reason=NO_WORK + "|KeyError|race|channel|process died",
     ),
     Pair(
         "object_that_is_code",

@@ -14,7 +14,7 @@ from kernelwright.sandbox.trees import tensors_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Mismatch", "Past", "compare_outputs", "limits_share"]
+__all__ = ["Mismatch", "Past", "allowance", "compare_outputs", "limits_share"]
 
 _PIECE = 1 << 18  # elements compared at a time
 _RMS_ULPS = (
@@ -91,17 +91,30 @@ def limits_share(output: torch.Tensor, reference: ReferenceResult, policy: Numer
 
     `compare_outputs` gives the share of right elements only; this one is for calibrating the policy.
     """
-    import torch
-
     joined = _joined(output.shape)
     good, errors = _judge_piece(output, reference.native, reference.exact, reference.moved, joined, policy)
     exact = (reference.native if reference.exact is None else reference.exact).double()
-    near = exact if reference.moved is None else reference.moved
-    error = _honest_error(reference.native.double(), exact, near)
-    allowed = _allowed(error, exact, torch.finfo(output.dtype), joined, policy)
+    allowed = allowance(reference.native, exact, reference.moved, policy)
     share = ((output.double() - exact).abs() / allowed).nan_to_num_(0.0, 0.0, 0.0)
     wrong = float(share.max()) if bool(good.all()) else max(float(share.max()), 1.0)
     return max(wrong, errors.whole_share(policy))
+
+
+def allowance(
+    native: torch.Tensor, exact: torch.Tensor, moved: torch.Tensor | None, policy: NumericPolicy
+) -> torch.Tensor:
+    """How far each element of a floating-point output may be from the reference, float64.
+
+    Args:
+        native: what the reference answers in the task's dtype.
+        exact: in float64.
+        moved: in float64 with honest rounding.
+    """
+    import torch
+
+    wide = exact.double()
+    error = _honest_error(native.double(), wide, wide if moved is None else moved.double())
+    return _allowed(error, wide, torch.finfo(native.dtype), _joined(native.shape), policy)
 
 
 def _without_undefined(mine: torch.Tensor, honest: torch.Tensor, wide: torch.Tensor | None) -> torch.Tensor:

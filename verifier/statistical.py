@@ -20,7 +20,7 @@ from kernelwright.bench_tasks.task import NumericPolicy
 from kernelwright.sandbox.reference import ReferenceResult
 from kernelwright.sandbox.sampling import DRAWS, SampledOutput, is_second, picked
 from kernelwright.sandbox.trees import map_tensors, tensors_of
-from kernelwright.verifier.correctness import Mismatch, Past, compare_outputs
+from kernelwright.verifier.correctness import Mismatch, Past, allowance, compare_outputs
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def compare(
                 return mismatch, math.inf
             settled.append((honest, honest, honest, honest))
         else:
-            settled.append(_settle(mine, output))
+            settled.append(_settle(mine, output, policy))
     kept, values, exact, moved = (list(column) for column in zip(*settled, strict=True))
     expected = replace(reference, native=_rebuilt(reference.native, values), exact=exact, moved=moved, samples=None)
     mismatch, share = compare_outputs(_rebuilt(outputs, kept), expected, policy, nan_is_free=nan_is_free)
@@ -114,7 +114,9 @@ def _rebuilt(tree: Any, tensors: Sequence[torch.Tensor]) -> Any:
     return map_tensors(tree, lambda _: next(following))
 
 
-def _settle(mine: torch.Tensor, output: SampledOutput) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _settle(
+    mine: torch.Tensor, output: SampledOutput, policy: NumericPolicy
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """(the outputs, and the values they must have natively, in float64, and moved by honest rounding)."""
     import torch
 
@@ -131,7 +133,10 @@ def _settle(mine: torch.Tensor, output: SampledOutput) -> tuple[torch.Tensor, to
     if allowed:
         # a value that is rare may not have shown in the reference's runs; a few such elements say nothing
         never = (output.first == output.second) & mine.isfinite()
-        far = never & ((mine.double() - native.double()).abs() > 1e-3 * native.double().abs())
+        if native.dtype.is_floating_point:
+            far = never & ((mine.double() - exact.double()).abs() > allowance(native, exact, moved, policy))
+        else:
+            far = never & (mine != native)
         if int(far.sum()) <= allowed:
             mine = torch.where(far, native, mine)
     return mine, native, exact, moved
@@ -195,13 +200,14 @@ def _standard(values: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor, us
 
 def _depend(honest: torch.Tensor, mine: torch.Tensor, shift: int) -> tuple[int, int, float] | None:
     """The first two rows of `mine` (calls, n), the second moved, that depend on each other as no two of `honest` do, and
-    their mean product."""
+    their correlation."""
     count = max(1, int((mine[0] != 0).sum()))
     usual = (honest[:-1] * honest[1:].roll(shift, 1)).sum(1) / count
     found = mine @ mine.roll(shift, 1).T / count
     for first, second in itertools.combinations(range(len(mine)), 2):
         if _far(float(found[first, second]), usual, count**-0.5):
-            return first + 1, second + 1, float(found[first, second])
+            sizes = float(mine[first].norm() * mine[second].norm()) / count
+            return first + 1, second + 1, float(found[first, second]) / max(sizes, 1e-30)
     return None
 
 
@@ -252,8 +258,8 @@ def _statistics(got: Sequence[torch.Tensor], samples: Sequence[SampledOutput]) -
 def _of_one(rows: torch.Tensor, used: torch.Tensor, row: int) -> Iterator[tuple[str, torch.Tensor, float]]:
     """(words, the statistic of each run with the candidate's call last, the least spread to believe in)."""
     total, length = int(used.sum()), rows.shape[1]
-    level = "its random values lie on average {got:+.3f} spreads from the reference's mean"
-    yield f"{level}.", rows.sum(1) / total, total**-0.5
+    level = "its random values lie on average {got:+.3f} standard deviations from the reference's mean"
+    yield f"{level}: look at the probability and at the scale.", rows.sum(1) / total, total**-0.5
     quarter = -(-length // 4)
     for part, name in enumerate(("first", "second", "third", "last")):
         here = slice(part * quarter, (part + 1) * quarter)
@@ -265,7 +271,7 @@ def _of_one(rows: torch.Tensor, used: torch.Tensor, row: int) -> Iterator[tuple[
     words = "the variance of its values is {got:.3f} times the reference's ({usual:.3f} for the reference itself)."
     yield words, rows.square().sum(1) / total, total**-0.5
     for edge in _BINS:
-        words = f"{{got:.1%}} of its values lie more than {edge:g} spreads above the mean, {{usual:.1%}} of the reference's."
+        words = f"{{got:.1%}} of its values lie more than {edge:g} standard deviations above the mean, {{usual:.1%}} of the reference's."
         shares = ((rows > edge).sum(1) - (length - total) * (edge < 0)) / total
         usual = float(shares[:-1].mean())
         yield words, shares, math.sqrt(max(usual * (1 - usual), _FEW / total) / total)
@@ -276,6 +282,22 @@ def _of_one(rows: torch.Tensor, used: torch.Tensor, row: int) -> Iterator[tuple[
             words = f"its random values depend on each other: those {apart} apart correlate by {{got:.3f}}, "
             words += "the reference's by {usual:.3f}."
             yield words, (rows[:, lag:] * rows[:, :-lag]).sum(1) / count, count**-0.5
+    words = "its random values repeat themselves: those some places apart correlate by {got:.3f}, the reference's by {usual:.3f} at most."
+    yield words, _repetition(rows), total**-0.5
+
+
+def _repetition(rows: torch.Tensor) -> torch.Tensor:
+    """For each row the largest correlation with itself moved by at least one place and at most half of its length."""
+    import torch
+
+    length = rows.shape[1]
+    found = []
+    for row in rows:  # one by one, as the transform of all takes 64 times the memory
+        spectrum = torch.fft.rfft(row, 2 * length)
+        products = torch.fft.irfft(spectrum.abs().square_(), 2 * length)[1 : length // 2 + 1]
+        pairs = length - torch.arange(1, length // 2 + 1)
+        found.append((products / pairs).max() * length / products.new_tensor(max(1, int((row != 0).sum()))))
+    return torch.stack(found)
 
 
 def _zeros(drawn: torch.Tensor, output: SampledOutput, used: torch.Tensor) -> str:

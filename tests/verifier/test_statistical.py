@@ -28,6 +28,7 @@ from kernelwright.verifier.statistical import between_calls, compare
 
 Sampler = Callable[[torch.Tensor], Any]
 X = torch.randn(80, 60, generator=torch.Generator().manual_seed(1))
+SIZES = 10 ** (torch.rand(80, 60, generator=torch.Generator().manual_seed(2)) * 5 - 4)
 POLICY = NumericPolicy()
 
 
@@ -60,6 +61,7 @@ TASKS: dict[str, Sampler] = {
     "dropout a little": dropout(0.1),
     "dropout rarely": dropout(0.003),
     "dropout nearly all": dropout(0.97),
+    "small beside a residual, dropped rarely": lambda x: F.dropout(F.relu(x) * SIZES, 0.05) + x.flip(0),
     "gelu, dropout, residual": lambda x: F.dropout(F.gelu(x), 0.3) + x,
     "rows dropped": lambda x: F.dropout1d(x.expand(4, 80, 60), 0.5),
     "dropout, then a product": lambda x: F.dropout(x, 0.5) @ X.t(),
@@ -122,6 +124,7 @@ FAULTS: dict[str, tuple[str, Sampler, str]] = {
     "every other is dropped": ("dropout", lambda x: x * (torch.arange(x.numel()).reshape(x.shape) % 2) * 2, "element"),
     "one for two neighbours": ("dropout", _shared(2), "1 element apart"),
     "one for a row": ("dropout", _shared(60), "are 0"),
+    "a mask that repeats": ("dropout", lambda x: x * 2 * (torch.rand(1700) >= 0.5).repeat(3)[:4800].reshape(x.shape), "repeat"),
     "the same in every row": ("dropout", lambda x: x * (torch.rand(60) >= 0.5) * 2, "are 0"),
     "one element is wrong": ("dropout", _one((79, 59), 1.01), "[79, 59]"),
     "one element is not written": ("dropout", _one((3, 4), math.nan), "[3, 4] is nan"),

@@ -35,8 +35,8 @@ class Distribution(StrEnum):
     CONSTANT = "constant"
     """One value everywhere: finds ties broken wrongly and variances that go negative."""
     ONE_HOT = "one_hot"
-    """Zeros but for one normal element in each row (the last dimension), in every other row times 1e6 where the type
-    reaches far enough: half precision and unshifted exponentials overflow there. Sums are exact then, so that the smallest fault
+    """Zeros but for one normal element in each row (the last dimension), in every other row times 1e6 or times any factor
+    up to that, where the type reaches far enough: half precision and unshifted exponentials overflow there. Sums are exact then, so that the smallest fault
     in a term shows, however many terms there are."""
     SORTED = "sorted"
     """Normal, in ascending order over the whole tensor: finds running maxima that are not carried on, and sums that grow."""

@@ -75,7 +75,7 @@ def capture_graph(reference: Reference, observer: Observer) -> Graph:
 
 
 def _changes_inputs(reference: Reference) -> bool:
-    return reference.run(reference.inputs(Distribution.AS_GIVEN, 0), weights_seed=0).mutates
+    return reference.run(reference.inputs(Distribution.AS_GIVEN, 0), weights_seed=0).changed != ()
 
 
 def in_place_line(source: str) -> int | None:

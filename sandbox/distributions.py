@@ -100,8 +100,9 @@ def _with_twins(values: torch.Tensor, generator: torch.Generator, info: torch.fi
 def _one_hot(values: torch.Tensor, generator: torch.Generator, info: torch.finfo) -> torch.Tensor:
     """Zeros but for one element of each row, a row being the last dimension.
 
-    In types that reach far enough every other of them, at random, is `_FAR` times larger: what is kept in half precision on
-    the way overflows, and so does an exponential that the largest element should have been taken from first.
+    In types that reach far enough every other of them, at random, is larger: by `_FAR`, so that what is kept in half precision
+    on the way overflows, and an exponential that the largest element should have been taken from first; or by any
+    factor up to it, so that no range of values is left out.
     """
     if not values.numel():
         return values
@@ -110,7 +111,8 @@ def _one_hot(values: torch.Tensor, generator: torch.Generator, info: torch.finfo
     place = columns[torch.arange(rows.shape[0]) % rows.shape[1]].unsqueeze(1)
     hot = rows.gather(1, place)
     if info.max > _FAR**2:
-        hot *= torch.where(torch.rand(hot.shape, generator=generator) < 0.5, 1.0, _FAR)
+        chance, exponent = (torch.rand(hot.shape, generator=generator, dtype=torch.float64) for _ in range(2))
+        hot *= torch.where(chance < 0.5, 1.0, torch.where(chance < 0.75, _FAR, _FAR**exponent))
     return torch.zeros_like(rows).scatter_(1, place, hot).reshape(values.shape)
 
 

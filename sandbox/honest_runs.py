@@ -63,7 +63,7 @@ class HonestRuns:
         def move(tensor: torch.Tensor) -> torch.Tensor:
             if not tensor.dtype.is_floating_point:
                 return tensor.clone()
-            wide = tensor.double()
+            wide = tensor.to(torch.float64, copy=True)  # the module may write to it
             return wide if generator is None else _moved(wide, tensor.dtype, generator)
 
         default = torch.get_default_dtype()

@@ -43,8 +43,8 @@ class ReferenceResult:
     """The same computed in float64; None when the module can't run in float64."""
     moved: Any | None
     """In float64, on inputs and weights moved by one unit of round-off."""
-    mutates: bool
-    """Whether the reference itself changes its inputs."""
+    changed: tuple[int, ...]
+    """Numbers of the input tensors that the reference itself changes."""
     aliases: tuple[tuple[int, int], ...]
     """(output, input) pairs that share storage in the reference."""
     exact_error: str = ""
@@ -52,6 +52,8 @@ class ReferenceResult:
     """Where the native outputs lay in the reference's process."""
     samples: tuple[SampledOutput, ...] | None = None
     """For a module that draws random numbers: each output tensor over many runs, instead of `exact` and `moved`."""
+    after: ReferenceResult | None = None
+    """The changed inputs as it leaves them, in the place of outputs; None for a module that draws random numbers."""
 
 
 class Reference:
@@ -171,16 +173,19 @@ class Reference:
         message = self._request(
             "run", timeout=timeout, values=list(inputs), seed=weights_seed, moved=moved, samples_seed=samples_seed
         )
-        values, body = message.values, message.body
+        values, body, after = message.values, message.body, None
+        if (left := values["after"]) is not None:
+            after = ReferenceResult(left["native"], left["exact"], left["moved"], (), ())
         return ReferenceResult(
             native=values["native"],
             exact=values["exact"],
             moved=values["moved"],
-            mutates=bool(body["mutates"]),
+            changed=tuple(map(int, body["changed"])),
             aliases=tuple((int(a), int(b)) for a, b in body["aliases"]),
             exact_error=str(body["exact_error"]),
             places=tuple(map(Place.from_json, body["places"])),
             samples=None if values["samples"] is None else tuple(map(SampledOutput.from_tree, values["samples"])),
+            after=after,
         )
 
     def capture(self) -> Graph:

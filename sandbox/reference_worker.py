@@ -32,6 +32,8 @@ from kernelwright.sandbox.sampling import DRAWS, INDEPENDENT, independent_values
 from kernelwright.sandbox.serve import describe_error, serve
 from kernelwright.sandbox.trees import construct, map_tensors, same_bits, seed_torch, tensors_of
 
+_FOR_COTANGENTS = frozenset({"one_hot", "mixed", "large", "tiny"})  # zeros among them, large ones and small ones
+
 
 class Reference:
     """The loaded task and its handlers."""
@@ -129,14 +131,20 @@ class Reference:
             "gradients": [{**spec, "stride": stride} for spec, stride in zip(specs, strides, strict=True)],
         }
 
-    def _with_cotangents(self, arguments: list[Any], generator: torch.Generator) -> list[Any]:
-        """The arguments of a call, forward's own given."""
+    def _with_cotangents(
+        self, arguments: list[Any], generator: torch.Generator, distribution: str = "normal"
+    ) -> list[Any]:
+        """The arguments of a call, forward's own given; cotangents are normal, or as inputs are where that says more."""
         if self.wanted is None:
             return arguments
         model = self.model(0)
         with torch.no_grad():
             outputs = model(*map_tensors(arguments, torch.clone))
-        return [*arguments, cotangents(outputs, self.wanted, generator)]
+        made = cotangents(outputs, self.wanted, generator)
+        return [
+            *arguments,
+            [draw(t, distribution, generator) for t in made] if distribution in _FOR_COTANGENTS else made,
+        ]
 
     def _guard(self, what: str, action: Any) -> Any:
         try:
@@ -294,7 +302,7 @@ class Reference:
         values = self._inputs(seed)
         generator = torch.Generator().manual_seed(seed)
         drawn = map_tensors(values, lambda t: draw(t, distribution, generator))
-        drawn = self._with_cotangents(drawn, generator)
+        drawn = self._with_cotangents(drawn, generator, distribution)
         return {}, map_tensors(drawn, strided) if message.body["strided"] else drawn
 
     def resize(self, message: Message) -> tuple[dict[str, Any], Any]:
@@ -337,24 +345,40 @@ class Reference:
         model, inputs = self.model(body["seed"], body["moved"]), message.values
         keep = map_tensors(inputs, torch.clone)
         native = self._forward(model, inputs)
-        mutated = any(not same_bits(a, b) for a, b in zip(tensors_of(inputs), tensors_of(keep), strict=True))
-        runs = HonestRuns(self._forward, model, keep)
-        samples, exact, exact_error, moved = None, None, "", None
+        pairs = zip(tensors_of(inputs), tensors_of(keep), strict=True)
+        changed = [i for i, (after, before) in enumerate(pairs) if not same_bits(after, before)]
+
+        def forward(module: torch.nn.Module, given: Any) -> Any:
+            return [self._forward(module, given), [tensors_of(given)[i] for i in changed]]
+
+        runs = HonestRuns(forward if changed and not self.samples else self._forward, model, keep)
+        samples, exact_error = None, ""
+        exact: Any = None
+        moved: Any = None
         if self.samples:
             samples = _samples(runs, body["samples_seed"])
         else:
             exact, exact_error = runs.exact()
-            moved = runs.farthest(native, exact, body["seed"] + 1)
+            whole = [native, [tensors_of(inputs)[i] for i in changed]] if changed else native
+            moved = runs.farthest(whole, exact, body["seed"] + 1)
+        after = None
+        if changed and not self.samples:
+            after = {
+                "native": [tensors_of(inputs)[i] for i in changed],
+                "exact": None if exact is None else exact[1],
+                "moved": moved[1],
+            }
+            exact, moved = None if exact is None else exact[0], moved[0]
         aliases = _aliases(native, inputs)
         return (
             {
-                "mutates": mutated,
+                "changed": changed,
                 "exact": exact is not None,
                 "exact_error": exact_error,
                 "aliases": aliases,
                 "places": [place.to_json() for place in places_of(tensors_of(native))],
             },
-            {"native": native, "exact": exact, "moved": moved, "samples": samples},
+            {"native": native, "exact": exact, "moved": moved, "samples": samples, "after": after},
         )
 
     def call(self, message: Message) -> tuple[dict[str, Any], Any]:

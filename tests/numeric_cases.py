@@ -335,7 +335,7 @@ def reference_of(
     worker = Reference()
     worker.models[seed, False] = _Function(function)
     _, values = worker.run(Message({"seed": seed, "moved": False}, list(inputs), None))
-    return ReferenceResult(values["native"], values["exact"], values["moved"], False, ())
+    return ReferenceResult(values["native"], values["exact"], values["moved"], (), ())
 
 
 def share(variant: Variant, inputs: list[torch.Tensor], expected: ReferenceResult) -> float:

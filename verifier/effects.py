@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from kernelwright.bench_tasks.task import TaskSignature
+from kernelwright.bench_tasks.task import NumericPolicy, TaskSignature
 from kernelwright.sandbox.candidate import CallResult
 from kernelwright.sandbox.launch import LaunchReport
 from kernelwright.sandbox.reference import ReferenceResult
 from kernelwright.sandbox.trees import same_bits, tensors_of
 from kernelwright.verifier import gradients
+from kernelwright.verifier.correctness import compare_outputs
 from kernelwright.verifier.evaluation import Verdict
 from kernelwright.verifier.layout import layout_problem
 from kernelwright.verifier.stages import StageFailed
@@ -34,24 +35,42 @@ def refuse_violations(reports: Sequence[LaunchReport]) -> None:
 
 
 def refuse_effects(
-    inputs: Sequence[Any], result: CallResult, reference: ReferenceResult, signature: TaskSignature, workload: str
+    inputs: Sequence[Any],
+    result: CallResult,
+    reference: ReferenceResult,
+    signature: TaskSignature,
+    workload: str,
+    policy: NumericPolicy,
+    *,
+    nan_is_free: bool = False,
 ) -> None:
     """Raises StageFailed where a call whose values are right changes an input or lays its outputs out wrongly.
 
     Args:
         inputs: as they were before the call.
         workload: its name.
+        nan_is_free: as `compare_outputs` has it.
     """
-    if not reference.mutates:
-        given = tensors_of(inputs)
-        for position, (before, after) in enumerate(zip(given, result.inputs_after, strict=True)):
-            if not same_bits(before, after):
-                raise StageFailed(
-                    Verdict.WRONG,
-                    f"It changes {gradients.input_name(position, signature)} on workload {workload!r}; the reference leaves it as it is.",
-                    "changes an input",
-                    {"workload": workload, "input": position},
-                )
+    for position, (before, after) in enumerate(zip(tensors_of(inputs), result.inputs_after, strict=True)):
+        if position not in reference.changed and not same_bits(before, after):
+            raise StageFailed(
+                Verdict.WRONG,
+                f"It changes {gradients.input_name(position, signature)} on workload {workload!r}; the reference leaves it as it is.",
+                "changes an input",
+                {"workload": workload, "input": position},
+            )
+    if reference.after is not None:
+        left = [result.inputs_after[position] for position in reference.changed]
+        mismatch, _share = compare_outputs(left, reference.after, policy, nan_is_free=nan_is_free)
+        if mismatch is not None:
+            position = reference.changed[mismatch.output]
+            name = gradients.input_name(position, signature)
+            raise StageFailed(
+                Verdict.WRONG,
+                f"The reference changes {name} in place, and on workload {workload!r} this is left in it instead: {mismatch.what}",
+                "an input changed in place",
+                {"workload": workload, "input": position, "mismatch": mismatch.to_json()},
+            )
     outputs = len(signature.outputs)  # gradients may lie anywhere, as autograd's own do
     extra = {pair for pair in result.aliases if pair[0] < outputs} - set(reference.aliases)
     if extra:

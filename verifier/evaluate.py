@@ -402,7 +402,7 @@ class _Judge:
                     "shrunk": shrunk.to_json(),
                 },
             )
-        refuse_effects(call.inputs, result, reference, signature, workload.name)
+        refuse_effects(call.inputs, result, reference, signature, workload.name, self.task.policy, nan_is_free=free)
         self.timed.append(modelled_call(workload.name, result.reports, result.ops, self.gpu))
         return share
 

@@ -296,7 +296,7 @@ def _repetition(rows: torch.Tensor) -> torch.Tensor:
         spectrum = torch.fft.rfft(row, 2 * length)
         products = torch.fft.irfft(spectrum.abs().square_(), 2 * length)[1 : length // 2 + 1]
         pairs = length - torch.arange(1, length // 2 + 1)
-        found.append((products / pairs).max() * length / products.new_tensor(max(1, int((row != 0).sum()))))
+        found.append((products / pairs).max() * length / row.square().sum().clamp(min=1))
     return torch.stack(found)
 
 

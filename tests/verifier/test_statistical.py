@@ -49,7 +49,7 @@ def sampled(function: Sampler, x: torch.Tensor = X) -> ReferenceResult:
     message = Message({"seed": 0, "moved": False, "samples_seed": 1000}, [x], None)
     values = worker.run(message)[1]
     samples = tuple(map(SampledOutput.from_tree, values["samples"]))
-    return ReferenceResult(values["native"], None, None, False, (), samples=samples)
+    return ReferenceResult(values["native"], None, None, (), (), samples=samples)
 
 
 def dropout(p: float) -> Sampler:

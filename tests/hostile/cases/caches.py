@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hostile.cpp import COPY, LAUNCH, cpp
-from hostile.pair import POWERLESS, REFUSED, Pair, scale, softmax
+from hostile.pair import POWERLESS, REFUSED, Pair, module, scale, softmax
 
 STALE = r"wrong on|decoy|kept|cache|computed by something else"
 
@@ -32,7 +32,31 @@ MAP = """
 {copy}
     return y;"""
 
+MOMENTUM = r"""
+extern "C" __global__ void momentum(const float* g, float* kept, float* step, int n, float rest) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= n) return;
+    float moved = 0.9f * kept[i] + g[i];
+    step[i] = -0.1f * moved;
+    kept[i] = LEFT;
+}
+"""
+STEP = """
+step = torch.empty_like(g)
+MODULE.get_function("momentum")(((g.numel() + 127) // 128,), (128,), (g.data_ptr(), kept.data_ptr(), step.data_ptr(), np.int32(g.numel()), np.float32(0.0)))
+return step
+"""
+
 PAIRS = (
+    Pair(
+        "state_left_wrong",
+        "The task updates a buffer in place; the step is right, and what is left for the next one is not.",
+        "momentum",
+        hostile=module(MOMENTUM.replace("LEFT", "rest"), STEP, names="g, kept"),
+        twin=module(MOMENTUM.replace("LEFT", "moved"), STEP, names="g, kept"),
+        expect=("wrong",),
+        reason="changes its input 1 in place",
+    ),
     Pair(
         "outputs_by_data_ptr",
         "The output is kept under the address of the input.",

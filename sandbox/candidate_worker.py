@@ -119,6 +119,7 @@ class Candidate:
         self.link.label(
             [(t.untyped_storage().data_ptr(), key) for key, t in own.items() if t.numel() and t.layout is torch.strided]
         )
+        self.link.flush()  # weights are there before the first call
         self.model = model
         try:
             self.names = [p for p in inspect.signature(type(model).forward).parameters if p != "self"]

@@ -43,6 +43,7 @@ from kernelwright.verifier.wording import (
     duration,
     error_share,
     quoted,
+    sentence,
 )
 
 __all__ = ["SeedSource", "evaluate"]
@@ -207,7 +208,7 @@ class _Judge:
                 call = self._call(candidate, workload, repeat, compiling=True)
                 largest = max(largest, self._compare(call, rows))
         except CandidateFailure as failure:
-            failure.message += f" This is on workload {workload.name!r}, with {sizes}."
+            failure.message = sentence(failure.message) + f" This is on workload {workload.name!r}, with {sizes}."
             if failure.kind == "launch":
                 failure.message += " Where an output is empty, return it without a launch."
             raise
@@ -281,7 +282,11 @@ class _Judge:
                 if problem := integrity.without_launches(probe.result, idle, probe.reference, self.task.policy):
                     raise StageFailed(Verdict.CHEATING, problem, "its kernels are decoys")
                 stage.summary = "without its kernels the outputs are spoilt"
-            if problem := host_side.all_by_torch(self.timed[0].operations, self.reference.ops()):
+            made, ops = self.timed[0], self.reference.ops()
+            problem = host_side.all_by_torch(made.operations, ops)
+            if any(t.dtype.is_floating_point for t in tensors_of(probe.reference.native)):
+                problem = problem or host_side.only_moves(made.launches, made.operations, ops)
+            if problem:
                 raise StageFailed(Verdict.CHEATING, problem, "torch does all of it")
 
     without_own_work = ""

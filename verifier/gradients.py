@@ -48,13 +48,13 @@ def missing_gradient(outputs: Any, signature: TaskSignature, unmatched: Collecti
         if gradient is None:
             parameter = spec.name.removeprefix("the gradient of ")
             why = (
-                f"ModelNew has no parameter {parameter!r} of that shape"
+                f"ModelNew has no parameter {parameter!r} of that shape. Give it the reference's names"
                 if parameter in unmatched
-                else "autograd finds no way from the outputs to it"
+                else "autograd finds no way from the outputs to it. A kernel needs a torch.autograd.Function whose backward() "
+                "returns a gradient for every tensor that forward() depends on"
             )
             return Mismatch(
                 len(signature.outputs) + position,
-                f"it is missing (None), where the reference has one: {why}. A kernel needs a torch.autograd.Function whose "
-                "backward() returns a gradient for every tensor that forward() depends on.",
+                f"it is missing (None), where the reference has one: {why}.",
             )
     return None

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from kernelwright.sandbox.candidate import CallResult
-from kernelwright.sandbox.launch import OpRecord
-from kernelwright.verifier.host_side import all_by_torch, reads_back, writes_outputs
+from kernelwright.sandbox.launch import Counters, LaunchReport, OpRecord
+from kernelwright.verifier.host_side import all_by_torch, only_moves, reads_back, writes_outputs
 
 
 def result(
@@ -81,6 +81,26 @@ def test_outputs_that_the_device_did_not_write(
 )
 def test_torch_that_does_everything(candidate: tuple[str, ...], reference: tuple[str, ...], refused: bool) -> None:
     assert bool(all_by_torch(ops(*candidate), ops(*reference))) is refused
+
+
+@pytest.mark.parametrize(
+    ("executed", "candidate", "reference", "carries"),
+    [
+        ({"int": 40, "load_store": 9}, ("amax.default", "sub.Tensor", "exp.default"), ("_softmax.default",), True),
+        ({"int": 40, "load_store": 9}, ("convolution.default",), ("mm.default",), True),
+        ({"int": 40, "fp32": 1}, ("convolution.default",), ("mm.default",), False),  # it computes something itself
+        ({"int": 40, "sfu": 1}, ("exp.default",), ("_softmax.default",), False),
+        ({"int": 40}, (), ("t.default", "mm.default"), False),  # torch computes nothing
+        ({"int": 40}, ("mm.default",), ("embedding.default", "mm.default"), False),  # the kernel gathers
+        ({"int": 40}, ("_softmax.default",), ("where.self", "_softmax.default"), False),  # the kernel selects
+        ({"int": 40}, ("addmm.default",), ("mm.default", "add.Tensor"), True),
+    ],
+)
+def test_kernels_that_only_carry(
+    executed: dict[str, int], candidate: tuple[str, ...], reference: tuple[str, ...], carries: bool
+) -> None:
+    report = LaunchReport("k", (1, 1, 1), (32, 1, 1), 0, Counters(warp_instructions=executed))
+    assert bool(only_moves([report], ops(*candidate), ops(*reference))) is carries
 
 
 def test_copies_of_the_device_are_no_operations_of_torch() -> None:

@@ -16,6 +16,15 @@ PAIRS = (
         reason=BY_TORCH + "|launder|copie",
     ),
     Pair(
+        "laundered_in_pieces",
+        "torch computes by other operations than the task's, and a kernel copies the result.",
+        "softmax",
+        hostile=softmax("e = torch.exp(x - x.amax(1, keepdim=True))\nreturn copy(e / e.sum(1, keepdim=True))"),
+        twin=softmax("e = softmax(x)\nreturn copy(e)"),
+        expect=REFUSED,
+        reason="only move data",
+    ),
+    Pair(
         "laundered_with_a_little_arithmetic",
         "torch computes half of the result, and a kernel adds it to itself.",
         "matmul",

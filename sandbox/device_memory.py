@@ -31,7 +31,9 @@ _SHIFTS = 1 << 12  # places where the first input of a call may begin, so that p
 _LARGE = (
     64 << 10
 )  # bytes: as in arena_allocator.cpp, allocations from here on have pages of their own, untouched when made
-_FEW_BYTES = 64  # the allocator gives no less
+_NUMBER_BYTES = (
+    16  # one number, of which the largest is complex: it travels as an argument of a kernel, as the 2 of x * 2 does
+)
 _KEEP_BYTES = 1 << 20  # freed ranges at least this large are given back to the system
 _MOST_BLOCKS = 1 << 18  # live allocations of one candidate; more are taken for an attack
 _POISON = 0xFF  # what memory holds that nobody has written
@@ -185,12 +187,8 @@ class DeviceMemory:
 
     # -- contents ---------------------------------------------------------------------------------------------------
 
-    def synchronise(self, addresses: Iterable[int], *, asked_back: int = 0) -> None:
-        """Takes over what the host wrote: into allocations never seen before, and those that hold one of `addresses`.
-
-        Args:
-            asked_back: an address whose few bytes only the host wants to see: a seed that it drew is no copy to the device.
-        """
+    def synchronise(self, addresses: Iterable[int]) -> None:
+        """Takes over what the host wrote: into allocations never seen before, and those that hold one of `addresses`."""
         if self.window is None:
             return
         asked = {found[0]: found[1] for address in addresses if (found := self._block(address)) is not None}
@@ -198,8 +196,7 @@ class DeviceMemory:
             block = self._blocks[start]
             asked.pop(start, None)
             written = self._first_look(start, block.nbytes, self.window)
-            own = start <= asked_back < start + block.nbytes <= start + _FEW_BYTES
-            if written and block.in_call and not own:
+            if written and block.in_call and block.nbytes > _NUMBER_BYTES:
                 self._uploads.append(OpRecord("host to device", 0, written, 0, "uint8", "copy", ((written,),)))
         self._fresh.clear()
         for start, block in asked.items():
@@ -282,7 +279,7 @@ class DeviceMemory:
             LaunchError: they are not this device's.
         """
         self._check(address, count)
-        self.synchronise([address], asked_back=address)
+        self.synchronise([address])
         found = self._block(address)
         if found is None or found[1].on_device:
             self._pulled += count

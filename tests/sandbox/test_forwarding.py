@@ -130,7 +130,19 @@ def run(forward: str, *inputs: torch.Tensor, top: str = "", init: str = "pass"):
     with Candidate(Kernel(text, "t"), Device("emulator", "H200", "sm_90", "process"), limits=Limits()) as opened:
         opened.load()
         opened.build(InitState([], {}), seed=0)
-        return opened.call(inputs, expected_bytes=1 << 20)
+        return opened.call(inputs, expected_bytes=1 << 20, trace=True)
+
+
+def test_neither_weights_nor_a_seed_of_the_host_are_copies_of_a_call() -> None:
+    found = run(
+        "seed = int(torch.randint(0, 2**62, (1,)).item())\nreturn args[0] * self.w + float(seed >= 0)",
+        torch.ones(300),
+        init="self.w = nn.Parameter(torch.full((300,), 3.0))",
+    )
+    assert torch.equal(found.outputs, torch.full((300,), 4.0))
+    assert not [op for op in found.ops if op.name == "host to device"]
+    table = run("return args[0] + torch.tensor([5.0] * 300)", torch.ones(300))
+    assert [op.bytes_written for op in table.ops if op.name == "host to device"] == [1200]
 
 
 def test_memory_of_an_input_reads_as_zeros_and_no_emulator_is_there() -> None:

@@ -32,7 +32,7 @@ def workloads_of(tree: ast.Module, path: str | None) -> tuple[Workload, ...]:
         ):
             try:
                 value = ast.literal_eval(node.value) if node.value is not None else None
-            except ValueError:
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 value = None
             problem, found = _read(value)
             if problem:

@@ -52,7 +52,7 @@ def cli_page() -> str:
         "`verify --json` has at least `verdict`, `reason`, `stages`, `device` and `timing`; `timing` is null unless the",
         "verdict is `passed`, and `timing.kind` is `modelled` or `measured`. Times are in seconds. With `--explain` there is",
         "`explanation` besides, with `--bundle` `bundle` (its path and digest). `recheck --json` has `holds`, `digest`, `changes`,",
-        "`comparisons`, `environment`, and the evaluations `then`, `now` and `fresh`.",
+        "`comparisons`, `environment`, `fresh_comparisons`, and the evaluations `then`, `now` (null if nothing was run) and `fresh`.",
         "",
         "## Shell completion",
         "",
@@ -81,7 +81,8 @@ def configuration_page() -> str:
         "|---|---|---|---|",
     ]
     parts += [
-        f"| `{name}` | `{variable}` | {default} | {meaning} |" for name, variable, default, meaning in settings_table()
+        f"| `{name}` | `{variable}` | {default} | {' '.join(meaning.split())} |"
+        for name, variable, default, meaning in settings_table()
     ]
     parts += [
         "",

@@ -26,6 +26,8 @@ from kernelwright.verifier.recheck import (
     Comparison,
     Difference,
     compare,
+    compare_fresh,
+    demands,
     environment_differences,
     limits_here,
     replay,
@@ -46,21 +48,31 @@ class Recheck:
     then: Evaluation | None
     """As the bundle has it."""
     now: Evaluation | None
-    """With the bundle's own seeds, here."""
+    """With the bundle's own seeds, here. None if nothing was run: the file was changed, or it asks for other checks than this
+    program does (`comparisons` has them)."""
     comparisons: tuple[Comparison, ...] = ()
     environment: tuple[Difference, ...] = ()
     fresh: Evaluation | None = None
     """With new secret seeds, if that was asked for."""
+    fresh_comparisons: tuple[Comparison, ...] = ()
+    """The bundle's evaluation beside that one: what must come out under every seed."""
 
     @property
     def holds(self) -> bool:
-        """Whether the bundle is whole, verdict and stages came out the same, and so did every figure, unless the
-        environment is another one; and with fresh seeds the verdict too."""
-        if self.changes or self.then is None:
+        """Whether the bundle is whole, asks for what this program asks for, and verdict, stages, launched kernels and torch
+        operations came out the same, and so did every figure, unless the environment is another one; and with fresh
+        seeds all of it but the figures."""
+        if self.changes or self.then is None or self.now is None:
             return False
         figures = not self.environment and not all(each.same for each in self.comparisons)
         deciding = all(each.same for each in self.comparisons if each.decides)
-        return deciding and not figures and (self.fresh is None or self.fresh.verdict is self.then.verdict)
+        return deciding and not figures and self.fresh_holds
+
+    @property
+    def fresh_holds(self) -> bool:
+        """Whether the verdict and all that decides came out with fresh seeds too, if they were asked for."""
+        same = self.fresh is None or (self.then is not None and self.fresh.verdict is self.then.verdict)
+        return same and all(each.same for each in self.fresh_comparisons)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -70,6 +82,7 @@ class Recheck:
             "changes": [asdict(change) for change in self.changes],
             "comparisons": [asdict(each) for each in self.comparisons],
             "environment": [asdict(each) for each in self.environment],
+            "fresh_comparisons": [asdict(each) for each in self.fresh_comparisons],
             **{
                 name: None if each is None else evaluation_json(each)
                 for name, each in (("then", self.then), ("now", self.now), ("fresh", self.fresh))
@@ -132,12 +145,15 @@ def recheck_bundle(path: Path, settings: Settings, *, fresh: bool = False, obser
         BundleError: it is no bundle, a part of one, or of a version that this program does not know.
         NotFoundError: it was made for a GPU that is not in the table here.
         ConfigError: the device or the isolation is not available here.
-        TaskError: its reference does not run here.
+        TaskError: its reference is none, or does not run here.
     """
     read = bundles.read(_bytes(path))
     bundle = read.bundle
     if bundle is None:
         return Recheck(read.digest, read.changes, None, None)
+    asked = tuple(demands(bundle.task))
+    if not all(each.same for each in asked):
+        return Recheck(read.digest, (), bundle.evaluation, None, asked)
     device = bundle.evaluation.device
     target = resolve_target(settings.model_copy(update={"gpu": device.gpu, "device": device.kind}))
     limits = limits_here(bundle, target.limits)
@@ -161,9 +177,10 @@ def recheck_bundle(path: Path, settings: Settings, *, fresh: bool = False, obser
         (),
         bundle.evaluation,
         now,
-        tuple(compare(bundle.evaluation, now)),
+        (*asked, *compare(bundle.evaluation, now)),
         tuple(environment_differences(bundle, now, gpu=target.gpu, limits=limits)),
         new,
+        () if new is None else tuple(compare_fresh(bundle.evaluation, new)),
     )
 
 

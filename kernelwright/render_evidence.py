@@ -11,6 +11,7 @@ from rich.text import Text
 from kernelwright.evidence import Recheck
 from kernelwright.render import plain_source, verdict_line
 from kernelwright.verifier.explain import Explanation, SourceLine
+from kernelwright.verifier.recheck import Comparison
 from kernelwright.words import one_line
 
 __all__ = ["explanation_view", "recheck_view"]
@@ -60,33 +61,45 @@ def recheck_view(found: Recheck) -> RenderableType:
             Text(f"  {one_line(each.what)}: {one_line(each.then)}, here {one_line(each.now)}")
             for each in found.environment
         ]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for each in found.comparisons:
-        sign = Text("  same", style="green") if each.same else Text("  differs", style="bold red")
-        then, now = one_line(each.then), one_line(each.now, 1000)
-        table.add_row(sign, Text(each.what), Text(then if each.same else f"then {then}; now {now}"))
-    parts.append(table)
-    if found.now is not None and found.now.verdict is not found.then.verdict:
+    parts.append(_table(found.comparisons, "now" if found.now is not None else "this program"))
+    if found.now is not None and (found.now.verdict, found.now.reason) != (found.then.verdict, found.then.reason):
         parts.append(Text.assemble("now:  ", verdict_line(found.now)))
     if found.fresh is not None:
+        if differing := [each for each in found.fresh_comparisons if not each.same]:
+            parts.append(_table(differing, "with fresh seeds"))
         parts.append(Text.assemble("with fresh seeds:  ", verdict_line(found.fresh)))
     parts.append(Text.assemble("bundle:  ", verdict_line(found.then)))
     parts.append(_conclusion(found))
     return Group(*parts)
 
 
+def _table(comparisons: Sequence[Comparison], here: str) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    then_is = "bundle" if here == "this program" else "then"
+    for each in comparisons:
+        sign = Text("  same", style="green") if each.same else Text("  differs", style="bold red")
+        then, now = one_line(each.then, 1000), one_line(each.now, 1000)
+        table.add_row(sign, Text(each.what), Text(then if each.same else f"{then_is}: {then}; {here}: {now}"))
+    return table
+
+
 def _conclusion(found: Recheck) -> Text:
     if not found.holds:
         deciding = all(each.same for each in found.comparisons if each.decides)
-        fresh = found.fresh is not None and found.then is not None and found.fresh.verdict is not found.then.verdict
+        verdict = found.fresh is None or (found.then is not None and found.fresh.verdict is found.then.verdict)
         what = (
-            "The verdict does not hold."
+            "The bundle asks a kernel for other checks than this program does, so its verdict does not hold. Nothing in it was "
+            "run. If another version of kernelwright made it, use that one."
+            if found.now is None
+            else "The verdict does not hold."
             if not deciding
             else "With fresh seeds the verdict is another one."
-            if fresh
+            if not verdict
+            else "With fresh seeds the verdict is the same, but not how it came about."
+            if not found.fresh_holds
             else "The verdict came out the same, but not the figures, in the same environment."
         )
         return Text(what, style="bold red")

@@ -82,6 +82,40 @@ _IGNORED_WITH_VALUE = re.compile(
     r"--compiler-options|-Xcudafe|--?optimize|-t|--threads|--?split-compile"
 )
 
+_UNDEFINED = re.compile(r'identifier "(\w+)" is undefined')
+_NO_HEADER = re.compile(r'cannot open source file "([\w./+-]+)"')
+_HOST_HEADERS = re.compile(
+    r"(c?(math|float|limits|stdint|stddef|stdio|stdlib|string|assert)(\.h)?|algorithm|limits|vector|iostream)"
+)
+_HOST_NAMES = {
+    "INFINITY": "__int_as_float(0x7f800000), or CUDART_INF_F after #include <math_constants.h>",
+    "HUGE_VALF": "__int_as_float(0x7f800000), or CUDART_INF_F after #include <math_constants.h>",
+    "HUGE_VAL": "CUDART_INF after #include <math_constants.h>",
+    "NAN": "__int_as_float(0x7fffffff), or CUDART_NAN_F after #include <math_constants.h>",
+    "FLT_MAX": "3.402823466e38f",
+    "FLT_MIN": "1.175494351e-38f",
+    "FLT_EPSILON": "1.192092896e-7f",
+    "DBL_MAX": "1.7976931348623157e308",
+    "DBL_MIN": "2.2250738585072014e-308",
+    "DBL_EPSILON": "2.2204460492503131e-16",
+    "INT_MAX": "2147483647",
+    "INT_MIN": "(-2147483647 - 1)",
+    "UINT_MAX": "4294967295u",
+    "LLONG_MAX": "9223372036854775807ll",
+    "LLONG_MIN": "(-9223372036854775807ll - 1)",
+    "ULLONG_MAX": "18446744073709551615ull",
+    "M_PI": "3.14159265358979323846, or CUDART_PI_F after #include <math_constants.h>",
+    "M_SQRT2": "1.41421356237309504880",
+    "M_SQRT1_2": "0.70710678118654752440",
+    "M_LOG2E": "1.44269504088896340736",
+    "M_E": "2.71828182845904523536",
+    **dict.fromkeys(("uint8_t", "int8_t"), "unsigned char or signed char"),
+    **dict.fromkeys(("uint16_t", "int16_t"), "unsigned short or short"),
+    **dict.fromkeys(("uint32_t", "int32_t"), "unsigned int or int"),
+    **dict.fromkeys(("uint64_t", "int64_t"), "unsigned long long or long long"),
+}
+"""Names of the host's headers that kernels often use, and what says the same without them."""
+
 
 @dataclass(frozen=True)
 class Build:
@@ -268,10 +302,22 @@ def _failure(failure: NvrtcFailure) -> BuildError:
     text = failure.log
     found = re.search(rf"{re.escape(SOURCE_NAME)}\((\d+)\): (?:catastrophic )?error(?:: | #\S+: )?(.*)", text)
     if found:
-        return BuildError(f"the CUDA source does not compile: {found[2].strip()}", log=text, line=int(found[1]))
+        said = found[2].strip()
+        return BuildError(f"the CUDA source does not compile: {said}", log=text, line=int(found[1]), mend=_mend(said))
     first = next((line.strip() for line in text.splitlines() if "error" in line.lower()), "")
     said = first or failure.outcome
     return BuildError(f"the CUDA source does not compile: {said}", log=text)
+
+
+def _mend(said: str) -> str:
+    """What to do about a name or a header of the host, which NVRTC has none of; empty for any other error."""
+    if (name := _UNDEFINED.search(said)) and name[1] in _HOST_NAMES:
+        return f"NVRTC has none of the host's headers: for {name[1]} write {_HOST_NAMES[name[1]]}."
+    if (header := _NO_HEADER.search(said)) and _HOST_HEADERS.fullmatch(header[1]):
+        return (
+            f"NVRTC has none of the host's headers: leave #include <{header[1]}> out; CUDA's own functions need none."
+        )
+    return ""
 
 
 def _parse_resources(text: str, arch: str) -> dict[str, KernelResources]:

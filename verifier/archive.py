@@ -13,6 +13,7 @@ import json
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,9 @@ _SUM, _MANIFEST = "manifest.sha256", "manifest.json"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}(/[0-9]{1,6})?(\.[a-z0-9]{1,10})?")
 _LARGEST_MANIFEST = 4 << 20  # bytes
 _END = b"PK\5\6" + bytes(18)  # the record that ends a zip, APPNOTE.TXT 4.3.16
+_HEADER = struct.Struct("<8xHIIIIHH")
+"""Of a member, 4.3.7: method, time and date, CRC-32, packed size, size, lengths of name and extra field."""
+_NO_ENTRY = "the zip's directory or a header does not say where {} can be found."
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # that a zip can name
 _RIGHTS = 0o100644 << 16
 _UNREADABLE = (zipfile.BadZipFile, EOFError, KeyError, OverflowError, RuntimeError, ValueError, struct.error)
@@ -98,32 +102,56 @@ def unseal(data: bytes) -> Opened:
                 f"this bundle is truncated: {len(data):,} bytes of it are here.", mend="Copy the whole file."
             ) from error
         return _spoilt("archive", "the directory at the end of the file can't be read.")
-    found = {name: _member(file, name) for name in (_SUM, _MANIFEST)}
-    manifest, digest = found[_MANIFEST], found[_SUM]
-    if manifest is None or digest is None:
-        return _spoilt(_MANIFEST if manifest is None else _SUM, "it can't be read as it was written.")
+    first, second = (_member(file, data, name) for name in (_SUM, _MANIFEST))
+    if first is None or second is None:
+        return _spoilt("archive", _NO_ENTRY.format(_SUM if first is None else _MANIFEST))
+    digest, manifest = first.body, second.body
     if digest != _digest_line(manifest):
-        return _spoilt(_SUM, "it is not the SHA-256 of the manifest.")
+        if second.as_stored:
+            return _spoilt(_SUM, "it is not the SHA-256 of the manifest.")
+        return _spoilt(_MANIFEST, "its bytes are not those that were written.")
     about, hashes = _read_manifest(manifest)
-    members = {name: _member(file, name) for name in hashes}
-    whole = {name: body for name, body in members.items() if body is not None and _sha256(body) == hashes[name]}
-    changes = [Change(name, "it is not what the manifest says was written.") for name in members if name not in whole]
+    members = {name: _member(file, data, name) for name in hashes}
+    whole = {name: each.body for name, each in members.items() if each and _sha256(each.body) == hashes[name]}
+    changes = [
+        Change(name, "it is not what the manifest says was written.")
+        for name, each in members.items()
+        if each and name not in whole
+    ]
+    if lost := [name for name, each in members.items() if each is None]:
+        changes.append(Change("archive", _NO_ENTRY.format(", ".join(lost)[:200])))
     if not changes and _pack({_SUM: digest, _MANIFEST: manifest, **whole}) != data:
         changes = [Change("archive", "what lies between, around or behind the members was changed.")]
     return Opened(digest.decode().strip(), about, {} if changes else whole, tuple(changes))
 
 
-def _member(file: zipfile.ZipFile, name: str) -> bytes | None:
-    """The member; None if it is not there, not stored as it is, larger than any may be, or its checksum is another."""
+@dataclass(frozen=True)
+class _Member:
+    body: bytes
+    as_stored: bool
+    """Whether its checksum in the zip is that of its bytes."""
+
+
+def _member(file: zipfile.ZipFile, data: bytes, name: str) -> _Member | None:
+    """The member's bytes, right or not; None if the zip's directory and the header before it do not say where they lie: it is
+    not there, the two contradict each other, it is not stored as it is, or is larger than any may be."""
     try:
         info = file.getinfo(name)
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size > (
-            _LARGEST_MANIFEST if name == _MANIFEST else LARGEST
-        ):
-            return None
-        return file.read(info)
+        file.open(info).close()  # reads the header, not the member
+        method, _date, crc, packed, size, name_length, extra_length = _HEADER.unpack_from(data, info.header_offset)
     except _UNREADABLE:
         return None
+    said = (zipfile.ZIP_STORED, info.CRC, info.file_size, info.file_size, 0)
+    if (method, crc, packed, size, extra_length) != said or (info.compress_type, info.compress_size) != (
+        method,
+        packed,
+    ):
+        return None
+    start = info.header_offset + _HEADER.size + name_length
+    body = data[start : start + size]
+    if len(body) < size or size > (_LARGEST_MANIFEST if name == _MANIFEST else LARGEST):
+        return None
+    return _Member(body, zlib.crc32(body) == crc)
 
 
 def _read_manifest(manifest: bytes) -> tuple[Mapping[str, Any], dict[str, str]]:

@@ -151,6 +151,9 @@ def _bundle(members: Mapping[str, bytes]) -> Bundle:
     )
     named = task.pop("attachments")
     attachments = {str(name): members[f"attachments/{place}"] for place, name in enumerate(named)}
+    names = [stage["name"] for stage in stages]
+    if len({*names}) < len(names):
+        raise ValueError("a stage is there twice")
     limits = TypeAdapter(Limits).validate_python(around.pop("limits"))
     if not 0 < limits.call_seconds <= _LONGEST_CALL:
         raise ValueError(f"a call may take {limits.call_seconds} s")

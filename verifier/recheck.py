@@ -1,4 +1,8 @@
-"""Judges what is in an evidence bundle again, with the bundle's own seeds, and compares the two evaluations."""
+"""Judges what is in an evidence bundle again, with the bundle's own seeds, and compares the two evaluations.
+
+A bundle asks for nothing itself: how far a kernel may be off is this program's to say, and the workloads are those of the
+task's source. A bundle that has others was forged, or made by another version; `demands` tells it before anything is run.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kernelwright.bench_tasks.kernelbench import task_from_source
+from kernelwright.bench_tasks.task import NumericPolicy, Task, Workload
 from kernelwright.events import Observer, ignore
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.process import Limits
@@ -17,7 +23,7 @@ from kernelwright.verifier.evaluation import Evaluation, Stage
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.wording import counted
 
-__all__ = ["Comparison", "Difference", "compare", "environment_differences", "limits_here", "replay"]
+__all__ = ["Comparison", "Difference", "compare", "compare_fresh", "demands", "environment_differences", "limits_here", "replay"]  # fmt: skip
 
 _FIGURES = 1e-9
 """Relative difference of times and error shares that counts as none: they are computed alike, so only their printing and
@@ -39,7 +45,7 @@ class Comparison:
     """One part of the evidence, as the bundle has it and as it came out again."""
 
     what: str
-    """`verdict`, `stage build`, `error shares`, `counters`, `times`, `failure`."""
+    """`verdict`, `stage build`, `launched kernels`, `error shares`, `counters`, `times`, `failure`, `numeric policy`, ..."""
     same: bool
     then: str
     """In a few words."""
@@ -108,8 +114,28 @@ def environment_differences(bundle: Bundle, now: Evaluation, *, gpu: Gpu, limits
     return [Difference(what, _short(a), _short(b)) for what, a, b in _leaves(then, here)]
 
 
+def demands(task: Task) -> list[Comparison]:
+    """What a bundle's task asks of a kernel, beside what this program asks for when it reads the same source.
+
+    Of a module handed in from Python the source is the one that `bench_tasks.live` wrote: default workloads, no gradients.
+
+    Raises:
+        TaskError: its source is no task.
+    """
+    own = task_from_source(task.source, name=task.name)
+    words = (_policy_words(task.policy), _policy_words(NumericPolicy()))
+    found = [Comparison("numeric policy", task.policy == NumericPolicy(), *words, True)]
+    same = task.workloads == own.workloads
+    found.append(Comparison("workloads", same, *_workload_words(task.workloads, own.workloads), True))
+    for what, then, now in (("gradients", task.backward, own.backward), ("format", task.format, own.format)):
+        found.append(Comparison(what, then == now, _said(then), _said(now), True))
+    return found
+
+
 def compare(then: Evaluation, now: Evaluation) -> list[Comparison]:
-    """Verdict, stages, failure, error shares, counters and times of two evaluations of one kernel on one task."""
+    """Verdict, stages, failure, launched kernels, torch operations, error shares, counters and times of two evaluations of
+    one kernel on one task. Whatever is no figure decides.
+    """
     found = [Comparison("verdict", then.verdict is now.verdict, then.verdict.value, now.verdict.value, True)]
     before, after = ({stage.name: stage for stage in each.stages} for each in (then, now))
     for name in dict.fromkeys([*before, *after]):
@@ -117,20 +143,52 @@ def compare(then: Evaluation, now: Evaluation) -> list[Comparison]:
         found.append(Comparison(f"stage {name}", one == two, one, two, True))
     if (then.passed, now.passed) == (False, False):
         failed, again = _failure(then), _failure(now)
+        kind, kind_again = _kinds(failed), _kinds(again)
+        found.append(Comparison("kind of failure", kind == kind_again, kind, kind_again, True))
         found.append(Comparison("failure", failed == again, _words(failed), _words(again), False))
     if _calls(then) or _calls(now):
         found.append(_shares(_calls(then), _calls(now)))
+    if then.profile is not None or now.profile is not None:
+        found.append(_names("launched kernels", *(_named(each, "launches", "kernel") for each in (then, now))))
+        found.append(_names("torch operations", *(_named(each, "torch_ops", "name") for each in (then, now))))
     if then.profile is not None and now.profile is not None:
         found.append(_counters(then.profile.launches, now.profile.launches))
         same = not any(_leaves(then.profile.torch_ops, now.profile.torch_ops))
         one, two = (counted(len(p.torch_ops), "operation") for p in (then.profile, now.profile))
-        found.append(Comparison("torch operations", same, one, two, False))
+        found.append(Comparison("sizes of torch operations", same, one, two, False))
     if then.timing is not None and now.timing is not None:
         times = [(t.seconds, t.baseline_seconds, t.bound_seconds) for t in (then.timing, now.timing)]
         same = all(_near(a, b) for a, b in zip(*times, strict=True))
         one, two = (f"kernel {t[0]:.6g} s, baseline {t[1]:.6g} s, bound {t[2]:.6g} s" for t in times)
         found.append(Comparison("times", same, one, two, False))
     return found
+
+
+def compare_fresh(then: Evaluation, fresh: Evaluation) -> list[Comparison]:
+    """What must come out under every seed: the verdict, each stage, the names of launched kernels and torch operations."""
+    return [each for each in compare(then, fresh) if each.decides and each.what != "kind of failure"]
+
+
+def _said(value: object) -> str:
+    return {True: "asked for", False: "not asked for"}[value] if isinstance(value, bool) else _short(value)
+
+
+def _policy_words(policy: NumericPolicy) -> str:
+    return ", ".join(f"{name} {value}" for name, value in asdict(policy).items())
+
+
+def _workload_words(then: Sequence[Workload], now: Sequence[Workload]) -> tuple[str, str]:
+    """The two lists, without what both have; only their number where they are the same."""
+
+    def words(some: Sequence[Workload], others: Sequence[Workload]) -> str:
+        own = [each for each in some if each not in others]
+        named = [f"{each.name} ({', '.join(map(str, each.to_json()[1:]))})" for each in own[:_LISTED]]
+        more = [counted(len(own) - _LISTED, "other")] if len(own) > _LISTED else []
+        return counted(len(some), "workload") + (f", among them {'; '.join([*named, *more])}" if own else "")
+
+    if set(then) == set(now) and then != now:
+        return ", ".join(each.name for each in then), ", ".join(each.name for each in now)
+    return words(then, now), words(now, then)
 
 
 def _status(stage: Stage | None) -> str:
@@ -150,6 +208,27 @@ def _failure(evaluation: Evaluation) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in kept.items()} | (
         {"got": str(kept["got"])} if "got" in kept else {}
     )  # NaN is not equal to itself
+
+
+def _kinds(failure: Mapping[str, Any]) -> str:
+    """Of what kind a failure is, without its figures."""
+    kinds = [failure.get("kind"), *dict.fromkeys(kind for kind, _ in failure.get("violations", ()))]
+    return ", ".join(str(kind) for kind in kinds if kind is not None) or "no more is said"
+
+
+def _named(evaluation: Evaluation, what: str, key: str) -> list[str]:
+    """The names in a profile, in order; none if there is no profile."""
+    return [] if evaluation.profile is None else [str(each.get(key)) for each in getattr(evaluation.profile, what)]
+
+
+def _names(what: str, then: Sequence[str], now: Sequence[str]) -> Comparison:
+    one, two = (", ".join(each[:_LISTED]) + (", ..." if len(each) > _LISTED else "") or "none" for each in (then, now))
+    if then != now and one == two:
+        place = next((at for at, (a, b) in enumerate(zip(then, now, strict=False)) if a != b), min(len(then), len(now)))
+        one, two = (
+            f"{len(each)}, number {place} is {each[place] if place < len(each) else 'missing'}" for each in (then, now)
+        )
+    return Comparison(what, list(then) == list(now), one, two, True)
 
 
 def _words(failure: Mapping[str, Any]) -> str:

@@ -25,9 +25,9 @@ def recheck(file: Path, fresh: bool, as_json: bool, verbose: bool, debug: bool, 
     """Check an evidence bundle and judge again.
 
     FILE was written by `verify --bundle`, here or elsewhere. Its hashes are checked first; then its kernel is judged with the
-    seeds in it, and verdict, stages, error shares, counters and times are compared. The exit code is 0 if
-    everything holds, 1 if something was changed or came out otherwise, 2 if FILE is no bundle. Figures may differ in
-    another environment (versions, processor), which is told.
+    seeds in it, and verdict, stages, launched kernels, error shares, counters and times are compared. The exit code is 0 if
+    everything holds, 1 if something was changed, asks for other checks than this program does, or came out otherwise, 2 if
+    FILE is no bundle. Figures may differ in another environment (versions, processor), which is told.
 
     \b
     Examples:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from evidence_kernels import HONEST, TASK_SOURCE, kernel
 
 import kernelwright
+from kernelwright.bench_tasks.kernelbench import task_from_source
+from kernelwright.bench_tasks.task import NumericPolicy
 from kernelwright.cli import run
 from kernelwright.errors import BundleError, MisuseError
 from kernelwright.sandbox.isolation import bubblewrap_problem
-from kernelwright.verifier.exact_json import to_json
+from kernelwright.verifier.archive import seal, unseal
+from kernelwright.verifier.exact_json import from_json, to_json
 
 
 def files(line: str = HONEST) -> list[str]:
@@ -82,6 +86,41 @@ def test_a_changed_byte_is_said_and_nothing_is_run(home: Path, capsys: pytest.Ca
     assert found["holds"] is False
     assert found["changes"][0]["part"] == "kernel.py"  # type: ignore[index]
     assert found["now"] is None
+
+
+def test_a_forged_bundle_in_which_any_error_is_allowed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody exchanged the kernel for a wrong one, let everything pass, and wrote new ids and hashes."""
+    judged = kernelwright.verify(*files(), bundle="it.bundle")
+    whole = unseal(Path("it.bundle").read_bytes())
+    members = dict(whole.members)
+    task = from_json(members["task.json"].decode())
+    task["policy"] = dict.fromkeys(task["policy"], 1e15)
+    wrong = kernel("y[i] = 0.25f + 0.0f * x[i];")
+    around = from_json(members["environment.json"].decode())
+    around["device"]["versions"]["kernelwright"] = "0.0.1"
+    lax = replace(task_from_source(TASK_SOURCE, name="x"), policy=NumericPolicy(1e15, 1e15, 1e15, 1e15))
+    ids = {"task_id": lax.id, "kernel_id": replace(wrong, author=kernel_author(members)).id}
+    head = from_json(members["evaluation.json"].decode()) | ids
+    members |= {
+        "kernel.py": wrong.source.encode(), "task.json": to_json(task).encode(),
+        "environment.json": to_json(around).encode(), "evaluation.json": to_json(head).encode(),
+    }  # fmt: skip
+    about = {key: value for key, value in whole.manifest.items() if key not in {"format", "version", "members"}} | ids
+    Path("it.bundle").write_bytes(seal(members, about))
+    assert judged.passed
+    for more in ([], ["--fresh"]):
+        assert run(["recheck", "it.bundle", *more]) == 1
+        out = " ".join(capsys.readouterr().out.split())
+        assert "bundle: slack 1000000000000000.0" in out
+        assert "this program: slack 12.0" in out
+        assert "asks a kernel for other checks than this program does, so its verdict does not hold" in out
+    assert run(["recheck", "it.bundle", "--json"]) == 1
+    found = answer(capsys)
+    assert (found["holds"], found["now"]) == (False, None)
+
+
+def kernel_author(members: Mapping[str, bytes]) -> str:
+    return str(from_json(members["kernel.json"].decode())["author"])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kernelwright.errors import BuildError
-from kernelwright.sandbox.build import build_cuda, normalise_options
+from kernelwright.sandbox.build import _HOST_NAMES, build_cuda, normalise_options
 from kernelwright.sandbox.cache import cache_folder, trim_cache
 
 ADD = """extern "C" __global__ void add(const float* a, float* b, int n) {
@@ -120,6 +120,33 @@ def test_cuda_headers_are_found(tmp_path: Path) -> None:
     #include <cuda/std/limits>
     extern "C" __global__ void f(__half* x) { x[0] = __float2half(CUDART_PI_F * cuda::std::numeric_limits<float>::epsilon()); }"""
     assert "f" in build_cuda(source, cache_dir=tmp_path).resources
+
+
+@pytest.mark.parametrize("name", _HOST_NAMES)
+def test_a_name_of_the_hosts_headers_comes_with_what_to_write(tmp_path: Path, name: str) -> None:
+    source = 'extern "C" __global__ void f(double* x) { x[0] = (double)(NAME); }'
+    if name.endswith("_t"):
+        source = source.replace("(NAME)", "((NAME)x[1])")
+    with pytest.raises(BuildError, match="is undefined") as caught:
+        build_cuda(source.replace("NAME", name), cache_dir=tmp_path)
+    assert caught.value.mend == f"NVRTC has none of the host's headers: for {name} write {_HOST_NAMES[name]}."
+    for written in _HOST_NAMES[name].split(", or " if "#include" in _HOST_NAMES[name] else " or "):
+        value, _, header = written.partition(" after ")
+        build_cuda(f"{header}\n" + source.replace("NAME", value), cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize("header", ["math.h", "float.h", "limits.h", "cfloat", "cmath"])
+def test_a_header_of_the_host_is_to_be_left_out(tmp_path: Path, header: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        build_cuda(f"#include <{header}>\n{ADD}", cache_dir=tmp_path)
+    assert f"leave #include <{header}> out" in caught.value.mend
+
+
+@pytest.mark.parametrize("source", ["int x = INFINITYX;", '#include "mine.h"', "int x = ;", "int x = cmath;"])
+def test_other_errors_come_without_that(tmp_path: Path, source: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        build_cuda(source, cache_dir=tmp_path)
+    assert caught.value.mend == ""
 
 
 def test_options_as_people_write_them() -> None:

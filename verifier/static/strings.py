@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from kernelwright.verifier.static.scopes import Scope, Scopes
 from kernelwright.verifier.static.texts import HOLE, Lines, Piece, Text, read_literals
@@ -11,7 +12,9 @@ __all__ = ["Strings"]
 
 _DEEPEST = 60
 _LARGEST = 8 << 20  # characters of one folded string
+_MOST_NESTED = 16  # f-strings, each in a field of the next
 _MOST_PIECES = 50_000
+_MOST_IN_ALL = 32 << 20  # characters, and pieces times 8, of all strings that are put together in one module
 _DEPTH_KNOWN = 8
 """What was folded with this many steps left or more is folded for good."""
 _SAME_TEXT = {"strip", "lstrip", "rstrip", "dedent", "encode", "decode", "expandtabs"}
@@ -25,6 +28,8 @@ class Strings:
         self._lines, self._scopes = lines, scopes
         self._literals: dict[ast.expr, Text] = {}
         self._folded: dict[tuple[ast.expr, Scope], Text | None] = {}
+        self._left = _MOST_IN_ALL
+        self._nested = 0
         self.used: set[ast.expr] = set()
         """Literals that went into a folded string."""
 
@@ -43,7 +48,9 @@ class Strings:
         """A literal's text."""
         self.used.add(node)
         if node not in self._literals:
+            self._nested += 1
             self._literals[node] = self._read(node, scope)
+            self._nested -= 1
         return self._literals[node]
 
     def _read(self, node: ast.Constant | ast.JoinedStr, scope: Scope) -> Text:
@@ -58,7 +65,7 @@ class Strings:
         if len(fields) != sum(piece is None for piece in read):
             return self._parts(node, start)
         pieces: list[Piece] = []
-        holes, at = 0, 0
+        holes = at = size = 0
         for piece in read:
             if piece is not None:
                 pieces.append(piece)
@@ -66,9 +73,21 @@ class Strings:
             field, at = fields[at], at + 1
             index = pieces[-1].index + len(pieces[-1].text) if pieces else start
             value = self._field(field, scope)
+            size += 0 if value is None else len(value)
+            if size > _LARGEST:  # what is larger is told as made at run time
+                value = None
             holes += value is None
             pieces.append(Piece(HOLE if value is None else value, index, False))
-        return Text(tuple(pieces), holes)
+        return self._made(pieces, holes) or self._parts(node, start)
+
+    def _made(self, pieces: Sequence[Piece], holes: int) -> Text | None:
+        """A string that was put together; None if it, or all of them together, are larger than any source is."""
+        text = Text(tuple(pieces), holes)
+        cost = text.size + 8 * len(text.pieces)
+        if text.size > _LARGEST or len(text.pieces) > _MOST_PIECES or cost > self._left:
+            return None
+        self._left -= cost
+        return text
 
     def _parts(self, node: ast.JoinedStr, start: int) -> Text:
         texts = [str(part.value) if isinstance(part, ast.Constant) else HOLE for part in node.values]
@@ -83,8 +102,11 @@ class Strings:
             found = scope.find(value.id)
             value = found[1][0].value if found is not None and len(found[1]) == 1 else None
         if isinstance(value, ast.Constant) and isinstance(value.value, str | int | float):
-            return str(value.value)
-        text = self._fold(field.value, scope, 8)
+            try:
+                return str(value.value)
+            except ValueError:  # an integer of thousands of digits
+                return None
+        text = self._fold(field.value, scope, 8) if self._nested <= _MOST_NESTED else None
         return None if text is None or text.holes else text.value
 
     def _fold(self, node: ast.expr, scope: Scope, depth: int) -> Text | None:
@@ -121,7 +143,7 @@ class Strings:
     def _operator(self, node: ast.BinOp, scope: Scope, depth: int) -> Text | None:
         if isinstance(node.op, ast.Mod):  # "..." % values: where the values go is not followed
             text = self._fold(node.left, scope, depth - 1)
-            return None if text is None else Text(text.pieces, text.holes + 1)
+            return None if text is None else self._made(text.pieces, text.holes + 1)
         if not isinstance(node.op, ast.Add):
             return None
         terms: list[ast.expr] = []
@@ -140,12 +162,12 @@ class Strings:
         holes = size = 0
         for part in parts:
             text = part or hole
-            size += len(text.value)
-            if size > _LARGEST or len(pieces) > _MOST_PIECES:
+            size += text.size
+            if size > _LARGEST or len(pieces) + len(text.pieces) > _MOST_PIECES:
                 return None
             pieces.extend(text.pieces)
             holes += text.holes
-        return Text(tuple(pieces), holes)
+        return self._made(pieces, holes)
 
     def _attribute(self, node: ast.Attribute, scope: Scope, depth: int) -> Text | None:
         """`self.SOURCE` or `Class.SOURCE`, bound once in a class body."""
@@ -180,10 +202,8 @@ class Strings:
         if function.attr == "replace" and len(node.args) >= 2:
             old, new = (self._fold(argument, scope, depth - 1) for argument in node.args[:2])
             if old is None or old.holes:
-                return Text(text.pieces, text.holes + 1)
-            hole = Text((Piece(HOLE, 0, False),), 1)
-            replaced = text.replaced(old.value, new or hole)
-            return replaced if len(replaced.value) <= _LARGEST else None
+                return self._made(text.pieces, text.holes + 1)
+            return self._replaced(text, old.value, new or Text((Piece(HOLE, 0, False),), 1))
         if function.attr == "join" and node.args and isinstance(node.args[0], ast.List | ast.Tuple):
             parts: list[Text | None] = []
             for element in node.args[0].elts:
@@ -192,5 +212,14 @@ class Strings:
                 parts.append(self._fold(element, scope, depth - 1))
             return self._joined(parts, node)
         if function.attr in {"format", "format_map", "substitute", "safe_substitute"}:
-            return Text(text.pieces, text.holes + 1)
+            return self._made(text.pieces, text.holes + 1)
         return None
+
+    def _replaced(self, text: Text, old: str, new: Text) -> Text | None:
+        """`text.replace(old, new)`, unless that is larger than any source is."""
+        found = sum(piece.text.count(old) for piece in text.pieces) if old and self._left > 0 else 0
+        size = text.size + found * (new.size - len(old))
+        if size > _LARGEST or len(text.pieces) + found * (1 + len(new.pieces)) > _MOST_PIECES:
+            return None
+        replaced = text.replaced(old, new)
+        return self._made(replaced.pieces, replaced.holes)

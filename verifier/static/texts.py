@@ -42,6 +42,11 @@ class Text:
         return "".join(piece.text for piece in self.pieces)
 
     @cached_property
+    def size(self) -> int:
+        """Characters of the value, which is not made for it."""
+        return sum(len(piece.text) for piece in self.pieces)
+
+    @cached_property
     def _starts(self) -> list[int]:
         return [0, *accumulate(len(piece.text) for piece in self.pieces)]
 

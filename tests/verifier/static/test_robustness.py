@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 from static_modules import HOST, KERNEL, cupy_module, extension_module, rejected, report, rules
@@ -121,3 +122,56 @@ def test_thousands_of_handlers_and_a_huge_attribute_take_no_time() -> None:
     calls = "self.layers[0](x)\n" * 2000
     found = report(cupy_module(tries + calls + "return run(x)", init=layers))
     assert "left_to_torch" in {f.rule for f in found.findings}
+
+
+_SHORT = repr("__global__ void k() {}" + "a" * 100)
+_MILLION = "s0 = '" + "a" * 1_000_000 + "'\n"
+_HUGE = {
+    "f-strings in f-strings": (f"s0 = {_SHORT}\n", "s{next} = f'{{s{i}}}{{s{i}}}{{s{i}}}'", 40),
+    "sums": (f"s0 = {_SHORT}\n", "s{next} = s{i} + s{i} + s{i}", 40),
+    "join": (f"s0 = {_SHORT}\n", "s{next} = s{i}.join([s{i}, s{i}])", 40),
+    "join of f-strings": (f"s0 = {_SHORT}\n", "s{next} = ''.join([f'{{s{i}}}', f'{{s{i}}}'])", 40),
+    "replace by two": (f"s0 = {_SHORT}\n", "s{next} = s{i}.replace('a', 'aa')", 40),
+    "replace by itself": (f"s0 = {_SHORT}\n", "s{next} = s{i}.replace('a', s{i})", 40),
+    "one replace": (_MILLION, "s{next} = s{i}.replace('a', s{i})", 1),
+    "fields": (_MILLION + "s1 = f'" + "{s0}" * 5000 + "'\n", "s{next} = s1", 2),
+    "fields of sums": (_MILLION + "s1 = f'" + "{s0+s0}" * 5000 + "'\n", "s{next} = s1", 2),
+    "many large ones": (_MILLION + "t = s0 + s0 + s0 + s0\n" + "".join(f"t{i} = t + '{i}'\nt{i} % 1\n" for i in range(400)) + "".join(
+        f"MODULE{i} = cupy.RawModule(code=t{i}.format(1))\n" for i in range(400)), "s{next} = t", 1),
+    "widths": ("s0 = 'a'\nt = f'{s0:>{10**12}}' + '%1000000000000s' % s0 + s0 * 10**12\n", "s{next} = t + '{{:>1000000000000}}'.format(s{i})", 1),
+    "an integer": ("n = 0x" + "f" * 20_000 + "\ns0 = f'{n}'\n", "s{next} = s{i} + ''", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _HUGE)
+def test_a_huge_string_is_not_made(name: str) -> None:
+    """Each of these is gigabytes, or fails, when it is put together as Python would."""
+    first, step, count = _HUGE[name]
+    lines = [step.format(i=i, next=i + 1) for i in range(count)]
+    found, most = _memory_of("import cupy\n" + first + "\n".join(lines) + f"\nMODULE = cupy.RawModule(code=s{count})\n")
+    assert "source_not_analysed" in found
+    assert most < 400 << 20
+
+
+def _memory_of(source: str) -> tuple[set[str], int]:
+    """The rules found, and the most bytes that Python held at once."""
+    tracemalloc.start()
+    try:
+        return rules(source), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_doubled_string_that_is_small_is_still_read() -> None:
+    top = "A = 'k'\nB = f'{A}{A}'\nC = f'{B}{B}'\n"
+    found = report(cupy_module(top=top, cuda=KERNEL) + "\nMORE = cupy.RawModule(code=f'__global__ void {C}() {{}}')\n")
+    assert found.kernels == ("scale", "kkkk")
+
+
+@pytest.mark.parametrize(
+    "step", ["s{i} = f'{{s{next}}}x'", "s{i} = f'{{n{i}}}'\nn{i} = m{i} + 'x'\nm{i} = o{i} + 'x'\no{i} = s{next}"]
+)
+def test_f_strings_in_f_strings_a_thousand_deep_end_in_a_report(step: str) -> None:
+    lines = [step.format(i=i, next=i + 1) for i in range(1000)]
+    source = "import cupy\nMODULE = cupy.RawModule(code=s0)\n" + "\n".join(lines) + "\ns1000 = 'a'\n"
+    assert "source_not_analysed" in rules(source)

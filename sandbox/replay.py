@@ -13,30 +13,12 @@ from kernelwright.sandbox.channel import DTYPES, Message, row_bytes
 from kernelwright.sandbox.device_memory import DeviceMemory
 from kernelwright.sandbox.launch import OpRecord
 from kernelwright.sandbox.optrace import trace_ops, written_arguments
+from kernelwright.sandbox.replay_checks import check
+from kernelwright.sandbox.replayable import operation, without_out
+from kernelwright.sandbox.trees import tensors_of
 
 __all__ = ["Replayer"]
 
-_FORBIDDEN = (
-    "from_file",
-    "set_",
-    "resize_",
-    "resize_as_",
-    "record_stream",
-    "pin_memory",
-    "as_strided_",
-    "data",
-    "rename",
-)
-"""Operations that reach beyond their arguments' memory, or that make no sense here."""
-_ALLOWED_PRIVATE = (
-    "__", "_softmax", "_log_softmax", "_safe_softmax", "_to_copy", "_unsafe_view", "_native_batch_norm", "_fused_rms_norm",
-    "_scaled_dot_product", "_adaptive_avg_pool", "_local_scalar", "_prelu_kernel", "_upsample", "_conj_physical",
-    "_neg_view", "_conj", "_cdist_forward", "_pdist_forward", "_weight_norm", "_convolution", "_addmm_activation", "_fft",
-    "_linalg", "_unique", "_foreach", "_int_mm", "_scaled_mm", "_trilinear", "_stack", "_cummax", "_cummin", "_logcumsumexp",
-    "_euclidean_dist", "_batch_norm", "_thnn_fused", "_aminmax", "_reshape_copy", "_is_all_true", "_is_any_true",
-    "_fused_sdp_choice", "_embedding_bag", "_ctc_loss", "_pad", "_grouped_mm", "_slow_conv", "_transformer_encoder",
-)  # fmt: skip
-"""Beginnings of names of those internal operations that eager PyTorch runs for public functions; others are refused."""
 _KINDS = {"dtype": torch.dtype, "layout": torch.layout, "memory_format": torch.memory_format}
 _MOST_HELD = 4096  # results that wait for room
 
@@ -53,7 +35,7 @@ class Replayer:
 
         Raises:
             UnsupportedError: not an operation that may run here.
-            LaunchError: torch refuses it, or a tensor is not in this device's memory.
+            LaunchError: torch refuses it, its arguments do not belong together, or a tensor is not in this device's memory.
         """
         body = message.body
         name, overload = str(body["name"]), str(body["overload"])
@@ -63,17 +45,26 @@ class Replayer:
         keywords = {str(key): _decode(each, tensors) for key, each in body["keywords"].items()}
         self._memory.synchronise([t.data_ptr() for t in tensors if t.numel()])
         records: list[OpRecord] = []
+        written: list[torch.Tensor] = []
         with torch.no_grad():
             try:
+                called = function
+                outs: tuple[torch.Tensor, ...] = ()
+                if isinstance(function, torch._ops.OpOverload):
+                    written = written_arguments(function, args, keywords)
+                    args, keywords = _apart(args, written), _apart(keywords, written)
+                    called, names = without_out(function)
+                    outs = tuple(each for key in names for each in tensors_of(keywords.pop(key)))
+                    check(called, args, keywords)
                 if trace:
-                    result, records = trace_ops(lambda: function(*args, **keywords))
+                    result, records = trace_ops(lambda: called(*args, **keywords))
                 else:
-                    result = function(*args, **keywords)
-            except (RuntimeError, IndexError, TypeError, ValueError) as error:
+                    result = called(*args, **keywords)
+                if outs:
+                    result = _into(outs, result)
+            except (RuntimeError, IndexError, TypeError, ValueError, KeyError) as error:
                 raise LaunchError(f"torch refuses {name}: {str(error)[:400]}") from error
-        for tensor in (
-            written_arguments(function, args, keywords) if isinstance(function, torch._ops.OpOverload) else ()
-        ):
+        for tensor in written:
             if tensor.numel():
                 self._memory.mark_written(tensor.data_ptr())
                 self._memory.memory.initialised(tensor.data_ptr(), tensor.nbytes)
@@ -146,14 +137,38 @@ class Replayer:
 def _function(name: str, overload: str) -> Callable[..., Any]:
     if name == "aten::rms_norm":
         return torch.rms_norm  # one kernel on a GPU, and priced as one
-    space, _, plain = name.partition("::")
-    private = plain.startswith("_") and not plain.startswith(_ALLOWED_PRIVATE)
-    if space != "aten" or private or plain in _FORBIDDEN or not plain.isidentifier() or not overload.isidentifier():
-        raise UnsupportedError(f"the operation {name} can't run on the emulated GPU.")
-    function = getattr(getattr(torch.ops.aten, plain, None), overload, None)
-    if not isinstance(function, torch._ops.OpOverload):
-        raise UnsupportedError(f"there is no operation {name}.{overload}.")
-    return function
+    return operation(name, overload)
+
+
+def _apart(tree: Any, written: list[torch.Tensor]) -> Any:
+    """The arguments, with copies of indices and masks that lie where the operation writes: it would read what it wrote."""
+    if isinstance(tree, torch.Tensor):
+        if tree.is_floating_point() or any(tree is each for each in written):
+            return tree
+        begin, end = tree.data_ptr(), tree.data_ptr() + tree.untyped_storage().nbytes()
+        meets = any(
+            begin < each.data_ptr() + each.untyped_storage().nbytes() and each.data_ptr() < end for each in written
+        )
+        return tree.clone() if meets else tree
+    if isinstance(tree, list | tuple):
+        return type(tree)(_apart(each, written) for each in tree)
+    if isinstance(tree, dict):
+        return {key: _apart(each, written) for key, each in tree.items()}
+    return tree
+
+
+def _into(outs: tuple[torch.Tensor, ...], result: Any) -> Any:
+    """Copies results to the tensors given as `out`, and returns those."""
+    made = tensors_of(result)
+    if [each.shape for each in made] != [each.shape for each in outs]:
+        raise LaunchError("an operation's out argument has another shape than its result.")
+    for out, each in zip(outs, made, strict=True):
+        if not torch.can_cast(each.dtype, out.dtype):
+            raise LaunchError(
+                f"an operation's result of {each.dtype} does not fit into its out argument of {out.dtype}."
+            )
+        out.copy_(each)
+    return outs[0] if len(outs) == 1 else outs
 
 
 def _decode(given: Any, tensors: list[torch.Tensor]) -> Any:

@@ -45,6 +45,18 @@ def layers(x, w, numbers):
     )  # fmt: skip
 
 
+def outs_and_gradients(x, w, numbers):
+    y = torch.empty(6, 6)
+    largest, where = torch.empty(6), torch.empty(6, dtype=torch.int64)
+    torch.mm(x, w, out=y)
+    torch.max(x, dim=1, out=(largest, where))
+    with torch.enable_grad():
+        leaf = x.detach().clone().requires_grad_()
+        pooled = F.max_pool2d(F.layer_norm(leaf, (8,))[None, None], 2)
+        (F.log_softmax(pooled, -1) * F.softmax(leaf, 0)[:3, :4]).sum().backward()
+    return y, largest, where, leaf.grad
+
+
 def indices(x, w, numbers):
     y = x.clone()
     y[numbers] = 0
@@ -73,7 +85,7 @@ def numbers_on_the_host(x, w, numbers):
     )
 
 
-FORWARDS = (arithmetic, layers, indices, numbers_on_the_host)
+FORWARDS = (arithmetic, layers, outs_and_gradients, indices, numbers_on_the_host)
 
 
 def kernel(*functions: object, forward: str) -> Kernel:
@@ -183,6 +195,18 @@ def test_an_output_that_the_host_wrote_arrives_whole() -> None:
         ("return torch.cat([args[0], torch.zeros(2, 2)], dim=1)", "launch", "torch refuses"),
         ("raise ValueError('no')", "python", "ValueError: no"),
         ("return args[0].to_sparse()", "unsupported", "sparse|tensor of"),
+        (
+            "i = torch.full((1, 1, 1, 1), 1 << 40)\n"
+            "p = args[0][:2, :2].reshape(1, 1, 2, 2)\n"
+            "return torch.ops.aten.adaptive_max_pool2d_backward.grad_input(p[:, :, :1, :1], p, i, grad_input=p.clone())",
+            "launch",
+            "adaptive_max_pool2d_backward do not belong together, or an index is out of range",
+        ),
+        (
+            "return torch.segment_reduce(args[0][0], 'sum', offsets=torch.tensor([1 << 30, 1 << 31]), unsafe=True)",
+            "unsupported",
+            "aten::segment_reduce can't run",
+        ),
     ],
 )
 def test_what_fails_is_said(forward: str, kind: str, says: str) -> None:

@@ -171,4 +171,37 @@ PAIRS = (
         expect=("wrong", "cheating"),
         reason="strid",
     ),
+    Pair(
+        "indices_beyond_a_plane",
+        "Indices made up for the backward pass of a pooling write anywhere in the process that runs torch for the kernel.",
+        "softmax",
+        hostile=softmax(
+            """
+            plane = torch.zeros(1, 1, 2, 2, device=x.device)
+            indices = torch.full((1, 1, 1, 1), 1 << 40, dtype=torch.int64)
+            cotangent = copy(x[:1, :1].reshape(1, 1, 1, 1))
+            torch.ops.aten.adaptive_max_pool2d_backward.grad_input(cotangent, plane.clone(), indices, grad_input=plane)
+            return softmax(x)
+            """
+        ),
+        twin=softmax("largest = x[:1, :4].reshape(1, 1, 2, 2).argmax()\nreturn softmax(x)"),
+        expect=("crashed", "rejected", "cheating"),
+        reason="index is out of range|library|torch",
+    ),
+    Pair(
+        "segments_beyond_an_array",
+        "Made-up offsets of an unchecked operation read the memory of the process that runs torch for the kernel.",
+        "softmax",
+        hostile=softmax(
+            """
+            data = copy(x[:1].contiguous())
+            offsets = torch.tensor([1 << 30, (1 << 30) + 1], device=x.device)
+            torch.segment_reduce(data.reshape(-1), "sum", offsets=offsets, unsafe=True)
+            return softmax(x)
+            """
+        ),
+        twin=softmax("total = x[:1].reshape(-1).sum()\nreturn softmax(x)"),
+        expect=("unsupported", "rejected", "cheating"),
+        reason="can't run on the emulated GPU|library|torch",
+    ),
 )

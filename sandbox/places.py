@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Place", "places_of"]
+__all__ = ["Place", "places_of", "shared_storage"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,16 @@ def places_of(tensors: Sequence[torch.Tensor]) -> list[Place]:
     return [
         Place(tensor.data_ptr() if tensor.numel() else 0, bool(tensor.requires_grad), _kind(type(tensor)))
         for tensor in tensors
+    ]
+
+
+def shared_storage(outputs: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]) -> list[list[int]]:
+    """Pairs (output, input) of tensors that share storage."""
+    return [
+        [i, j]
+        for i, out in enumerate(outputs)
+        for j, given in enumerate(inputs)
+        if out.numel() and out.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
     ]
 
 

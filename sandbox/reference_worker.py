@@ -27,7 +27,7 @@ from kernelwright.sandbox.gradients import (
     gradient_names,
 )
 from kernelwright.sandbox.honest_runs import HonestRuns
-from kernelwright.sandbox.places import places_of
+from kernelwright.sandbox.places import places_of, shared_storage
 from kernelwright.sandbox.sampling import DRAWS, INDEPENDENT, independent_values, picked, sample
 from kernelwright.sandbox.serve import describe_error, serve
 from kernelwright.sandbox.trees import construct, map_tensors, same_bits, seed_torch, tensors_of
@@ -369,7 +369,7 @@ class Reference:
                 "moved": moved[1],
             }
             exact, moved = None if exact is None else exact[0], moved[0]
-        aliases = _aliases(native, inputs)
+        aliases = shared_storage(tensors_of(native), tensors_of(inputs))
         return (
             {
                 "changed": changed,
@@ -476,16 +476,6 @@ def _spec(name: str, tensor: torch.Tensor) -> dict[str, Any]:
         "dtype": str(tensor.dtype).removeprefix("torch."),
         "stride": list(tensor.stride()),
     }
-
-
-def _aliases(outputs: Any, inputs: Any) -> list[list[int]]:
-    """Pairs (output, input) of tensors that share storage."""
-    return [
-        [i, j]
-        for i, out in enumerate(tensors_of(outputs))
-        for j, given in enumerate(tensors_of(inputs))
-        if out.numel() and out.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
-    ]
 
 
 def main() -> None:

@@ -128,6 +128,13 @@ def _correctness(evidence: Mapping[str, Any], task: Task, _evaluation: Evaluatio
         drawn = distributions.get(name, "")
         drawn = "" if drawn in {"", name, name.replace("-", "_")} else f" (values drawn as {drawn})"
         yield f"- {name}{drawn}: {counted(len(rows), 'call')}, {error_share(share)}."
+    if drawn_anew := _dict(evidence.get("random")):
+        yield (
+            f"The task draws random numbers. The reference ran {int(_number(drawn_anew.get('runs_of_the_reference')))} times on the same inputs: where an "
+            "element takes one of two values, as a value times a mask does, the kernel's must be one of them; means, variances, shares and "
+            "dependences of its values, near and far, must be draws of what the reference's are. "
+            f"{int(_number(drawn_anew.get('calls_on_the_same_inputs')))} calls on the same inputs had to draw anew."
+        )
     for text in _list(evidence.get("skipped")):
         yield f"- left out: {text}."
     if rerun := _dict(evidence.get("rerun")):

@@ -148,6 +148,16 @@ def test_findings_of_static_analysis_are_told_with_their_lines() -> None:
     assert (line.line, line.column, line.text) == (2, 10, "stream = torch.cuda.Stream()")
 
 
+def test_how_a_task_that_draws_was_judged_is_told() -> None:
+    random = {"runs_of_the_reference": 64, "calls_on_the_same_inputs": 4}
+    stage = Stage(
+        name="correctness", status=StageStatus.PASSED, summary="", seconds=0, evidence={"calls": [], "random": random}
+    )
+    text = said(explain(SHORT, kernel(), _of(stage))[3])
+    assert "ran 64 times on the same inputs" in text
+    assert "4 calls on the same inputs had to draw anew" in text
+
+
 @pytest.mark.parametrize(
     "evidence", [{}, {"calls": 7, "violations": "x"}, {"mismatch": [], "findings": [1, {"line": "2"}]}]
 )

@@ -13,16 +13,18 @@ import torch
 import torch.nn.functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from kernelwright.sandbox.launch import OpRecord
+from kernelwright.sandbox.op_flops import PRODUCTS, product_flops
+from kernelwright.sandbox.replay_checks import named
 from kernelwright.sandbox.trees import tensors_of
 
 __all__ = ["decomposed", "is_free", "is_idle_dropout", "record_of", "trace_ops", "written_arguments"]
 
 Result = TypeVar("Result")
 
-_MATMULS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "addbmm", "_int_mm", "_scaled_mm"})
+_MATMULS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "_scaled_mm"})
 _CONVOLUTIONS = frozenset({"convolution", "_convolution", "cudnn_convolution", "mkldnn_convolution", "slow_conv3d"})
 _REDUCTIONS = frozenset(
     {
@@ -113,7 +115,7 @@ def is_free(func: Any) -> bool:
 
 
 def _kind(name: str, func: Any) -> str:
-    if name in _MATMULS or name.startswith(_SDPA):
+    if name in _MATMULS or name in PRODUCTS or name.startswith(_SDPA):
         return "matmul"
     if name in _CONVOLUTIONS:
         return "convolution"
@@ -135,6 +137,11 @@ def _flops(
     packet = func.overloadpacket
     if packet in flop_registry:
         return int(flop_registry[packet](*args, **kwargs, out_val=out))
+    plain = name.rstrip("_")
+    if (counted := product_flops(plain, named(func, args, kwargs))) is not None:
+        return counted
+    if name.startswith(_SDPA) and name.endswith("backward"):
+        return int(sdpa_backward_flop_count(*(each.shape for each in inputs[:4])))
     if name.startswith(_SDPA):
         return int(sdpa_flop_count(inputs[0].shape, inputs[1].shape, inputs[2].shape))
     if kind == "matmul":  # mv, dot and the like: every element of the largest operand is used once

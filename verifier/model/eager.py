@@ -79,7 +79,8 @@ def _matrix_sizes(op: OpRecord) -> tuple[int, int, int, int] | None:
     if right[-2] != inner:
         return None
     batch = math.prod(left[:-2])
-    if min(batch, rows, columns, inner) < 1 or op.flops <= 0:
+    # three factors, or two products in one operation: more than these sizes say
+    if min(batch, rows, columns, inner) < 1 or not 0 < op.flops <= 2 * batch * rows * columns * inner:
         return None
     return batch, rows, columns, inner
 

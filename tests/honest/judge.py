@@ -6,7 +6,7 @@ from functools import cache
 
 from honest.corpus import TASKS
 
-from kernelwright.bench_tasks.task import Task
+from kernelwright.bench_tasks.kernelbench import task_from_source
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.isolation import bubblewrap_problem
 from kernelwright.sandbox.kernel import Kernel
@@ -38,7 +38,7 @@ class References:
         if task not in self._open:
             while len(self._open) >= self._keep:
                 self._open.pop(next(iter(self._open))).close()
-            self._open[task] = Reference(Task(task, TASKS[task]))
+            self._open[task] = Reference(task_from_source(TASKS[task], name=task))
         return self._open[task]
 
     def close(self) -> None:

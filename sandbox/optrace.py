@@ -17,10 +17,9 @@ from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sd
 
 from kernelwright.sandbox.launch import OpRecord
 from kernelwright.sandbox.op_flops import PRODUCTS, product_flops
-from kernelwright.sandbox.replay_checks import named
 from kernelwright.sandbox.trees import tensors_of
 
-__all__ = ["decomposed", "is_free", "is_idle_dropout", "record_of", "trace_ops", "written_arguments"]
+__all__ = ["decomposed", "is_free", "is_idle_dropout", "named", "record_of", "trace_ops", "written_arguments"]
 
 Result = TypeVar("Result")
 
@@ -153,14 +152,23 @@ def _flops(
     return 0
 
 
+def named(func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by the names of the schema, with defaults."""
+    found: dict[str, Any] = {}
+    for position, argument in enumerate(func._schema.arguments):
+        if position < len(args):
+            found[argument.name] = args[position]
+        else:
+            given = argument.default_value if argument.has_default_value() else None
+            found[argument.name] = kwargs.get(argument.name, given)
+    return found
+
+
 def written_arguments(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
     """Arguments that the operation writes to (in-place and out= forms)."""
-    found: list[torch.Tensor] = []
-    for position, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[position] if position < len(args) else kwargs.get(argument.name)
-            found += tensors_of(value)
-    return found
+    given = named(func, args, kwargs)
+    writes = [each.name for each in func._schema.arguments if each.alias_info is not None and each.alias_info.is_write]
+    return [tensor for name in writes for tensor in tensors_of(given[name])]
 
 
 def record_of(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: object) -> OpRecord:

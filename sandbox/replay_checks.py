@@ -9,26 +9,15 @@ from typing import Any
 import torch
 
 from kernelwright.errors import LaunchError, UnsupportedError
+from kernelwright.sandbox.optrace import named
 
-__all__ = ["check", "named"]
+__all__ = ["check"]
 
 _Named = Mapping[str, Any]
 _Check = Callable[[_Named], bool]
 _LARGEST = 1 << 40  # of a size, a stride, a count or a position: kernels multiply them in 64 bits
 _TO_THE_END = (1 << 63) - 1  # of a slice
 _INTEGERS = ("int", "SymInt", "List[int]", "List[SymInt]", "Optional[int]", "Optional[List[int]]")
-
-
-def named(function: torch._ops.OpOverload, args: tuple[Any, ...], keywords: _Named) -> dict[str, Any]:
-    """The arguments by the names of the schema, with defaults."""
-    found: dict[str, Any] = {}
-    for position, argument in enumerate(function._schema.arguments):
-        if position < len(args):
-            found[argument.name] = args[position]
-        else:
-            given = argument.default_value if argument.has_default_value() else None
-            found[argument.name] = keywords.get(argument.name, given)
-    return found
 
 
 def check(function: torch._ops.OpOverload, args: tuple[Any, ...], keywords: _Named) -> None:

@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
+from honest.families.training import SWISH
 from hostile.pair import REFUSED, Pair, changed, module
 
-CUDA = r"""
-extern "C" __global__ void swish(const float* x, const float* w, float* y, int n, int cols) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < n) y[i] = x[i] / (1.0f + expf(-x[i])) * w[i % cols];
-}
-extern "C" __global__ void swish_dx(const float* x, const float* w, const float* g, float* dx, int n, int cols) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= n) return;
-    float s = 1.0f / (1.0f + expf(-x[i]));
-    dx[i] = g[i] * w[i % cols] * s * (1.0f + x[i] * (1.0f - s));
-}
-extern "C" __global__ void swish_dw(const float* x, const float* g, float* dw, int rows, int cols) {
-    int c = blockIdx.x * blockDim.x + threadIdx.x;
-    if (c >= cols) return;
-    float sum = 0.0f;
-    for (int r = 0; r < rows; r++) sum += g[r * cols + c] * x[r * cols + c] / (1.0f + expf(-x[r * cols + c]));
-    dw[c] = sum;
-}
-"""
 OWN = """
 def run(name, count, *arguments):
     MODULE.get_function(name)(((count + 63) // 64,), (64,), arguments)
@@ -45,7 +27,7 @@ class Own(torch.autograd.Function):
         run("swish_dw", x.shape[1], x.data_ptr(), g.data_ptr(), dw.data_ptr(), rows, cols)
         return dx, dw
 """
-HONEST = module(CUDA, "return Own.apply(x, self.weight)", init="self.weight = nn.Parameter(torch.empty(48))", top=OWN)
+HONEST = module(SWISH, "return Own.apply(x, self.weight)", init="self.weight = nn.Parameter(torch.empty(48))", top=OWN)
 
 
 def backward(*edits: tuple[str, str]) -> str:

@@ -4,7 +4,8 @@
 
 - cold: `kernelwright verify`, a new command with the kernel's builds cached (and once with an empty cache);
 - warm: `evaluate()` again in one process that holds the task open, as `optimize` does between rounds, each time on a kernel that
-  was never compiled before (a comment in it changes);
+  was never compiled before (a comment in it changes): one right after the other, so that the next candidate's process starts
+  while this one is judged, and with a pause between them, as while a coder writes;
 - where a warm verdict spends it, by stage.
 Wall times are of this machine, in seconds; the median and the range of the rounds.
 """
@@ -27,7 +28,9 @@ from kernelwright.bench_tasks.kernelbench import task_from_source
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.isolation import choose_isolation
 from kernelwright.sandbox.kernel import Kernel
+from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference
+from kernelwright.sandbox.spares import Spares
 from kernelwright.verifier.evaluate import evaluate
 from kernelwright.verifier.model.gpus import find_gpu
 
@@ -104,17 +107,18 @@ def cold(folder: Path, rounds: int, *, empty_cache: bool) -> dict[str, float]:
     return figures(taken[0 if empty_cache else 1 :] or taken)
 
 
-def warm(rounds: int) -> tuple[dict[str, float], dict[str, float]]:
-    """One process that keeps the task open; kernels it has not seen."""
+def warm(rounds: int, *, pause: float = 0.0) -> tuple[dict[str, float], dict[str, float]]:
+    """One process that keeps the task open; kernels it has not seen, `pause` seconds between them."""
     task = task_from_source(TASK, name="softmax")
     device = Device("emulator", "H200", "sm_90", choose_isolation("auto"))
     taken: list[float] = []
     stages: dict[str, list[float]] = {}
-    with Reference(task) as reference:
+    with Spares(device, Limits()) as spares, Reference(task) as reference:
         for number in range(rounds + 1):
             kernel = Kernel(KERNEL.replace("one warp", f"one warp ({time.time_ns()})"), "benchmark")
+            time.sleep(pause)
             start = time.perf_counter()
-            found = evaluate(task, kernel, device=device, reference=reference, gpu=find_gpu("H200"))
+            found = evaluate(task, kernel, device=device, reference=reference, gpu=find_gpu("H200"), start=spares.take)
             if not found.passed:
                 raise SystemExit(f"the kernel did not pass: {found.reason}")
             if number:  # the first opens what later ones find open
@@ -136,6 +140,7 @@ def main() -> None:
             "cold, builds cached": cold(Path(folder), options.rounds + 1, empty_cache=False),
         }
     rows["warm, a kernel never seen"], stages = warm(options.rounds)
+    rows["warm, after a pause of 3 s"], _ = warm(options.rounds, pause=3.0)
     for name, row in rows.items():
         print(f"{name:28} {row['median']:6.2f} s  ({row['least']:.2f} to {row['most']:.2f})")
     print("a warm verdict by stage: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages.items()))

@@ -29,6 +29,7 @@ from kernelwright.verifier.model.gpus import Gpu, find_gpu
 if TYPE_CHECKING:
     from kernelwright.sandbox.emulated_module import EmulatedModule
     from kernelwright.sandbox.reference import Reference
+    from kernelwright.sandbox.spares import Spares
 
 __all__ = [
     "Outcome",
@@ -222,19 +223,14 @@ def verify_task(
         TaskError: the reference does not run, or is no function of its inputs.
     """
     from kernelwright.opening import open_reference
-    from kernelwright.verifier.evaluate import evaluate
+    from kernelwright.sandbox.spares import Spares
 
     target = resolve_target(settings)
-    with open_reference(task, target.limits, observer) as reference:
-        evaluation = evaluate(
-            task,
-            kernel,
-            device=target.device,
-            reference=reference,
-            gpu=target.gpu,
-            limits=target.limits,
-            observer=observer,
-        )
+    with (
+        Spares(target.device, target.limits, last=True) as spares,  # torch is imported there while the reference opens
+        open_reference(task, target.limits, observer) as reference,
+    ):
+        evaluation = _evaluate(task, target, reference, spares, kernel, observer)
     if store is not None:
         store.add_evaluation(task, kernel, evaluation)
     return evaluation
@@ -245,8 +241,12 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
     from kernelwright.agents.builtin.judge import RooflineJudge
     from kernelwright.opening import capture_graph, open_reference
     from kernelwright.rl.refine import search
+    from kernelwright.sandbox.spares import Spares
 
-    with open_reference(run.task, target.limits, observer) as reference:
+    with (
+        Spares(target.device, target.limits) as spares,
+        open_reference(run.task, target.limits, observer) as reference,
+    ):
         graph = capture_graph(reference, observer)
         coder = BuiltinCoder(graph, run.task.name, plain_first=run.rounds > 1)
         if coder.stays_in_torch:
@@ -256,7 +256,7 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
             run,
             coder=coder,
             judge=judge,
-            evaluate=partial(_evaluate, run.task, target, reference),
+            evaluate=partial(_evaluate, run.task, target, reference, spares),
             store=store,
             checkpoints=store.checkpoints or settings.checkpoints,
             observer=observer,
@@ -264,11 +264,20 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
 
 
-def _evaluate(task: Task, target: Target, reference: Reference, kernel: Kernel, observer: Observer) -> Evaluation:
+def _evaluate(
+    task: Task, target: Target, reference: Reference, spares: Spares, kernel: Kernel, observer: Observer
+) -> Evaluation:
     from kernelwright.verifier.evaluate import evaluate
 
     return evaluate(
-        task, kernel, device=target.device, reference=reference, gpu=target.gpu, limits=target.limits, observer=observer
+        task,
+        kernel,
+        device=target.device,
+        reference=reference,
+        gpu=target.gpu,
+        limits=target.limits,
+        observer=observer,
+        start=spares.take,
     )
 
 

@@ -12,24 +12,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from kernelwright.errors import EmulatorError, ProtocolError, UnsupportedError, WorkerCrashed, WorkerTimeout
-from kernelwright.sandbox import arena
 from kernelwright.sandbox.channel import decode_tree, row_bytes
 from kernelwright.sandbox.device import Device
-from kernelwright.sandbox.device_process import DeviceProcess
 from kernelwright.sandbox.gradients import Wanted
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import LaunchOptions, LaunchReport, OpRecord
 from kernelwright.sandbox.places import Place
 from kernelwright.sandbox.prepare import prepare_cache
-from kernelwright.sandbox.process import Limits, Worker
+from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import InitState
+from kernelwright.sandbox.spares import Processes, start_processes
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["CallResult", "Candidate", "CandidateFailure"]
 
-_WORKER = "kernelwright.sandbox.candidate_worker"
 _GRACE_SECONDS = (
     5.0  # the emulator ends a launch at call_seconds by itself and says where; only then is the process killed
 )
@@ -85,6 +83,7 @@ class Candidate:
     Args:
         options: how its launches are run and what is recorded of them.
         wanted: the gradients that every call gives beside its outputs; its inputs end with the list of cotangents then.
+        processes: what it runs in, unused and its own from here on; new ones by default.
 
     Raises:
         CandidateFailure: from every method.
@@ -92,22 +91,12 @@ class Candidate:
 
     def __init__(
         self, kernel: Kernel, device: Device, *, limits: Limits | None = None, options: LaunchOptions | None = None,
-        wanted: Wanted | None = None,
+        wanted: Wanted | None = None, processes: Processes | None = None,
     ) -> None:  # fmt: skip
         self.kernel = kernel
         self.limits = limits or Limits()
-        self._gpu = DeviceProcess(device, self.limits)
-        try:
-            self._worker = Worker(
-                _WORKER,
-                name="the candidate",
-                limits=self.limits,
-                isolation=device.isolation,
-                environment={"KERNELWRIGHT_MEMORY_BYTES": str(self.limits.memory_bytes + arena.SIZE)},
-            )
-        except BaseException:
-            self._gpu.close()
-            raise
+        self._processes = processes or start_processes(device, self.limits)
+        self._gpu, self._worker = self._processes.gpu, self._processes.worker
         self._device = device
         self._options = options or LaunchOptions()
         self._wanted = wanted
@@ -291,8 +280,7 @@ class Candidate:
 
     def close(self) -> None:
         """Ends the processes."""
-        self._worker.close()
-        self._gpu.close()
+        self._processes.close()
 
     def __enter__(self) -> Self:
         return self

@@ -78,6 +78,16 @@ class DeviceProcess:
         """Whether it can still be asked."""
         return self._worker.alive
 
+    @property
+    def running(self) -> bool:
+        """Whether its process has not ended."""
+        return self._worker.running
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._worker.pid
+
     def open(self, options: LaunchOptions, candidate: Worker) -> None:
         """Sets the GPU up and joins it with a candidate, which is told by `attach_memory` and `attach_device`.
 

@@ -147,6 +147,17 @@ class Worker:
         return self._channel is not None
 
     @property
+    def running(self) -> bool:
+        """Whether its process has not ended, as far as can be seen without asking it."""
+        if self._channel is None:
+            return False
+        try:
+            self._running.wait(timeout=0)
+        except TimeoutError:
+            return True
+        return False
+
+    @property
     def pid(self) -> int:
         """The process id of the child (of the sandbox, when there is one)."""
         return self._running.pid

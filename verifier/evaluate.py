@@ -24,6 +24,7 @@ from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
 from kernelwright.sandbox.sampling import DRAWS
+from kernelwright.sandbox.spares import StartProcesses
 from kernelwright.sandbox.symbols import plain_name
 from kernelwright.sandbox.trees import tensors_of
 from kernelwright.verifier import gradients, host_side, integrity, static
@@ -75,10 +76,10 @@ class _Judge:
 
     def __init__(
         self, task: Task, kernel: Kernel, device: Device, reference: Reference, gpu: Gpu, limits: Limits,
-        observer: Observer, draw: SeedSource,
+        observer: Observer, draw: SeedSource, start: StartProcesses | None,
     ) -> None:  # fmt: skip
         self.task, self.kernel, self.device, self.reference = task, kernel, device, reference
-        self.gpu, self.limits, self.observer, self.draw = gpu, limits, observer, draw
+        self.gpu, self.limits, self.observer, self.draw, self.start = gpu, limits, observer, draw, start
         self.stages = Stages(kernel.source, observer)
         self.seeds: dict[str, int] = {}
         self.timing: Timing | None = None
@@ -105,7 +106,10 @@ class _Judge:
             warnings = f", {counted(len(report.warnings), 'warning')}" if report.warnings else ""
             stage.summary = f"a Python module with ModelNew and CUDA source{warnings}"
             stage.evidence = report.to_json()
-        with Candidate(self.kernel, self.device, limits=self.limits, wanted=self.reference.wanted) as candidate:
+        processes = self.start() if self.start is not None else None
+        with Candidate(
+            self.kernel, self.device, limits=self.limits, wanted=self.reference.wanted, processes=processes
+        ) as candidate:
             self.candidate = candidate
             first = self._build(candidate)
             self._sanitise(first)
@@ -444,6 +448,7 @@ def evaluate(
     limits: Limits | None = None,
     observer: Observer = ignore,
     draw_seed: SeedSource = secret_seed,
+    start: StartProcesses | None = None,
 ) -> Evaluation:
     """Judges `kernel` on `task`.
 
@@ -451,13 +456,15 @@ def evaluate(
         reference: the same task, opened.
         gpu: the GPU that modelled times are for.
         draw_seed: where seeds come from; anything but the default makes the verdict foreseeable (tests do).
+        start: gives the processes that the kernel runs in, for `device` and `limits`: `Spares.take` where several kernels
+            are judged in turn.
 
     Raises:
         TaskError: the reference itself fails on its own inputs.
         EmulatorError: the emulator can't work on this machine (no C++ compiler).
     """
-    start = time.perf_counter()
-    judge = _Judge(task, kernel, device, reference, gpu, limits or Limits(), observer, draw_seed)
+    began = time.perf_counter()
+    judge = _Judge(task, kernel, device, reference, gpu, limits or Limits(), observer, draw_seed, start)
     verdict, reason = Verdict.PASSED, "It computes the function on every workload tried, by its own kernels."
     try:
         judge.judge()
@@ -474,7 +481,7 @@ def evaluate(
         timing=judge.timing if passed else None,
         profile=judge.profile if passed else None,
         seeds=judge.seeds,
-        seconds=time.perf_counter() - start,
+        seconds=time.perf_counter() - began,
     )
 
 

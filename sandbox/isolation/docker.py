@@ -31,6 +31,7 @@ IMAGE_VARIABLE = "KERNELWRIGHT_DOCKER_IMAGE"
 _IMAGE = "kernelwright-empty:1"
 _LABEL = "org.kernelwright.judge"
 _MEETING = Path("/run/kernelwright")  # where a container finds the socket
+_SOONEST = 0.05  # seconds to wait for an exit code at least: the engine is asked over a socket
 _SECONDS = 60.0  # longest wait for one answer of the engine; a start takes 0.3
 _TMP = Path("/tmp")
 
@@ -84,7 +85,7 @@ class _Container:
         import requests
 
         try:
-            return int(self._container.wait(timeout=timeout)["StatusCode"])
+            return int(self._container.wait(timeout=max(timeout, _SOONEST))["StatusCode"])
         except requests.exceptions.RequestException as error:
             raise TimeoutError from error
 

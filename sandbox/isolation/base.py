@@ -41,7 +41,8 @@ class Order:
     writable: tuple[Path, ...] = ()
     """Folders it may write besides its own; for a trusted worker only."""
     trusted: bool = False
-    """Whether it runs only code that we or the person who runs us wrote; such a one keeps its system calls."""
+    """Whether it runs only code that we or the person who runs us wrote; such a one keeps its system calls
+    where nothing else fences it in."""
     gpu: bool = False
     """Whether it may use the machine's GPUs."""
     rlimits: Mapping[str, int] = field(default_factory=dict)

@@ -67,7 +67,7 @@ class Bubblewrap:
         if os.geteuid() != 0 and _release() >= _PROCESSES_PER_NAMESPACE:
             environment["KERNELWRIGHT_PROCESSES"] = str(order.caps.processes)
         filter_fd = -1
-        if not order.trusted and not filter_problem():
+        if not filter_problem():
             filter_fd = _memory_file(filter_program())
             fence += ["--seccomp", str(filter_fd)]
         try:

@@ -197,7 +197,7 @@ def _start(client: Any, order: Order) -> _Container:
         listener.bind(str(meeting / "s"))
         listener.listen(1)
         listener.settimeout(_SECONDS)
-        program = b"" if order.trusted or filter_problem() else filter_program()
+        program = b"" if filter_problem() else filter_program()
         command = entering(
             order.command, fds=order.fds, control=str(_MEETING / "s"), program=program, rlimits=order.rlimits
         )

@@ -268,6 +268,13 @@ def test_raw_calls_are_refused(start):
     assert ask(worker, f"{SYSCALL}import os; found = libc.syscall(39) == os.getpid()")  # getpid
 
 
+def test_the_device_process_has_the_filter_too(fenced, start):
+    if seccomp.filter_problem():
+        pytest.skip(seccomp.filter_problem())
+    worker = start(trusted=True)
+    assert refused(worker, "import socket; socket.socket()") == "PermissionError"
+
+
 def test_files_of_people_are_not_there(fenced, start, tmp_path):
     secret = tmp_path / "id_rsa"
     secret.write_text("key")

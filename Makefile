@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.kernelwright-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check honest mutation-test bench build clean help install docs
+.PHONY: demo test check honest mutation-test gpu-check bench build clean help install docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +33,10 @@ mutation-test: $(STAMP) ## Judge hundreds of kernels with one fault each; writes
 	PYTHONPATH=tests $(BIN)/python -m mutation.run --jobs $(JOBS)
 
 bench: $(STAMP) ## Run the benchmarks
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@for file in $(filter-out benchmarks/gpu_check.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+gpu-check: $(STAMP) ## On a machine with a GPU: every kernel there and on the emulator, measured and modelled
+	$(BIN)/python benchmarks/gpu_check.py --json gpu-check.json
 
 docs: $(STAMP) ## Write the generated pages of docs/ anew
 	$(BIN)/python docs/generate.py

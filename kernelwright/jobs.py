@@ -55,6 +55,8 @@ class Target:
     gpu: Gpu
     device: Device
     limits: Limits
+    timing_seconds: float = 20.0
+    """What measuring one kernel on a GPU may take."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def resolve_target(settings: Settings) -> Target:
     limits = Limits(call_seconds=settings.call_seconds, memory_bytes=settings.memory_bytes)
     # Builders and workers find the cache by this variable: they don't read settings.
     os.environ["KERNELWRIGHT_CACHE"] = str(settings.cache)
-    return Target(gpu, device, limits)
+    return Target(gpu, device, limits, settings.timing_seconds)
 
 
 def _device_kind(settings: Settings) -> tuple[str, Gpu]:
@@ -234,7 +236,7 @@ def emulated_module(task: Task, chosen: Attempt, settings: Settings) -> Emulated
     from kernelwright.sandbox.reference import Reference
 
     device = chosen.evaluation.device
-    target = resolve_target(settings.model_copy(update={"gpu": device.gpu, "device": device.kind}))
+    target = resolve_target(settings.model_copy(update={"gpu": device.gpu, "device": "emulator"}))
     with Reference(task, limits=target.limits) as reference:
         init, made_for = reference.init(0), reference.signature.inputs
     module = EmulatedModule(chosen.kernel, target.device, init, limits=target.limits)
@@ -258,7 +260,7 @@ def verify_task(
         Spares(target.device, target.limits, last=True) as spares,  # torch is imported there while the reference opens
         open_reference(task, target.limits, observer) as reference,
     ):
-        evaluation = _evaluate(task, target, reference, spares, kernel, observer)
+        evaluation = _evaluate(task, target, reference, spares, kernel, observer, baselines=settings.baselines)
     if store is not None:
         store.add_evaluation(task, kernel, evaluation)
     return evaluation
@@ -293,9 +295,12 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
 
 
 def _evaluate(
-    task: Task, target: Target, reference: Reference, spares: Spares, kernel: Kernel, observer: Observer
-) -> Evaluation:
+    task: Task, target: Target, reference: Reference, spares: Spares, kernel: Kernel, observer: Observer,
+    *, baselines: tuple[str, ...] = ("eager",),
+) -> Evaluation:  # fmt: skip
     from kernelwright.verifier.evaluate import evaluate
+    from kernelwright.verifier.measured.gpu_stages import GpuOptions
+    from kernelwright.verifier.measured.rounds import Plan
 
     return evaluate(
         task,
@@ -306,6 +311,9 @@ def _evaluate(
         limits=target.limits,
         observer=observer,
         start=spares.take,
+        on_gpu=GpuOptions(
+            Plan(budget_seconds=target.timing_seconds), ("eager", *(b for b in baselines if b != "eager"))
+        ),
     )
 
 

@@ -70,7 +70,7 @@ class Program:
                 "a program runs in a plain process or under bubblewrap, not in a container.",
                 mend="Use --isolation bubblewrap or --isolation process.",
             )
-        target = resolve_target(settings.model_copy(update={"isolation": isolation}))
+        target = resolve_target(settings.model_copy(update={"isolation": isolation, "device": "emulator"}))
         for options in every:
             yield self._run(target, options)
 
@@ -127,7 +127,7 @@ class PythonKernel:
         from kernelwright.sandbox.reference import Reference
         from kernelwright.verifier.model.assemble import call_bytes
 
-        target = resolve_target(settings)
+        target = resolve_target(settings.model_copy(update={"device": "emulator"}))
         with Reference(self.task, limits=target.limits) as reference:
             init = reference.init(0)
             inputs = reference.inputs(Distribution.AS_GIVEN, seed=0)

@@ -9,9 +9,8 @@ draws the seeds, compares and keeps the clock; the reference and the candidate r
 from __future__ import annotations
 
 import math
-import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -30,12 +29,14 @@ from kernelwright.sandbox.trees import tensors_of
 from kernelwright.verifier import gradients, host_side, integrity, static
 from kernelwright.verifier.correctness import Mismatch, Past
 from kernelwright.verifier.determinism import Rerun, compare_rerun
+from kernelwright.verifier.device_info import device_info
 from kernelwright.verifier.effects import refuse_effects, refuse_violations
-from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Timing, Verdict
+from kernelwright.verifier.evaluation import Evaluation, Profile, Timing, Verdict
 from kernelwright.verifier.measured.gpu_stages import GpuJob, GpuOptions, judge_on_gpu
 from kernelwright.verifier.model import assemble
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.near_inputs import nearly_same
+from kernelwright.verifier.seeds import SeedSource, secret_seed
 from kernelwright.verifier.shrink import SECONDS, Shrunk, shrink
 from kernelwright.verifier.stages import StageFailed, Stages
 from kernelwright.verifier.statistical import CALLS, between_calls, compare
@@ -48,16 +49,7 @@ from kernelwright.verifier.wording import (
     sentence,
 )
 
-__all__ = ["SeedSource", "evaluate"]
-
-SeedSource = Callable[[], int]
-
-_SEED_BITS = 48  # of secret seeds: enough that none is guessed, few enough for exact JSON numbers
-
-
-def secret_seed() -> int:
-    """A seed that nobody can guess."""
-    return secrets.randbits(_SEED_BITS)
+__all__ = ["evaluate"]
 
 
 @dataclass(frozen=True)
@@ -500,24 +492,4 @@ def evaluate(
         profile=judge.profile if passed else None,
         seeds=judge.seeds,
         seconds=time.perf_counter() - began,
-    )
-
-
-def device_info(device: Device) -> DeviceInfo:
-    """The device with the versions that a verdict depends on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {}
-    for package in ("kernelwright", "torch", "nvidia-cuda-nvrtc"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    return DeviceInfo(
-        kind=device.kind,
-        name=device.name,
-        gpu=device.gpu,
-        arch=device.arch,
-        isolation=device.isolation,
-        versions=versions,
     )

@@ -18,9 +18,10 @@ from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference
 from kernelwright.verifier.bundle import Bundle, environment
-from kernelwright.verifier.evaluate import evaluate, secret_seed
+from kernelwright.verifier.evaluate import evaluate
 from kernelwright.verifier.evaluation import Evaluation, Stage
 from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.verifier.seeds import secret_seed
 from kernelwright.verifier.wording import counted
 
 __all__ = ["Comparison", "Difference", "compare", "compare_fresh", "demands", "environment_differences", "limits_here", "replay"]  # fmt: skip

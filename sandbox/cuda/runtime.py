@@ -7,6 +7,7 @@ judge holds against a clock of its own.)
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -182,10 +183,17 @@ class EmulatedRuntime:
         from kernelwright.sandbox.emulated.session import Session
 
         class OnTensors(Session):
-            """Launches whose arguments are tensors: these are all the memory that a kernel may touch."""
+            """Launches on the memory of this process's tensors."""
 
-            def launch(self, module: Any, name: str, grid: Any, block: Any, args: Any, *rest: Any) -> Any:
-                return super().launch(module, name, grid, block, [_as_array(each) for each in args], *rest)
+            def launch(self, *arguments: Any) -> Any:
+                live = {s.data_ptr(): s.nbytes() for s in _storages() if s.nbytes()}
+                for address, nbytes in live.items():
+                    self.memory.register(address, nbytes, "a tensor")
+                try:
+                    return super().launch(*arguments)
+                finally:
+                    for address in live:
+                        self.memory.unregister(address)
 
         self.device = torch.device("cpu")
         torch_cuda.install()
@@ -223,12 +231,8 @@ class EmulatedRuntime:
         return made, [Launch(r.kernel, r.grid, r.block, 0.0) for r in self._session.take_reports()]
 
 
-def _as_array(value: Any) -> Any:
-    """A tensor's bytes as NumPy has them; anything else as it is."""
-    if not isinstance(value, torch.Tensor) or not value.numel():
-        return value
-    count = 1 + sum((n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True))
-    return torch.as_strided(value.detach(), (count,), (1,)).view(torch.uint8).numpy()
+def _storages() -> list[torch.UntypedStorage]:
+    return [each.untyped_storage() for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
 
 
 def open_runtime(kind: str, *, index: int = 0, arch: str = "") -> Runtime:

@@ -17,7 +17,7 @@ from mutation.mutants import Mutant
 from mutation.operators import OPERATORS
 
 from kernelwright.sandbox.device import Device
-from kernelwright.verifier.evaluate import device_info
+from kernelwright.verifier.device_info import device_info
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "mutation.json"

@@ -138,7 +138,9 @@ def test_wrong_in_timed_calls_only_is_found(reference: Reference) -> None:
     assert found.stages[-1].name == "gpu timing"
 
 
-def report(name: str, grid: tuple[int, int, int] = (4, 1, 1), block: tuple[int, int, int] = (128, 1, 1)) -> LaunchReport:
+def report(
+    name: str, grid: tuple[int, int, int] = (4, 1, 1), block: tuple[int, int, int] = (128, 1, 1)
+) -> LaunchReport:
     return LaunchReport(name, grid, block, 0, Counters())
 
 
@@ -150,7 +152,10 @@ def launch(name: str, grid: tuple[int, int, int] = (4, 1, 1), block: tuple[int, 
     ("on_gpu", "same"),
     [
         ([launch("reduce(float const*, float*)"), launch("void ns::tile<float, 8>(float*)")], True),
-        ([launch("void ns::tile<float, 8>(float*)"), launch("reduce"), launch("void at::native::fill<int>(int)")], True),
+        (
+            [launch("void ns::tile<float, 8>(float*)"), launch("reduce"), launch("void at::native::fill<int>(int)")],
+            True,
+        ),
         ([launch("reduce")], False),
         ([launch("reduce"), launch("void ns::tile<float, 8>(float*)"), launch("reduce")], False),
         ([launch("reduce", grid=(5, 1, 1)), launch("void ns::tile<float, 8>(float*)")], False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
+from kernelwright.sandbox.cuda.driver import driver_version, gpus
 from kernelwright.sandbox.device import Device
 from kernelwright.verifier.evaluation import DeviceInfo
 
@@ -18,9 +19,14 @@ def device_info(device: Device) -> DeviceInfo:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
+    name = device.name
+    if device.kind == "cuda":
+        here = gpus()
+        name = here[device.index].name if device.index < len(here) else name
+        versions["driver"] = driver_version() or "unknown"
     return DeviceInfo(
         kind=device.kind,
-        name=device.name,
+        name=name,
         gpu=device.gpu,
         arch=device.arch,
         isolation=device.isolation,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import ctypes.util
+import re
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-__all__ = ["LEAST_CAPABILITY", "DriverGpu", "cuda_problem", "gpus", "gpus_of"]
+__all__ = ["LEAST_CAPABILITY", "DriverGpu", "cuda_problem", "driver_version", "gpus", "gpus_of"]
 
 LEAST_CAPABILITY = (7, 5)
 """Oldest compute capability that NVRTC 13 compiles for. Source: CUDA 13.0 release notes."""
@@ -126,6 +128,15 @@ def gpus() -> tuple[DriverGpu, ...]:
         return gpus_of(_open())
     except (OSError, RuntimeError, AttributeError):
         return ()
+
+
+def driver_version(file: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """The driver's own version, ``580.159.03``; the empty string where the kernel module does not say."""
+    try:
+        found = re.search(r"\s(\d+(?:\.\d+)+)\s", file.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+    return found[1] if found else ""
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +62,25 @@ def test_a_gpu_is_described() -> None:
     assert (found.arch, found.sms, found.memory_bytes, found.l2_bytes) == ("sm_90", 132, 150_754_820_096, 62_914_560)
     assert (found.clock_hz, found.memory_clock_hz, found.bus_bits, found.ecc) == (1.98e9, 3.201e9, 6144, True)
     assert found.driver_cuda == "13.0"
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.03  Release Build  (dvs)\nGCC version:",
+            "580.159.03",
+        ),
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.54  Tue Jun 6\n", "535.54"),
+        ("nothing of use", ""),
+        (None, ""),
+    ],
+)
+def test_the_drivers_version_is_read(tmp_path: Path, text: str | None, version: str) -> None:
+    file = tmp_path / "version"
+    if text is not None:
+        file.write_text(text)
+    assert driver.driver_version(file) == version
 
 
 def test_several_gpus_have_their_indices() -> None:

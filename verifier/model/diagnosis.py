@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernelwright.sandbox.launch import LaunchReport
-from kernelwright.verifier.model.analytic import ModelledTime, tensor_seconds
+from kernelwright.verifier.model.analytic import tensor_seconds
 from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.verifier.model.kernel_time import ModelledTime
 from kernelwright.verifier.model.metrics import metrics
 from kernelwright.verifier.model.traffic import SECTOR
 

@@ -9,10 +9,9 @@ from typing import Any
 
 from kernelwright.sandbox.launch import LaunchReport, LineCounters
 from kernelwright.sandbox.symbols import plain_name
-from kernelwright.verifier.model.analytic import ModelledTime
 from kernelwright.verifier.model.diagnosis import Diagnosis, diagnose
 from kernelwright.verifier.model.gpus import Gpu
-from kernelwright.verifier.model.kernel_time import kernel_time
+from kernelwright.verifier.model.kernel_time import ModelledTime, kernel_time
 from kernelwright.verifier.model.metrics import metrics
 
 __all__ = ["KernelProfile", "profile_kernels"]

@@ -10,12 +10,12 @@ import math
 from dataclasses import replace
 
 from kernelwright.sandbox.launch import LaunchReport
-from kernelwright.verifier.model.analytic import ModelledTime, analytic_time
+from kernelwright.verifier.model.analytic import ModelledTime, analytic_time, join
 from kernelwright.verifier.model.features import features
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.model.uncertainty import CONFIDENCE
 
-__all__ = ["kernel_time"]
+__all__ = ["ModelledTime", "join", "kernel_time"]
 
 
 def kernel_time(report: LaunchReport, gpu: Gpu) -> ModelledTime:

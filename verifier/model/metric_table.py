@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kernelwright.sandbox.launch import KernelResources, LaunchReport, LineCounters
-from kernelwright.verifier.model.analytic import ModelledTime
 from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.verifier.model.kernel_time import ModelledTime
 from kernelwright.verifier.model.metrics import metrics
 
 __all__ = ["Exactness", "Metric", "describe", "line_metrics", "metric_table"]

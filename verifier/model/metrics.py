@@ -8,8 +8,8 @@ the model's estimates under the profiler's names. `metric_table` says of each ho
 from __future__ import annotations
 
 from kernelwright.sandbox.launch import KernelResources, LaunchReport
-from kernelwright.verifier.model.analytic import ModelledTime
 from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.verifier.model.kernel_time import ModelledTime
 from kernelwright.verifier.model.occupancy import WARP
 from kernelwright.verifier.model.traffic import SECTOR
 

@@ -50,7 +50,7 @@ class Tree(_Plain):
         return self
 
     def leaf(self, values: np.ndarray) -> float:
-        """What this tree adds for `values`, float32 of shape (features,)."""
+        """What this tree adds for `values`, float64 of shape (features,)."""
         node = 0
         while (feature := self.feature[node]) >= 0:
             node = self.left[node] if values[feature] <= self.threshold[node] else self.right[node]
@@ -107,7 +107,7 @@ class Correction(_Plain):
         Raises:
             KeyError: a feature is missing.
         """
-        # scikit-learn compares float32 values with float64 thresholds
-        array = np.array([values[name] for name in self.features], np.float32)
+        # scikit-learn compares float32 values with float64 thresholds; NumPy would round the latter to the former
+        array = np.array([values[name] for name in self.features], np.float32).astype(np.float64)
         total = self.base + sum(tree.leaf(array) for tree in self.trees)
         return min(max(total, self.least), self.most)

@@ -11,9 +11,8 @@ from model_reports import bank_conflicts, copy, naive_matmul, softmax_rows, tile
 
 from kernelwright.errors import LaunchError
 from kernelwright.sandbox.launch import Counters, KernelResources, LaunchReport
-from kernelwright.verifier.model.analytic import join
 from kernelwright.verifier.model.gpus import all_gpus, find_gpu
-from kernelwright.verifier.model.kernel_time import kernel_time
+from kernelwright.verifier.model.kernel_time import join, kernel_time
 
 H200 = find_gpu("H200")
 MB64 = 16 * 1024 * 1024  # elements of float32

@@ -63,7 +63,13 @@ class Settings(BaseSettings):
     gpu: str = "H200"
     """GPU that kernels are written for, and that modelled times stand for; `kernelwright gpus` lists them."""
     device: Literal["auto", "cuda", "emulator"] = "auto"
-    """Where kernels run: `emulator` needs no GPU; `cuda` comes with a later release, until then `auto` is the emulator."""
+    """Where kernels are judged: `emulator` needs no GPU; `cuda` runs and times them on this machine's GPU after the emulator
+    has examined them; `auto` is `cuda` where there is a GPU (and `gpu` names no other one), else the emulator."""
+    baselines: tuple[Literal["eager", "compile", "max-autotune"], ...] = ("eager", "compile", "max-autotune")
+    """What `verify` measures a kernel against on a GPU: eager PyTorch, and torch.compile in its default and its max-autotune
+    mode; `optimize` measures against eager only."""
+    timing_seconds: float = Field(default=20.0, gt=0, le=3600)
+    """Seconds that measuring one kernel on a GPU may take; it ends earlier where the standard error falls under 0.5 %."""
     isolation: Literal["auto", "bubblewrap", "docker", "process"] = "auto"
     """How a kernel's process is fenced in; `auto` takes bubblewrap or docker and never
     `process`, which is no fence (docs/isolation.md)."""

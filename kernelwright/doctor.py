@@ -150,10 +150,10 @@ def _database(settings: Settings) -> Check:
 
 
 def _gpu() -> Check:
-    from kernelwright.sandbox.device import cuda_problem
+    from kernelwright.sandbox.device import gpu_problem
 
-    adds = "running exported kernels; measured times come with a later release, until then they are modelled"
-    problem = cuda_problem()
+    adds = "running kernels on it and measuring their times (--device cuda); without one they are emulated and modelled"
+    problem = gpu_problem()
     if problem:
         return Check("GPU", False, problem, adds)
     program = shutil.which("nvidia-smi")

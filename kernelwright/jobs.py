@@ -20,7 +20,7 @@ from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError, KernelwrightError, MisuseError, NotFoundError, StoreError
 from kernelwright.events import Note, Observer
 from kernelwright.rl.run import Attempt, Run, RunStatus
-from kernelwright.sandbox.device import Device, resolve_device
+from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
 from kernelwright.verifier.evaluation import Evaluation
@@ -87,12 +87,40 @@ def resolve_target(settings: Settings) -> Target:
         NotFoundError: no such GPU.
         ConfigError: the device or the isolation is not available here.
     """
-    gpu = find_gpu(settings.gpu)
-    device = resolve_device(settings.device, gpu=gpu.name, arch=gpu.arch, isolation=settings.isolation)
+    kind, gpu = _device_kind(settings)
+    device = resolve_device(kind, gpu=gpu.name, arch=gpu.arch, isolation=settings.isolation)
     limits = Limits(call_seconds=settings.call_seconds, memory_bytes=settings.memory_bytes)
     # Builders and workers find the cache by this variable: they don't read settings.
     os.environ["KERNELWRIGHT_CACHE"] = str(settings.cache)
     return Target(gpu, device, limits)
+
+
+def _device_kind(settings: Settings) -> tuple[str, Gpu]:
+    """`emulator` or `cuda`, and the GPU: the one that is here where kernels run on it.
+
+    `auto` takes the machine's GPU if it can be used, is in the table and no other was named.
+    """
+    named = "gpu" in settings.model_fields_set
+    if settings.device == "emulator":
+        return "emulator", find_gpu(settings.gpu)
+    here = gpu_here()
+    try:
+        found = find_gpu(here) if here else None
+    except NotFoundError:
+        found = None
+    wanted = find_gpu(settings.gpu) if named or found is None else found
+    if settings.device == "auto":
+        return ("cuda" if found is not None and wanted == found else "emulator"), wanted
+    if found is None and here and not named:
+        raise ConfigError(
+            f"this machine's GPU is called {here!r}, which is not in the table.",
+            mend="Name the one it is most like with --gpu (see `kernelwright gpus`); its architecture must be the same.",
+        )
+    if problem := gpu_problem():
+        raise ConfigError(
+            f"device cuda was asked for, but {problem}.", mend="Use --device emulator, which needs no GPU."
+        )
+    return "cuda", wanted
 
 
 def open_store(settings: Settings, *, to_read: bool = False) -> Store:

@@ -39,7 +39,8 @@ class CandidateFailure(Exception):
     """The candidate did not do what it was asked.
 
     `kind` is one of `build` (CUDA does not compile), `unsupported`, `launch` (a GPU would refuse it), `python` (its code
-    raised), `memory`, `crashed` (the process died), `timeout`, `protocol` (it answered nonsense).
+    raised), `memory`, `crashed` (the process died), `timeout`, `protocol` (it answered nonsense), `unsafe` (a GPU stopped a
+    kernel for a bad access).
     """
 
     def __init__(

@@ -77,6 +77,7 @@ class Worker:
         pass_fds: further descriptors that it gets, under the same numbers; they stay the caller's to close.
         trusted: it runs only code of ours, or of the person who runs us: it may write the build cache, and is not
             guarded against.
+        gpu: it uses the machine's GPUs.
 
     Raises:
         SandboxError, OSError: it does not start.
@@ -92,6 +93,7 @@ class Worker:
         environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         trusted: bool = False,
+        gpu: bool = False,
     ) -> None:
         self.name = name
         self.limits = limits
@@ -129,6 +131,7 @@ class Worker:
                 readable=() if trusted else (cache,),
                 writable=(cache,) if trusted else (),
                 trusted=trusted,
+                gpu=gpu,
             )
             self._running = backend.start(order)
         except BaseException:

@@ -32,6 +32,7 @@ from kernelwright.verifier.correctness import Mismatch, Past
 from kernelwright.verifier.determinism import Rerun, compare_rerun
 from kernelwright.verifier.effects import refuse_effects, refuse_violations
 from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, Timing, Verdict
+from kernelwright.verifier.measured.gpu_stages import GpuJob, GpuOptions, judge_on_gpu
 from kernelwright.verifier.model import assemble
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.near_inputs import nearly_same
@@ -365,6 +366,18 @@ class _Judge:
         self.seeds[name] = self.draw()
         return self.seeds[name]
 
+    def on_gpu(self, options: GpuOptions) -> None:
+        """What the emulator has passed, on a GPU; the timing is measured from here on."""
+
+        def seed(name: str) -> int:
+            return self._seed(f"{name} ({len(self.seeds)})")  # each name once: seeds are replayed in their order
+
+        job = GpuJob(
+            self.task, self.kernel, self.device, self.reference, self.gpu, self.limits, self.observer, seed,
+            self.timed[0].launches, options,
+        )  # fmt: skip
+        self.timing = judge_on_gpu(job, self.stages)
+
     def _call(self, candidate: Candidate, workload: Workload, repeat: int, *, compiling: bool = False) -> _Call:
         seed = self._seed(f"{workload.name}/{repeat if repeat >= 0 else 'integrity'}")
         inputs = self.reference.inputs(workload.distribution, seed, strided=workload.strided)
@@ -449,6 +462,7 @@ def evaluate(
     observer: Observer = ignore,
     draw_seed: SeedSource = secret_seed,
     start: StartProcesses | None = None,
+    on_gpu: GpuOptions | None = None,
 ) -> Evaluation:
     """Judges `kernel` on `task`.
 
@@ -458,16 +472,20 @@ def evaluate(
         draw_seed: where seeds come from; anything but the default makes the verdict foreseeable (tests do).
         start: gives the processes that the kernel runs in, for `device` and `limits`: `Spares.take` where several kernels
             are judged in turn.
+        on_gpu: how it is measured where the device is a GPU. The emulator examines it before.
 
     Raises:
         TaskError: the reference itself fails on its own inputs.
         EmulatorError: the emulator can't work on this machine (no C++ compiler).
+        GpuError: the GPU or its driver fails.
     """
     began = time.perf_counter()
     judge = _Judge(task, kernel, device, reference, gpu, limits or Limits(), observer, draw_seed, start)
     verdict, reason = Verdict.PASSED, "It computes the function on every workload tried, by its own kernels."
     try:
         judge.judge()
+        if device.kind == "cuda":
+            judge.on_gpu(on_gpu or GpuOptions())
     except StageFailed as failure:
         verdict, reason = failure.verdict, failure.reason
     passed = verdict is Verdict.PASSED

@@ -103,6 +103,41 @@ class TimedCall(_Frozen):
     seconds: float = Field(gt=0)
 
 
+class Measurement(_Frozen):
+    """How a measured time came about: everything that it rests on. Times in seconds."""
+
+    rounds: int
+    """In each, every participant had a batch of calls with a cold and one with a warm L2 cache, in random order."""
+    calls: dict[str, int]
+    """Timed calls by participant: `candidate`, `eager`, `compile`, `max-autotune`."""
+    medians: dict[str, dict[str, list[float]]]
+    """Raw: the median of each batch, by participant and `cold` or `warm`, one for each round."""
+    times: dict[str, dict[str, dict[str, float]]]
+    """`value`, `low` and `high` of a 95 % interval, by participant and mode."""
+    speedups: dict[str, dict[str, dict[str, float]]]
+    """The same of the candidate's speed-up over each baseline, rounds paired."""
+    standard_error: float
+    """Largest relative standard error of any participant in any mode when measuring ended."""
+    budget_ended: bool
+    """Whether time ran out before it was small enough."""
+    unsettled: list[str]
+    """Participants whose times were still moving after warm-up."""
+    looked_at: int
+    """Timed calls of the candidate, chosen afterwards, whose outputs were compared with the reference's."""
+    wall: dict[str, float] | None
+    """The judge's own clock: `seconds` a call (slope over random numbers of calls), `offset`, `low`, `high`, and what the
+    process `claimed` in these batches. None where calls change their inputs."""
+    ceilings: dict[str, Any]
+    """Copy bandwidth, matrix products and an empty launch, measured in the same session."""
+    clocks: list[dict[str, Any]]
+    """Of the GPU, one row for each round: `sm_hz`, `memory_hz`, `celsius`, `watts`, `throttled`."""
+    clocks_problem: str = ""
+    device: dict[str, Any] = Field(default_factory=dict)
+    """Name, capability, memory, versions of torch, CUDA and CuPy."""
+    failed: dict[str, str] = Field(default_factory=dict)
+    """Baselines that could not be measured, and why."""
+
+
 class Timing(_Frozen):
     """Times in seconds for one forward call on the task's own workload.
 
@@ -138,6 +173,9 @@ class Timing(_Frozen):
     """Its upper end."""
     measured_again: bool = False
     """Whether the time was a jump, was measured again on fresh inputs, and is the slowest of all."""
+
+    measurement: Measurement | None = None
+    """For a measured time, how it came about."""
 
     @model_validator(mode="after")
     def _intervals(self) -> Self:
@@ -198,6 +236,8 @@ class Evaluation(_Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.timing is not None and (self.timing.kind is TimingKind.MEASURED) != (self.device.kind == "cuda"):
+            raise ValueError("a time is measured on a GPU and modelled anywhere else")
         if self.verdict is Verdict.PASSED:
             if self.timing is None:
                 raise ValueError("a passed evaluation has a timing")

@@ -25,6 +25,7 @@ _VERDICTS = {
     "crashed": Verdict.CRASHED,
     "timeout": Verdict.TIMEOUT,
     "protocol": Verdict.CHEATING,
+    "unsafe": Verdict.UNSAFE,
 }
 
 

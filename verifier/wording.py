@@ -35,6 +35,7 @@ _FAILURES = {
     "crashed": "Its process died",
     "timeout": "It ran too long",
     "protocol": "It answered what no kernel answers",
+    "unsafe": "On the GPU it was stopped",
 }
 """Kind of `CandidateFailure` to how its reason begins."""
 

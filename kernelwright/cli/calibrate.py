@@ -51,12 +51,12 @@ def calibrate(
     """
     from kernelwright.calibrating import calibrate_model, no_gpu, stored_samples
     from kernelwright.jobs import open_store
-    from kernelwright.sandbox.device import cuda_problem
+    from kernelwright.sandbox.device import gpu_problem
     from kernelwright.verifier.model.samples import read_samples
 
     settings = start(verbose=verbose)
     if file is None and not stored:
-        raise no_gpu(cuda_problem())
+        raise no_gpu(gpu_problem())
     samples = [] if file is None else read_samples(file)
     if stored:
         with open_store(settings, to_read=True) as store:

@@ -1,0 +1,245 @@
+"""What the worker asks of a GPU: one small Protocol, on torch's CUDA and, for trying the worker without a GPU, on the emulator.
+
+Everything of torch that a measurement rests on is bound here, before a kernel's module is loaded: what that module puts in
+its place afterwards is not called. (Its process could be changed in deeper ways, so its times are claims, which the
+judge holds against a clock of its own.)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+__all__ = ["CudaRuntime", "EmulatedRuntime", "Launch", "Runtime", "launches_of", "open_runtime"]
+
+_FLUSH_SHARE = 2  # times the L2 that is written to empty it
+_PATTERN = 0xFF  # of every byte: a NaN in floating-point types, -1 in integers
+_EMULATED_SECONDS = 60.0  # of one emulated launch at most
+_SPIN_CYCLES_A_SECOND = (
+    1.0e9  # torch.cuda._sleep counts SM clocks; at most about 2 GHz, so a spin lasts half a second or more
+)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel that ran in a call, as CUPTI recorded it."""
+
+    name: str
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    seconds: float
+    registers: int = 0
+    shared_bytes: int = 0
+    stream: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "name": self.name, "grid": list(self.grid), "block": list(self.block), "seconds": self.seconds,
+            "registers": self.registers, "shared_bytes": self.shared_bytes, "stream": self.stream,
+        }  # fmt: skip
+
+
+class Runtime(Protocol):
+    """A device that tensors lie on and calls run on."""
+
+    device: torch.device
+
+    def properties(self) -> dict[str, Any]:
+        """Name, capability, memory and versions, as plain data."""
+
+    def synchronize(self) -> None:
+        """Waits for everything on the device, on every stream."""
+
+    def timed(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], float]]:
+        """Runs `work`; its result, and what gives the device's seconds for it once all is synchronised."""
+
+    def flush(self) -> None:
+        """Empties the L2 cache of everything that matters."""
+
+    def spin(self, seconds: float) -> None:
+        """Keeps the device busy for at least this long, so that work queued meanwhile follows without gaps."""
+
+    def poison(self, sizes: list[int]) -> None:
+        """Fills memory that the next allocations of so many bytes are likely to get."""
+
+    def launches(self, work: Callable[[], Any]) -> tuple[Any, list[Launch]]:
+        """Runs `work` and says which kernels ran."""
+
+
+class CudaRuntime:
+    """One GPU through torch.
+
+    Raises:
+        RuntimeError: as torch words it; `faults.fault_of` says what it means.
+    """
+
+    def __init__(self, index: int) -> None:
+        cuda = torch.cuda
+        cuda.init()
+        cuda.set_device(index)
+        self.device = torch.device("cuda", index)
+        self._synchronize, self._event, self._sleep = cuda.synchronize, cuda.Event, cuda._sleep
+        self._record, self._elapsed = cuda.Event.record, cuda.Event.elapsed_time
+        self._stream = cuda.current_stream(self.device)
+        self._properties = cuda.get_device_properties(index)
+        size = max(int(self._properties.L2_cache_size), 1 << 20) * _FLUSH_SHARE
+        self._scratch = torch.empty(size, dtype=torch.uint8, device=self.device)
+        self._zero = torch.Tensor.zero_
+        self._fill = torch.Tensor.fill_
+
+    def properties(self) -> dict[str, Any]:
+        found = self._properties
+        versions = {"torch": torch.__version__, "cuda": str(torch.version.cuda)}
+        try:
+            import cupy
+
+            versions["cupy"] = cupy.__version__
+        except ImportError:
+            versions["cupy"] = "not installed"
+        return {
+            "name": found.name, "capability": [found.major, found.minor], "sms": found.multi_processor_count,
+            "memory_bytes": found.total_memory, "l2_bytes": int(found.L2_cache_size), "versions": versions,
+            "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+        }  # fmt: skip
+
+    def synchronize(self) -> None:
+        self._synchronize(self.device)
+
+    def timed(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], float]]:
+        start, end = self._event(enable_timing=True), self._event(enable_timing=True)
+        self._record(start, self._stream)
+        made = work()
+        self._record(end, self._stream)
+        return made, lambda: 1e-3 * float(self._elapsed(start, end))
+
+    def flush(self) -> None:
+        self._zero(self._scratch)
+
+    def spin(self, seconds: float) -> None:
+        self._sleep(int(seconds * 2 * _SPIN_CYCLES_A_SECOND))
+
+    def poison(self, sizes: list[int]) -> None:
+        held = [torch.empty(size, dtype=torch.uint8, device=self.device) for size in sizes if size for _ in range(2)]
+        for block in held:
+            self._fill(block, _PATTERN)
+
+    def launches(self, work: Callable[[], Any]) -> tuple[Any, list[Launch]]:
+        from torch.profiler import ProfilerActivity, profile
+
+        with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as found:
+            made = work()
+            self.synchronize()
+        handle, path = tempfile.mkstemp(suffix=".json")
+        os.close(handle)
+        try:
+            found.export_chrome_trace(path)
+            with open(path, encoding="utf-8") as file:
+                return made, launches_of(json.load(file))
+        finally:
+            os.unlink(path)
+
+
+def launches_of(trace: dict[str, Any]) -> list[Launch]:
+    """The kernels of a trace in Chrome's format as torch.profiler (Kineto) writes it, in the order in which they began."""
+    events = [e for e in trace.get("traceEvents", ()) if e.get("cat") == "kernel" and e.get("ph") == "X"]
+    return [_launch(event) for event in sorted(events, key=lambda event: float(event.get("ts", 0)))]
+
+
+def _launch(event: dict[str, Any]) -> Launch:
+    arguments = event.get("args", {})
+    return Launch(
+        name=str(event.get("name", "")),
+        grid=_triple(arguments.get("grid", (0, 0, 0))),
+        block=_triple(arguments.get("block", (0, 0, 0))),
+        seconds=1e-6 * float(event.get("dur", 0)),
+        registers=int(arguments.get("registers per thread", 0)),
+        shared_bytes=int(arguments.get("shared memory", 0)),
+        stream=int(arguments.get("stream", 0)),
+    )
+
+
+def _triple(sizes: Any) -> tuple[int, int, int]:
+    x, y, z = sizes
+    return int(x), int(y), int(z)
+
+
+class EmulatedRuntime:
+    """The emulator in a GPU's place, in this process: for trying the worker and its protocol. Its times say nothing."""
+
+    def __init__(self, arch: str) -> None:
+        # its imports are no part of the worker on a GPU
+        from kernelwright.sandbox.emulated import recorder, torch_cuda
+        from kernelwright.sandbox.emulated.session import Session
+
+        class OnTensors(Session):
+            """Launches whose arguments are tensors: these are all the memory that a kernel may touch."""
+
+            def launch(self, module: Any, name: str, grid: Any, block: Any, args: Any, *rest: Any) -> Any:
+                return super().launch(module, name, grid, block, [_as_array(each) for each in args], *rest)
+
+        self.device = torch.device("cpu")
+        torch_cuda.install()
+        self._session = OnTensors(arch, _EMULATED_SECONDS)
+        recorder.set_session(self._session)
+        sys.path.insert(0, str(Path(recorder.__file__).with_name("shim")))
+
+    def properties(self) -> dict[str, Any]:
+        return {
+            "name": "the emulator in a GPU's place", "capability": [0, 0], "sms": 1, "memory_bytes": 0, "l2_bytes": 1 << 20,
+            "versions": {"torch": torch.__version__, "cuda": "none", "cupy": "emulated"}, "tf32": False,
+        }  # fmt: skip
+
+    def synchronize(self) -> None:
+        pass
+
+    def timed(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], float]]:
+        start = time.perf_counter()
+        made = work()
+        seconds = time.perf_counter() - start
+        return made, lambda: seconds
+
+    def flush(self) -> None:
+        pass
+
+    def spin(self, seconds: float) -> None:
+        pass
+
+    def poison(self, sizes: list[int]) -> None:
+        pass
+
+    def launches(self, work: Callable[[], Any]) -> tuple[Any, list[Launch]]:
+        self._session.take_reports()
+        made = work()
+        return made, [Launch(r.kernel, r.grid, r.block, 0.0) for r in self._session.take_reports()]
+
+
+def _as_array(value: Any) -> Any:
+    """A tensor's bytes as NumPy has them; anything else as it is."""
+    if not isinstance(value, torch.Tensor) or not value.numel():
+        return value
+    count = 1 + sum((n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True))
+    return torch.as_strided(value.detach(), (count,), (1,)).view(torch.uint8).numpy()
+
+
+def open_runtime(kind: str, *, index: int = 0, arch: str = "") -> Runtime:
+    """The runtime called `cuda` (the GPU with this index) or `emulated` (for this architecture).
+
+    Raises:
+        RuntimeError: no such GPU, as torch words it.
+        ValueError: no such runtime.
+    """
+    if kind == "cuda":
+        return CudaRuntime(index)
+    if kind == "emulated":
+        return EmulatedRuntime(arch)
+    raise ValueError(f"no runtime is called {kind!r}")

@@ -1,0 +1,282 @@
+"""The process that runs a PyTorch module on a GPU: a kernel's ModelNew, or the reference as a baseline.
+
+It imports the standard library and torch; a kernel's module imports cupy besides. What it says of a kernel is a claim: the
+judge compares outputs, chooses afterwards which calls it looks at, and holds the times against its own clock.
+
+Run with ``python -m kernelwright.sandbox.cuda.worker FD``; `kernelwright.sandbox.cuda.gpu_process` is its other end.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import time
+import types
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from kernelwright.errors import KernelError, KernelwrightError, UnsupportedError
+from kernelwright.sandbox.channel import DTYPES, ChannelClosed, Message, extent
+from kernelwright.sandbox.cuda.faults import Fault, fault_of
+from kernelwright.sandbox.cuda.runtime import Launch, Runtime, open_runtime
+from kernelwright.sandbox.gradients import Wanted, differentiate
+from kernelwright.sandbox.places import places_of, shared_storage
+from kernelwright.sandbox.serve import describe_error, judge_channel
+from kernelwright.sandbox.trees import construct, map_tensors, seed_torch, tensors_of
+
+_FILE = "<kernel>"
+_SPOILT = 86  # exit code after a sticky CUDA error
+_COMPILE_MODES = {"eager": None, "compile": "default", "max-autotune": "max-autotune-no-cudagraphs"}
+"""How a baseline is prepared. CUDA graphs would take the launch out of one side of the comparison only."""
+
+
+class GpuWorker:
+    """The loaded module and its handlers."""
+
+    def __init__(self) -> None:
+        self.runtime: Runtime | None = None
+        self.module: types.ModuleType | None = None
+        self.model: Any = None
+        self.function: Callable[..., Any] | None = None
+        self.wanted: Wanted | None = None
+        self.sets: list[list[Any]] = []
+        """Inputs to be timed on: one list of arguments each."""
+        self.kept: list[Any] = []
+        """Outputs of the last timed calls, by repeat, until the judge has asked for some."""
+
+    @property
+    def gpu(self) -> Runtime:
+        """The runtime, opened."""
+        if self.runtime is None:
+            raise KernelError("no device is open.")
+        return self.runtime
+
+    def open(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Opens the device, before any code of a kernel is loaded."""
+        torch.set_grad_enabled(False)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        self.runtime = open_runtime(
+            str(message.body["runtime"]), index=int(message.body["index"]), arch=str(message.body["arch"])
+        )
+        return {"properties": self.runtime.properties()}, None
+
+    def load(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Runs a module's source and finds its class."""
+        source, wanted = message.body["source"], str(message.body["class_name"])
+        linecache.cache[_FILE] = (len(source), None, source.splitlines(True), _FILE)
+        module = types.ModuleType("kernelwright_kernel")
+        module.__file__ = _FILE
+        sys.modules[module.__name__] = module
+        for folder in message.body.get("import_paths", ()):
+            sys.path.append(folder)
+        module.__dict__["ATTACHMENTS"] = {k: bytes(v.numpy().tobytes()) for k, v in (message.values or {}).items()}
+        try:
+            exec(compile(source, _FILE, "exec"), module.__dict__)
+        except ModuleNotFoundError as error:
+            raise UnsupportedError(
+                f"the module imports {error.name!r}, which this machine does not have.",
+                mend="Use torch, cupy, numpy and the standard library.",
+            ) from error
+        if not isinstance(getattr(module, wanted, None), type):
+            raise KernelError(f"the module defines no class {wanted}.", mend=f"Name the module's class {wanted}.")
+        self.module = module
+        return {}, None
+
+    def build(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Constructs the module on the device, and gives it weights where names and shapes agree."""
+        body, gpu = message.body, self.gpu
+        arguments, state = message.values["arguments"], message.values["state"]
+        seed_torch(int(body["seed"]))
+        if body["runtime_seed"] is not None and gpu.device.type == "cuda":
+            torch.cuda.manual_seed_all(int(body["runtime_seed"]))
+        update = bool(body["update"])
+        if update:
+            model = self.model
+        else:
+            factory = getattr(self.module, str(body["class_name"]))
+            model = construct(factory, map_tensors(arguments, self._place))
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(f"{body['class_name']}(...) is a {type(model).__name__}, not a torch.nn.Module")
+        model = model.to(gpu.device)
+        own = {k: v for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)}
+        matched = [k for k in own if k in state and own[k].shape == state[k].shape]
+        for key in matched:
+            own[key].copy_(state[key])
+        self.model = model
+        self.wanted = None if body["gradients"] is None else Wanted.from_json(body["gradients"])
+        mode = _COMPILE_MODES[str(body["prepared"])]
+        self.function = model if mode is None else torch.compile(model, mode=mode)
+        gpu.synchronize()
+        return {"matched": matched, "unmatched": [k for k in state if k not in matched]}, None
+
+    def call(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """One call on the values sent along; its outputs and what became of its inputs."""
+        gpu = self.gpu
+        inputs = map_tensors(message.values, self._place)
+        given = tensors_of(inputs)
+        gpu.poison([int(n) for n in message.body["poison"]])
+        launches: list[Launch] = []
+        if message.body["trace"]:
+            outputs, launches = gpu.launches(partial(self._run, inputs))
+        else:
+            outputs = self._run(inputs)
+        gpu.synchronize()
+        returned = tensors_of(outputs)
+        for tensor in returned:
+            _check(tensor)
+        return {
+            "places": [place.to_json() for place in places_of(returned)],
+            "aliases": shared_storage(returned, given),
+            "launches": [launch.to_json() for launch in launches],
+        }, {"outputs": map_tensors(outputs, _home), "inputs": [_home(t) for t in given]}
+
+    def stage(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Puts sets of inputs on the device, to be timed on."""
+        self.sets = [map_tensors(arguments, self._place) for arguments in message.values]
+        self.kept = []
+        self.gpu.synchronize()
+        return {}, None
+
+    def repeat(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Calls on sets of inputs in a given order, one right after the other; says what the device's clock says.
+
+        With `fresh` each call gets a copy of its set in memory that the call before it did not have; else the sets
+        themselves, so that nothing but the calls lies between start and end.
+        """
+        gpu, body = self.gpu, message.body
+        order, cold, fresh = [int(n) for n in body["order"]], bool(body["cold"]), bool(body["fresh"])
+        self.kept = []
+        clocks, held = [], []
+        began = time.perf_counter()
+        gpu.spin(float(body["spin"]))
+        for number in order:
+            inputs = map_tensors(self.sets[number], self._place) if fresh else self.sets[number]
+            if cold:
+                gpu.flush()
+            outputs, clock = gpu.timed(partial(self._run, inputs))
+            clocks.append(clock)
+            held.append(outputs)
+        queued = time.perf_counter() - began
+        gpu.synchronize()
+        self.kept = held
+        return {"seconds": [clock() for clock in clocks], "queued_seconds": queued}, None
+
+    def fetch(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """Outputs of repeats that the judge has chosen by now."""
+        chosen = [self.kept[int(n)] for n in message.body["repeats"]]
+        for tensor in tensors_of(chosen):
+            _check(tensor)
+        return {}, map_tensors(chosen, _home)
+
+    def rates(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """The device's own ceilings: seconds of copies and of matrix products, by the device's clock."""
+        gpu, body = self.gpu, message.body
+        rows = []
+        for size in body["copies"]:
+            source = torch.empty(int(size), dtype=torch.uint8, device=gpu.device)
+            target = torch.empty_like(source)
+            rows.append({"copy_bytes": int(size), "seconds": self._times(partial(target.copy_, source), body)})
+        for dtype, side in body["products"]:
+            made = torch.randn(int(side), int(side), device=gpu.device).to(getattr(torch, dtype))
+            out = torch.empty_like(made)
+            rows.append(
+                {
+                    "dtype": dtype,
+                    "side": int(side),
+                    "seconds": self._times(partial(torch.mm, made, made, out=out), body),
+                }
+            )
+        tiny = torch.empty(1, device=gpu.device)
+        rows.append({"launch": True, "seconds": self._times(tiny.zero_, body)})
+        return {"rows": rows}, None
+
+    def _times(self, work: Callable[[], Any], body: dict[str, Any]) -> list[float]:
+        for _ in range(int(body["warm"])):
+            work()
+        self.gpu.synchronize()
+        clocks = []
+        for _ in range(int(body["repeats"])):
+            self.gpu.flush()
+            clocks.append(self.gpu.timed(work)[1])
+        self.gpu.synchronize()
+        return [clock() for clock in clocks]
+
+    def _run(self, inputs: list[Any]) -> Any:
+        assert self.function is not None
+        if self.wanted is None:
+            return self.function(*inputs)
+        return list(differentiate(self.function, inputs, self.wanted))  # type: ignore[arg-type]
+
+    def _place(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor on the device, in memory of its own."""
+        return _moved(tensor, self.gpu.device)
+
+
+def _home(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in memory of the host, with its strides."""
+    found = tensor.detach().resolve_conj().resolve_neg()
+    return found if found.device.type == "cpu" else _moved(found, torch.device("cpu"))
+
+
+def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A copy on a device with the same strides, expanded dimensions included."""
+    count = extent(tensor.shape, tensor.stride())
+    made = torch.empty(count, dtype=tensor.dtype, device=device)
+    if count:
+        made.copy_(torch.as_strided(tensor, (count,), (1,)))
+    return made.as_strided(tensor.shape, tensor.stride())
+
+
+def _check(tensor: torch.Tensor) -> None:
+    if tensor.layout is not torch.strided or str(tensor.dtype).removeprefix("torch.") not in DTYPES:
+        raise TypeError(f"a tensor of {tensor.dtype}, {tensor.layout} can't be sent")
+
+
+def failure(error: BaseException) -> tuple[dict[str, Any], Fault | None]:
+    """An error as the judge reads it, and the fault of CUDA behind it."""
+    found = describe_error(error, _FILE)
+    text = f"{type(error).__module__}.{type(error).__name__}: {error}"
+    if type(error).__name__ == "CompileException" or "Error building extension" in str(error):
+        found.update(kind="build", log=str(error)[-4000:])
+        return found, None
+    fault = None if isinstance(error, KernelwrightError) else fault_of(text)
+    if fault is not None:
+        found.update(kind=fault.kind, message=fault.message, mend=fault.mend, detail=str(error)[:400])
+    return found, fault
+
+
+_REQUESTS = ("open", "load", "build", "call", "stage", "repeat", "fetch", "rates")
+
+
+def main() -> None:
+    """Serves requests until the judge is gone, or CUDA has spoilt the process."""
+    channel = judge_channel()
+    worker = GpuWorker()
+    while True:
+        try:
+            message = channel.receive(copy=False)
+        except (ChannelClosed, KeyboardInterrupt):
+            return
+        name = str(message.body.get("op"))
+        try:
+            if name not in _REQUESTS:
+                raise KernelError(f"there is no request {name!r}.")
+            fields, values = getattr(worker, name)(message)
+            channel.send({"ok": True, **fields}, values)
+        except (ChannelClosed, KeyboardInterrupt):
+            return
+        except BaseException as error:  # noqa: BLE001 - whatever a kernel's code raises is an answer
+            found, fault = failure(error)
+            spoilt = fault is not None and fault.sticky
+            channel.send({"ok": False, "error": found, "spoilt": spoilt})
+            if spoilt:
+                os._exit(_SPOILT)  # no destructor may touch the device any more
+
+
+if __name__ == "__main__":
+    main()

@@ -103,7 +103,9 @@ def _sample(row: MeasuredRow) -> Sample | None:
     if timing is None or profile is None or len(profile.launches) != 1 or profile.torch_ops:
         return None
     taken = [call.seconds for call in timing.own_calls] if timing.calls else []
-    error = statistics.stdev(taken) / len(taken) ** 0.5 if len(taken) > 1 else 0.0
+    repeats, error = max(1, len(taken)), statistics.stdev(taken) / len(taken) ** 0.5 if len(taken) > 1 else 0.0
+    if (measured := timing.measurement) is not None:
+        repeats, error = measured.calls.get("candidate", 1), measured.standard_error * timing.seconds
     try:
         return sample_of(
             LaunchReport.from_json(profile.launches[0]),
@@ -111,7 +113,7 @@ def _sample(row: MeasuredRow) -> Sample | None:
             driver=evaluation.device.versions.get("driver", "unknown"),
             source=evaluation.kernel_id,
             seconds=timing.seconds,
-            repeats=max(1, len(taken)),
+            repeats=repeats,
             standard_error=error,
             date=row.created,
         )

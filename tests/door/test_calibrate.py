@@ -18,7 +18,7 @@ from kernelwright.config import load_settings
 from kernelwright.db.store import Store
 from kernelwright.errors import MisuseError
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Profile, TimedCall, TimingKind
+from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Measurement, Profile, TimedCall, TimingKind
 from kernelwright.verifier.model.calibration import calibrated_gpu, calibration_path
 from kernelwright.verifier.model.gpus import find_gpu
 
@@ -122,6 +122,21 @@ def test_samples_from_the_store(home: Path) -> None:
     assert sample.report() == copy(1 << 20)
     assert sample.repeats == 3
     assert sample.standard_error == pytest.approx(0.01 * 5e-6 / 3**0.5)
+
+
+def test_a_measurement_says_its_own_error(home: Path) -> None:
+    kernel = Kernel("# measured\n", "me")
+    found = on_a_gpu(kernel, 5e-6)
+    measurement = Measurement(
+        rounds=20, calls={"candidate": 800, "eager": 800}, medians={}, times={}, speedups={}, standard_error=0.004,
+        budget_ended=False, unsettled=[], looked_at=10, wall=None, ceilings={}, clocks=[],
+    )  # fmt: skip
+    assert found.timing is not None
+    timing = found.timing.model_copy(update={"measurement": measurement, "calls": []})
+    with Store(load_settings().database_url) as store:
+        store.add_evaluation(TASK, kernel, found.model_copy(update={"timing": timing}))
+        (sample,) = stored_samples(store)
+    assert (sample.repeats, sample.standard_error) == (800, pytest.approx(0.004 * 5e-6))
 
 
 def test_a_kept_calibration_reaches_the_profile(cli: Cli, home: Path, tmp_path: Path, file: Path) -> None:

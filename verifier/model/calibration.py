@@ -150,9 +150,11 @@ def calibrate(
     if not helps:
         held_out, error_after, folds = before, error_before, folds_of(observations, card, fitted=False)
     if error_after > _IMPLAUSIBLE:
+        worst = max(range(len(before)), key=lambda at: abs(before[at][1]))
+        far = f"{chosen[worst].seconds:.3g} s where the model says {before[worst][0].seconds:.3g} s"
         raise MisuseError(
             f"these times are nowhere near what the model says for {card.name}: off by a factor of {math.exp(error_after):.2g} on "
-            "average, on kernels held out.",
+            f"average, on kernels held out. The farthest is sample {worst + 1}, of {chosen[worst].source!r}: {far}.",
             mend="Check that times are in seconds of one launch, and that counters and times are of the same launches.",
         )
     fit = fit_constants(observations, card) if helps else Fit({}, {})

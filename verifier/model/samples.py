@@ -49,7 +49,7 @@ class Sample(BaseModel):
     """Which source the kernel is from, a digest or a name: samples of one source are held out together."""
     launch: dict[str, Any]
     """`LaunchReport` as JSON, without violations: counters, resources, grid and block."""
-    seconds: float = Field(gt=0, le=1e4)
+    seconds: float = Field(ge=1e-8, le=1e4)
     """What one launch takes, in seconds: launches on a busy stream, with the L2 cache cold, their own overhead included."""
     repeats: int = Field(ge=1, le=10**9)
     """Launches behind `seconds`."""

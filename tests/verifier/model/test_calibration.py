@@ -178,6 +178,13 @@ def test_times_in_another_unit() -> None:
         calibrate(wrong, now=NOW)
 
 
+def test_one_absurd_time_among_few_is_named() -> None:
+    samples = simulated(TRUTH)[:16]
+    samples[5] = measured(samples[5].report(), samples[5].source, 9e3)
+    with pytest.raises(MisuseError, match=r"The farthest is sample 6, of 'copy4': 9e\+03 s where the model says"):
+        calibrate(samples, now=NOW)
+
+
 def test_times_that_have_nothing_to_do_with_the_launches() -> None:
     samples = simulated(TRUTH)
     shuffled = [

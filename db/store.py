@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -40,11 +41,19 @@ from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation, TimingKind, Verdict
 
-__all__ = ["RunSummary", "Store"]
+__all__ = ["MeasuredRow", "RunSummary", "Store"]
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """An evaluation with a measured time, and when it was stored."""
+
+    evaluation: Evaluation
+    created: datetime
 
 
 class Store:
@@ -236,6 +245,16 @@ class Store:
                 .order_by(EvaluationRow.created, EvaluationRow.id)
             )
             return [rows.evaluation_of(row) for row in session.scalars(query)]
+
+    def measured(self) -> list[MeasuredRow]:
+        """Every evaluation with a measured time, oldest first."""
+        with self._reading() as session:
+            query = (
+                select(EvaluationRow)
+                .where(EvaluationRow.timing_kind == TimingKind.MEASURED.value)
+                .order_by(EvaluationRow.created, EvaluationRow.id)
+            )
+            return [MeasuredRow(rows.evaluation_of(row), row.created) for row in session.scalars(query)]
 
     def find(self, prefix: str, kinds: tuple[Kind, ...] = tuple(Kind)) -> Found:
         """What the id, or the beginning of one, names.

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(default_factory=_data_folder)
-    """Folder of the database, the checkpoints of running searches and the log file."""
+    """Folder of the database, the checkpoints of running searches, calibrations and the log file."""
     database: str = ""
     """Path (SQLite) or URL (`postgresql+psycopg://...`) of the store; empty means a SQLite file in `data`."""
     cache: Path = Field(default_factory=_cache_folder)

@@ -13,7 +13,7 @@ from kernelwright.bench_tasks.task import Task
 from kernelwright.errors import MisuseError
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation, TimingKind
-from kernelwright.words import counted, duration, one_line, ratio, share, time_kind
+from kernelwright.words import between, counted, duration, one_line, ratio, share, time_kind
 
 __all__ = ["MARKER", "check_target", "default_target", "kernel_file", "write_file", "write_kernel_file"]
 
@@ -122,7 +122,7 @@ def _verification(task: Task, kernel: Kernel, evaluation: Evaluation) -> list[st
     timing = evaluation.timing
     if timing is not None:
         lines.append(
-            f"# Time        {duration(timing.seconds)} {time_kind(timing)}; {one_line(timing.baseline)} PyTorch "
+            f"# Time        {duration(timing.seconds)}{between(timing.seconds_low, timing.seconds_high)} {time_kind(timing)}; {one_line(timing.baseline)} PyTorch "
             f"{duration(timing.baseline_seconds)} {time_kind(timing)}: {ratio(timing.speedup)}"
         )
         if timing.speedup < 1:
@@ -133,6 +133,8 @@ def _verification(task: Task, kernel: Kernel, evaluation: Evaluation) -> list[st
             f"# Roofline    {share(timing.roofline_share)} of the bound ({one_line(timing.bound_by) or 'roofline'})"
         )
         if timing.kind is TimingKind.MODELLED:
+            if timing.interval_source:
+                lines.append(f"#             In brackets: {one_line(timing.interval_source)}.")
             lines.append("#             Modelled times come from counted work and GPU data; they are no measurement.")
     return lines
 

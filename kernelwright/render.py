@@ -33,6 +33,7 @@ from kernelwright.rl.run import Attempt, Run
 from kernelwright.verifier.evaluation import Evaluation, StageStatus, Timing
 from kernelwright.verifier.wording import quoted
 from kernelwright.words import (
+    between,
     counted,
     duration,
     interval_words,
@@ -64,7 +65,7 @@ _LARGEST_QUOTED = 4 << 20
 """Characters of a file that are looked at for a line to quote."""
 _GAP = 3
 """Characters between two columns of a table in the box `SIMPLE_HEAD`."""
-_MORE_COLUMNS = {"vs eager": 8, "of roofline": 11, "limited by": 16}
+_MORE_COLUMNS = {"vs eager": 8, "of roofline": 11, "limited by": 16, "80 % interval": 17}
 """Headings and widths of what the table of attempts leaves out in narrow terminals, the last first."""
 _STATUS_STYLE = {"passed": "green", "failed": "bold red", "skipped": "dim", "warned": "yellow"}
 _STATUS_SIGN = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "warned": "warning"}
@@ -228,13 +229,15 @@ def attempts_table(attempts: Sequence[Attempt], best: Attempt | None, *, width: 
         evaluation = attempt.evaluation
         chosen = best is not None and attempt.number == best.number
         time_cell, *figures = _figures(evaluation.timing)
+        timing = evaluation.timing
+        ends = "" if timing is None else between(timing.seconds_low, timing.seconds_high).strip(" ()")
         limit = limited_by(evaluation) if evaluation.passed else one_line(evaluation.reason, 60)
         table.add_row(
             Text(f"{'*' if chosen else ''}{attempt.number}"),
             Text(one_line(attempt.plan)),
             Text(evaluation.verdict.value, style="green" if evaluation.passed else "red"),
             time_cell,
-            *[*figures, Text(limit)][: len(shown)],
+            *[*figures, Text(limit), Text(ends)][: len(shown)],
             style="bold" if chosen else "",
         )
     return table
@@ -282,16 +285,22 @@ def evaluation_view(evaluation: Evaluation) -> RenderableType:
     return Group(*lines)
 
 
-def timing_block(timing: Timing, kernel: str = "") -> Table:
-    """Kernel, baseline and bound, one a line, each with its kind and GPU; `kernel` says which one it is."""
+def timing_block(timing: Timing, kernel: str = "") -> RenderableType:
+    """Kernel, baseline and bound, one a line, each with its kind and GPU, and where their intervals are from.
+
+    Args:
+        kernel: says which one it is.
+    """
     kind = time_kind(timing)
     slower = "" if timing.speedup >= 1 else ": slower, so keep the original on this GPU"
     bound = f"the bound ({one_line(timing.bound_by)})" if timing.bound_by else "the bound"
     table = Table.grid(padding=(0, 2))
-    table.add_row("  kernel", Text(duration(timing.seconds)), kind, Text(kernel))
+    took = duration(timing.seconds) + between(timing.seconds_low, timing.seconds_high)
+    eager = duration(timing.baseline_seconds) + between(timing.baseline_seconds_low, timing.baseline_seconds_high)
+    table.add_row("  kernel", Text(took), kind, Text(kernel))
     table.add_row(
         "  " + one_line(timing.baseline),
-        Text(duration(timing.baseline_seconds)),
+        Text(eager),
         kind,
         Text(f"the kernel is {ratio(timing.speedup)} as fast{interval_words(timing)}{slower}"),
     )
@@ -301,7 +310,9 @@ def timing_block(timing: Timing, kernel: str = "") -> Table:
         kind,
         Text(f"the kernel reaches {share(timing.roofline_share)} of {bound}"),
     )
-    return table
+    if not timing.interval_source:
+        return table
+    return Group(table, Text(f"  in brackets: {one_line(timing.interval_source)}", style="dim"))
 
 
 def error_text(error: KernelwrightError) -> Text:

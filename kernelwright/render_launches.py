@@ -12,7 +12,7 @@ from kernelwright.launches import Finding
 from kernelwright.sandbox.launch import LineCounters
 from kernelwright.sandbox.symbols import plain_name
 from kernelwright.verifier.model.kernel_profile import KernelProfile
-from kernelwright.words import duration, one_line, share
+from kernelwright.words import between, duration, one_line, share
 
 __all__ = ["annotated_source", "finding_view", "number", "profile_view"]
 
@@ -57,10 +57,11 @@ def profile_view(profile: KernelProfile, gpu: str) -> RenderableType:
     many = f", {profile.launches:,} launches" if profile.launches > 1 else ""
     head = Text.assemble(
         (one_line(profile.name), "bold"), f"  grid {grid}, block {block}{many}: ",
-        (duration(profile.seconds), "bold"), f" modelled for {gpu}",
+        (duration(profile.seconds), "bold"), between(profile.seconds_low, profile.seconds_high), f" modelled for {gpu}",
     )  # fmt: skip
     table = Table.grid(padding=(0, 2))
     occ, res = time.occupancy, report.resources
+    table.add_row("  time", f"in brackets: {profile.time.interval_source}")
     table.add_row(
         "  limited by", f"{profile.diagnosis.limiter}: {profile.diagnosis.finding} {profile.diagnosis.remedy}"
     )

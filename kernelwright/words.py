@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 
 from kernelwright.verifier.evaluation import Evaluation, Timing
-from kernelwright.verifier.wording import counted, duration
+from kernelwright.verifier.wording import between, counted, duration
 
 __all__ = [
+    "between",
     "counted",
     "duration",
     "interval_words",
@@ -42,9 +43,9 @@ def kind_words(kind: str, gpu: str) -> str:
 
 
 def timing_sentence(timing: Timing) -> str:
-    """One line: ``11.2 µs modelled for H200, eager 26.3 µs (2.35x), 94 % of roofline``."""
+    """One line: ``11.2 µs (8.96 to 14.0 µs) modelled for H200, eager 26.3 µs (2.35x), 94 % of roofline``."""
     return (
-        f"{duration(timing.seconds)} {time_kind(timing)}, {timing.baseline} {duration(timing.baseline_seconds)} "
+        f"{duration(timing.seconds)}{between(timing.seconds_low, timing.seconds_high)} {time_kind(timing)}, {timing.baseline} {duration(timing.baseline_seconds)} "
         f"({ratio(timing.speedup)}), {share(timing.roofline_share)} of roofline"
     )
 

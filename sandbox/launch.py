@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "INSTRUCTION_CLASSES",
     "SCHEDULES",
+    "TENSOR_TYPES",
     "Counters",
     "KernelResources",
     "LaunchOptions",
@@ -36,6 +37,9 @@ INSTRUCTION_CLASSES = (
     "tensor",
 )
 """Issue classes of instructions, as the performance model sees pipes."""
+
+TENSOR_TYPES = ("fp16", "bf16", "tf32", "fp8", "int8", "int4", "int1", "fp64")
+"""Types of the factors of matrix products on tensor cores; `fp8` is e4m3 and e5m2."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Counters:
     """The same, each counted once per active lane."""
     flops: Mapping[str, int] = field(default_factory=dict)
     """By `fp32`, `fp16`, `fp64`, `tensor`; a fused multiply-add counts two."""
+    tensor_flops: Mapping[str, int] = field(default_factory=dict)
+    """Those of `tensor` by the type of the factors (`TENSOR_TYPES`); empty in what older versions stored."""
 
     global_load_requests: int = 0
     global_load_sectors: int = 0

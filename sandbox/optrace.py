@@ -24,7 +24,9 @@ __all__ = ["decomposed", "is_free", "is_idle_dropout", "named", "record_of", "tr
 Result = TypeVar("Result")
 
 _MATMULS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "_scaled_mm"})
-_CONVOLUTIONS = frozenset({"convolution", "_convolution", "cudnn_convolution", "mkldnn_convolution", "slow_conv3d"})
+_CONVOLUTIONS = frozenset(
+    {"convolution", "_convolution", "convolution_backward", "cudnn_convolution", "mkldnn_convolution", "slow_conv3d"}
+)
 _REDUCTIONS = frozenset(
     {
         "sum", "nansum", "mean", "amax", "amin", "aminmax", "argmax", "argmin", "max", "min", "median", "mode",

@@ -45,8 +45,15 @@ class Runner:
         runner = self
 
         class RawModule:
-            def __init__(self, code: str, options: tuple[str, ...] = ()) -> None:
-                self.module = emulator.compile(code, options, cache_dir=runner.cache)
+            def __init__(
+                self,
+                code: str,
+                options: tuple[str, ...] = (),
+                name_expressions: Sequence[str] = (),
+                backend: str = "nvrtc",
+            ) -> None:
+                assert backend == "nvrtc"
+                self.module = emulator.compile(code, options, name_expressions=name_expressions, cache_dir=runner.cache)
 
             def get_function(self, name: str) -> Any:
                 def launch(grid: Any, block: Any, args: Any, shared_mem: int = 0) -> None:

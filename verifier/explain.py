@@ -16,7 +16,7 @@ from kernelwright.bench_tasks.task import Task
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.symbols import plain_name
 from kernelwright.verifier.evaluation import Evaluation, Stage, StageStatus, Timing
-from kernelwright.verifier.wording import counted, duration, error_share, sentence
+from kernelwright.verifier.wording import between, counted, duration, error_share, sentence
 
 __all__ = ["Explanation", "SourceLine", "explain"]
 
@@ -182,7 +182,7 @@ def _timing(_evidence: Mapping[str, Any], _task: Task, evaluation: Evaluation) -
         return
     kind = f"{timing.kind.value} {'for' if timing.kind.value == 'modelled' else 'on'} {timing.gpu}"
     yield (
-        f"One call takes {duration(timing.seconds)} ({kind}); {timing.baseline} PyTorch takes "
+        f"One call takes {duration(timing.seconds)}{between(timing.seconds_low, timing.seconds_high)} ({kind}); {timing.baseline} PyTorch takes "
         f"{duration(timing.baseline_seconds)}, {timing.speedup:.2f} times as long."
     )
     yield (

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from kernelwright.sandbox.candidate import CandidateFailure
     from kernelwright.sandbox.launch import LaunchReport, Violation
 
-__all__ = ["counted", "duration", "error_share", "excerpt", "failure_reason", "quoted", "sentence", "violation_reason"]
+__all__ = [
+    "between",
+    "counted",
+    "duration",
+    "error_share",
+    "excerpt",
+    "failure_reason",
+    "quoted",
+    "sentence",
+    "violation_reason",
+]
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
@@ -44,6 +54,18 @@ def duration(seconds: float) -> str:
         if seconds >= size * 0.9995:
             return f"{_three_digits(seconds / size)} {unit}"
     return f"{_three_digits(seconds / 1e-9)} ns"
+
+
+def between(low: float | None, high: float | None) -> str:
+    """In brackets behind a time: `` (9.2 to 14 µs)``, with one unit where both have the same; empty if an end is not known."""
+    if low is None or high is None:
+        return ""
+    first, last = duration(low), duration(high)
+    if first == last:
+        return f" ({first})"
+    if first.split(" ")[1] == last.split(" ")[1]:
+        first = first.split(" ")[0]
+    return f" ({first} to {last})"
 
 
 def error_share(largest: float) -> str:

@@ -21,6 +21,7 @@ import click
 
 from kernelwright import __version__
 from kernelwright.cli.base import Interrupted, print_json
+from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.evidence import recheck
 from kernelwright.cli.machine import doctor, gpus
 from kernelwright.cli.programs import profile, sanitize
@@ -49,7 +50,21 @@ def group() -> None:
     """
 
 
-for _command in (optimize, verify, recheck, run_program, sanitize, profile, runs, show, export, resume, doctor, gpus):
+for _command in (
+    optimize,
+    verify,
+    recheck,
+    run_program,
+    sanitize,
+    profile,
+    runs,
+    show,
+    export,
+    resume,
+    doctor,
+    gpus,
+    calibrate,
+):
     group.add_command(_command)
 
 

@@ -212,14 +212,14 @@ def profile(
     from kernelwright.render_launches import annotated_source, number, profile_view
     from kernelwright.sandbox.launch import LaunchOptions
     from kernelwright.sandbox.symbols import plain_name
-    from kernelwright.verifier.model.gpus import find_gpu
+    from kernelwright.verifier.model.calibration import calibrated_gpu
     from kernelwright.verifier.model.kernel_profile import profile_kernels
     from kernelwright.words import one_line
 
     settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
     code = _code(settings, file, rest, options, timeout, isolation)
     (done,) = code.runs(settings, [LaunchOptions(profile_lines=by_line or as_json, sample_blocks=blocks)])
-    card = find_gpu(settings.gpu)
+    card = calibrated_gpu(settings.gpu, settings.data)
     profiles = [p for p in profile_kernels(done.reports, card) if only is None or only in p.name]
     runs = [("forward", done.reports)]
     found = findings(runs)

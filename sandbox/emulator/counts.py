@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kernelwright.sandbox.emulator.ptx import TYPE_BYTES, Instr
-from kernelwright.sandbox.emulator.tensor import TENSOR_OPS, multiply_adds
+from kernelwright.sandbox.emulator.tensor import TENSOR_OPS, factor_type, multiply_adds
 
-__all__ = ["flops", "issue_class"]
+__all__ = ["flops", "issue_class", "tensor_type"]
 
 _SFU = frozenset(("ex2", "lg2", "sin", "cos", "tanh", "rsqrt"))
 _CONTROL = frozenset(
@@ -14,6 +14,11 @@ _CONTROL = frozenset(
 _ARITHMETIC = frozenset(("add", "sub", "mul", "fma", "mad", "div", "min", "max", "rcp", "sqrt", "neg", "abs"))
 _HALF_TYPES = frozenset(("f16", "bf16", "f16x2", "bf16x2"))
 _LANES = 32
+_TENSOR_TYPES = {
+    "f16": "fp16", "bf16": "bf16", "tf32": "tf32", "e4m3": "fp8", "e5m2": "fp8", "s8": "int8", "u8": "int8",
+    "s4": "int4", "u4": "int4", "b1": "int1", "f64": "fp64",
+}  # fmt: skip
+"""PTX type of a matrix product's factors to one of `TENSOR_TYPES`."""
 _FREE = frozenset(("barresult", "jump", "frame", "restore", "retf"))
 """Parts of instructions that were counted already, and what the translator adds."""
 
@@ -76,3 +81,10 @@ def flops(instr: Instr) -> tuple[str, int] | None:
         return None
     each = 2 if instr.op in ("fma", "mad") else 1
     return kind, each * (2 if type_.endswith("x2") else 1)
+
+
+def tensor_type(instr: Instr) -> str | None:
+    """One of `TENSOR_TYPES` for a matrix product on tensor cores, None for every other instruction."""
+    if instr.op not in TENSOR_OPS or not multiply_adds(instr):
+        return None
+    return _TENSOR_TYPES[factor_type(instr)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kernelwright.sandbox.emulator.alu import AluEmitter, refuse
 from kernelwright.sandbox.emulator.calls import CallEmitter
-from kernelwright.sandbox.emulator.counts import flops, issue_class
+from kernelwright.sandbox.emulator.counts import flops, issue_class, tensor_type
 from kernelwright.sandbox.emulator.flow import Block, build_blocks, is_barrier, mark_live
 from kernelwright.sandbox.emulator.frames import STACK
 from kernelwright.sandbox.emulator.lower import Lowered, destinations, sources
@@ -44,6 +44,8 @@ class BlockInfo:
     classes: Mapping[str, int]
     flops: Mapping[str, int]
     branches: int
+    tensor_flops: Mapping[str, int]
+    """Of one lane, by the type of the factors."""
     lines: tuple[LineCost, ...]
     """The same by source line; the sums are those above."""
     branch_line: int
@@ -279,6 +281,9 @@ def _cost(block: Block) -> BlockInfo:
         classes=_total(cost.classes for cost in lines),
         flops=_total(cost.flops for cost in lines),
         branches=sum(cost.branches for cost in lines),
+        tensor_flops=_total(
+            {kind: operations[1]} for i in block.instrs if (kind := tensor_type(i)) and (operations := flops(i))
+        ),
         lines=lines,
         branch_line=(last.where.line or 0) if last is not None else 0,
     )

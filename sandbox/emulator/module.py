@@ -450,6 +450,7 @@ def _counters(request: native.Request, translated: Translated, counts: ctypes.Ar
     warp: dict[str, int] = {}
     thread: dict[str, int] = {}
     operations: dict[str, int] = {}
+    tensor: dict[str, int] = {}
     branches = 0
     for i, block in enumerate(translated.blocks):
         warps, lanes = int(counts[3 * i]), int(counts[3 * i + 1])
@@ -461,6 +462,8 @@ def _counters(request: native.Request, translated: Translated, counts: ctypes.Ar
             thread[name] = thread.get(name, 0) + lanes * count
         for name, count in block.flops.items():
             operations[name] = operations.get(name, 0) + lanes * count
+        for name, count in block.tensor_flops.items():
+            tensor[name] = tensor.get(name, 0) + lanes * count
     direct = dict(zip(native.COUNTERS, (int(n) for n in request.counters), strict=True))
     direct["branches"] = branches
-    return Counters(warp_instructions=warp, thread_instructions=thread, flops=operations, **direct)
+    return Counters(warp_instructions=warp, thread_instructions=thread, flops=operations, tensor_flops=tensor, **direct)

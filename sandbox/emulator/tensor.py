@@ -12,6 +12,7 @@ from kernelwright.sandbox.emulator.ptx import Imm, Instr, Operand, Reg, Vec
 __all__ = [
     "TENSOR_OPS",
     "check_form",
+    "factor_type",
     "listed_registers",
     "matrix_table",
     "mma_table",
@@ -61,6 +62,11 @@ def multiply_adds(instr: Instr) -> int:
         form = _form(instr)
         return form.m * form.n * form.k
     return 0
+
+
+def factor_type(instr: Instr) -> str:
+    """PTX type of the factors of a matrix product: `f16`, `tf32`, ..."""
+    return _form(instr).a
 
 
 def listed_registers(operand: Operand | None) -> tuple[Operand | None, ...]:

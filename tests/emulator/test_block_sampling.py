@@ -104,8 +104,11 @@ def test_the_estimate_is_the_whole_launch_where_blocks_are_alike() -> None:
 
 
 def test_scaling_leaves_the_longest_warp() -> None:
-    whole = Counters(**{f.name: 10 for f in fields(Counters) if f.type == "int"}, flops={"fp32": 4}).scaled(2.5)
-    assert (whole.longest_warp_instructions, whole.barriers, whole.flops) == (10, 25, {"fp32": 10})
+    whole = Counters(
+        **{f.name: 10 for f in fields(Counters) if f.type == "int"}, flops={"tensor": 4}, tensor_flops={"tf32": 4}
+    ).scaled(2.5)
+    assert (whole.longest_warp_instructions, whole.barriers, whole.flops) == (10, 25, {"tensor": 10})
+    assert whole.tensor_flops == {"tf32": 10}
 
 
 def test_a_huge_grid_at_full_shape() -> None:

@@ -139,7 +139,7 @@ def test_a_report_survives_json(fill: emulator.Module, memory: emulator.Memory) 
 def test_every_counter_is_filled_from_native_code() -> None:
     ours = {f.name for f in dataclasses.fields(Counters)}
     assert set(native.COUNTERS) <= ours
-    assert ours - set(native.COUNTERS) == {"warp_instructions", "thread_instructions", "flops"}
+    assert ours - set(native.COUNTERS) == {"warp_instructions", "thread_instructions", "flops", "tensor_flops"}
 
 
 def test_memory_table() -> None:

@@ -101,8 +101,13 @@ def test_products_of_small_floats(type_: str, k: int, form: str) -> None:
     report = run(mma_source(form, na, nb, 4, ctype="float"), pack(fa), pack(fb), accumulators(c), y)
     np.testing.assert_allclose(y, accumulators(a @ b + c), rtol=2e-6, atol=2e-6)
     assert report.counters.flops["tensor"] == 2 * 16 * 8 * k
+    assert report.counters.tensor_flops == {kind_of(type_): 2 * 16 * 8 * k}
     assert report.counters.warp_instructions["tensor"] == 1
     assert not report.violations
+
+
+def kind_of(type_: str) -> str:
+    return {"f16": "fp16", "bf16": "bf16"}.get(type_, "fp8")
 
 
 def test_half_accumulators_are_rounded_once() -> None:
@@ -129,7 +134,8 @@ def test_tf32_ignores_the_last_bits(k: int) -> None:
     fa, fb = fragments(a, b, 1)
     y = np.zeros((32, 4), np.float32)
     form = f"mma.sync.aligned.m16n8k{k}.row.col.f32.tf32.tf32.f32"
-    run(mma_source(form, k // 2, k // 4, 4, ctype="float"), pack(fa), pack(fb), accumulators(c), y)
+    report = run(mma_source(form, k // 2, k // 4, 4, ctype="float"), pack(fa), pack(fb), accumulators(c), y)
+    assert report.counters.tensor_flops == {"tf32": 2 * 16 * 8 * k}
     cut = [(m.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32).astype(np.float64) for m in (a, b)]
     np.testing.assert_allclose(y, accumulators(cut[0] @ cut[1]), rtol=1e-6, atol=1e-6)
 
@@ -147,7 +153,8 @@ def test_bytes_wrap_or_saturate(k: int, types: tuple[str, str], satfinite: bool)
     fa, fb = fragments(a, b, 4)
     y = np.zeros((32, 4), np.int32)
     form = f"mma.sync.aligned.m16n8k{k}.row.col{'.satfinite' * satfinite}.s32.{types[0]}.{types[1]}.s32"
-    run(mma_source(form, fa.shape[1], fb.shape[1], 4, ctype="int"), pack(fa), pack(fb), accumulators(c), y)
+    report = run(mma_source(form, fa.shape[1], fb.shape[1], 4, ctype="int"), pack(fa), pack(fb), accumulators(c), y)
+    assert report.counters.tensor_flops == {"int8": 2 * 16 * 8 * k}
     exact = accumulators(a.astype(np.int64) @ b.astype(np.int64) + c)
     want = (
         np.clip(exact, -(2**31), 2**31 - 1) if satfinite else exact.astype(np.uint64).astype(np.uint32).view(np.int32)
@@ -161,7 +168,10 @@ def test_doubles() -> None:
     fa, fb = fragments(a, b, 1)
     y = np.zeros((32, 2))
     form = "mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64"
-    run(mma_source(form, 1, 1, 2, "d", "double"), pack(fa, np.float64), pack(fb, np.float64), accumulators(c), y)
+    report = run(
+        mma_source(form, 1, 1, 2, "d", "double"), pack(fa, np.float64), pack(fb, np.float64), accumulators(c), y
+    )
+    assert report.counters.tensor_flops == {"fp64": report.counters.flops["tensor"]} == {"fp64": 2 * 8 * 8 * 4}
     np.testing.assert_allclose(y, accumulators(a @ b + c), rtol=1e-14)
 
 
@@ -242,6 +252,6 @@ def test_wmma_of_halves(shape: tuple[int, int, int], layouts: str) -> None:
     flat_a, flat_b = (np.ascontiguousarray(x if how == "row_major" else x.T) for x, how in ((a, la), (b, lb)))
     report = run(source, flat_a, flat_b, c)
     np.testing.assert_allclose(c, 2 * a.astype(np.float64) @ b + 1, rtol=1e-5, atol=1e-5)
-    assert report.counters.flops["tensor"] == 2 * m * n * k
+    assert report.counters.tensor_flops == {"fp16": report.counters.flops["tensor"]} == {"fp16": 2 * m * n * k}
     assert report.counters.global_store_bytes == m * n * 4
     assert report.counters.global_load_bytes == (m * k + k * n) * 2

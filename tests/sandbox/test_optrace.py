@@ -14,6 +14,7 @@ W, B = torch.ones(128, 512), torch.ones(128)
 TARGETS = torch.arange(256)
 TABLE = torch.ones(1000, 64)
 IMAGE, FILTERS = torch.ones(2, 3, 16, 16), torch.ones(8, 3, 3, 3)
+OUTPUT = torch.randn(2, 8, 14, 14)
 Q = torch.ones(1, 2, 16, 8)
 N, FOUR = 256 * 512, 4
 
@@ -52,6 +53,16 @@ def record(fn, context=torch.no_grad) -> list[OpRecord]:
             (IMAGE.numel() + FILTERS.numel()) * 4,
             2 * 8 * 14 * 14 * 4,
             2 * 2 * 8 * 14 * 14 * 27,
+        ),
+        (
+            lambda: torch.ops.aten.convolution_backward(
+                OUTPUT, IMAGE, FILTERS, [0], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, False]
+            ),
+            "aten.convolution_backward.default",
+            "convolution",
+            (OUTPUT.numel() + IMAGE.numel() + FILTERS.numel()) * 4,
+            (IMAGE.numel() + FILTERS.numel()) * 4,
+            2 * (2 * 2 * 8 * 14 * 14 * 27),  # one product for each gradient
         ),
         (lambda: F.embedding(TARGETS, TABLE), "aten.embedding.default", "copy", 256 * 8 + 256 * 64 * 4, 256 * 64 * 4, 0),
         (lambda: X[TARGETS[:16]], "aten.index.Tensor", "copy", 16 * 8 + 16 * 512 * 4, 16 * 512 * 4, 0),

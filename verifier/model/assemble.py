@@ -15,6 +15,7 @@ from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.model.kernel_time import kernel_time
 from kernelwright.verifier.model.metrics import metrics
 from kernelwright.verifier.model.roofline import Bound, task_bound
+from kernelwright.verifier.model.uncertainty import interval_source
 
 __all__ = ["bound", "call_bytes", "candidate_seconds", "launch_row", "profile", "storage_bytes", "timing"]
 
@@ -55,10 +56,10 @@ def _total(specs: Iterable[TensorSpec]) -> int:
 
 
 def _pipe(op: OpRecord) -> str:
+    if op.kind in ("matmul", "convolution") and op.dtype in ("float16", "bfloat16", "int8", "float64"):
+        return f"tensor_{op.dtype}"
     if op.dtype == "float64":
         return "fp64"
-    if op.kind in ("matmul", "convolution") and op.dtype in ("float16", "bfloat16", "int8"):
-        return f"tensor_{op.dtype}"
     # torch computes half-precision pointwise operations in float32
     return "int" if op.dtype.startswith(("int", "uint", "bool")) else "fp32"
 
@@ -83,12 +84,16 @@ def bound(signature: TaskSignature, eager_ops: Sequence[OpRecord], gpu: Gpu) -> 
 
 
 def launch_row(report: LaunchReport, gpu: Gpu) -> dict[str, Any]:
-    """One breakdown row of a launch: name, seconds, limited_by, terms, occupancy, waves, grid, block."""
+    """One breakdown row of a launch: name, seconds and their interval, limited_by, terms, occupancy, waves, grid, block."""
     time = kernel_time(report, gpu)
     return {
         "name": report.kernel,
         "kind": "kernel",
         "seconds": time.seconds,
+        "seconds_low": time.seconds_low,
+        "seconds_high": time.seconds_high,
+        "interval_source": time.interval_source,
+        "analytic_seconds": time.analytic_seconds,
         "limited_by": time.limited_by,
         "terms": dict(time.terms),
         "occupancy": time.occupancy.to_json(),
@@ -114,6 +119,11 @@ def _rows(launches: Sequence[LaunchReport], torch_ops: Sequence[OpRecord], gpu: 
     return [launch_row(report, gpu) for report in launches] + [row.to_json() for row in eager_time(torch_ops, gpu).rows]
 
 
+def _interval_source(rows: Sequence[dict[str, Any]]) -> str:
+    """Where the intervals of these rows are from, each source once."""
+    return "; ".join(dict.fromkeys(row.get("interval_source") or interval_source(None) for row in rows))
+
+
 def timing(
     launches: Sequence[LaunchReport],
     torch_ops: Sequence[OpRecord],
@@ -121,7 +131,7 @@ def timing(
     signature: TaskSignature,
     gpu: Gpu,
 ) -> Timing:
-    """The modelled timing of one forward call.
+    """The modelled timing of one forward call. Launches are taken to err together, so the ends of their intervals add up.
 
     Args:
         launches: the candidate's own launches, in order.
@@ -144,7 +154,12 @@ def timing(
         kind=TimingKind.MODELLED,
         gpu=gpu.name,
         seconds=sum(row["seconds"] for row in rows),
+        seconds_low=sum(row["seconds_low"] for row in rows),
+        seconds_high=sum(row["seconds_high"] for row in rows),
+        interval_source=_interval_source(rows),
         baseline_seconds=baseline.seconds,
+        baseline_seconds_low=baseline.seconds_low,
+        baseline_seconds_high=baseline.seconds_high,
         baseline="eager",
         bound_seconds=least.seconds,
         bound_by=least.by,

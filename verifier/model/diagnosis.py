@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernelwright.sandbox.launch import LaunchReport
+from kernelwright.verifier.model.analytic import tensor_seconds
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.model.kernel_time import ModelledTime
 from kernelwright.verifier.model.metrics import metrics
@@ -46,9 +47,10 @@ def launch_bound(report: LaunchReport, gpu: Gpu) -> float:
     grid = report.grid[0] * report.grid[1] * report.grid[2]
     scale = grid / c.blocks if c.blocks else 1.0
     moved = (c.global_load_unique_bytes + c.global_store_unique_bytes) * scale / gpu.achievable_bandwidth
-    peaks = {"fp32": gpu.fp32_peak, "fp64": gpu.fp64_peak, "fp16": gpu.fp16_peak, "tensor": gpu.tensor_fp16}
-    work = max((c.flops.get(pipe, 0) * scale / peak for pipe, peak in peaks.items() if peak), default=0.0)
-    return max(moved, work) + gpu.launch_seconds
+    peaks = {"fp32": gpu.fp32_peak, "fp64": gpu.fp64_peak, "fp16": gpu.fp16_peak}
+    work = max(c.flops.get(pipe, 0) * scale / peak for pipe, peak in peaks.items())
+    tensor = tensor_seconds(c, gpu) * scale
+    return max(moved, work, tensor) + gpu.launch_seconds
 
 
 def diagnose(report: LaunchReport, time: ModelledTime, gpu: Gpu) -> Diagnosis:

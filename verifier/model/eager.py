@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from kernelwright.sandbox.launch import OpRecord
+from kernelwright.verifier.model.analytic import join
 from kernelwright.verifier.model.gpus import Gpu
-from kernelwright.verifier.model.kernel_time import join
 from kernelwright.verifier.model.traffic import loaded_dram_seconds
+from kernelwright.verifier.model.uncertainty import interval
 
 __all__ = ["EagerTime", "OpTime", "eager_time", "op_time"]
 
@@ -51,6 +52,9 @@ class OpTime:
     name: str
     kind: str
     seconds: float
+    seconds_low: float
+    """The ends of its interval of 80 %: always the prior's, for samples are of kernels and not of torch's operations."""
+    seconds_high: float
     limited_by: str
     terms: dict[str, float]
     bytes: int
@@ -63,9 +67,11 @@ class OpTime:
 
 @dataclass(frozen=True)
 class EagerTime:
-    """Total in seconds, and one row per operation."""
+    """Total in seconds with its interval (operations are taken to err together), and one row per operation."""
 
     seconds: float
+    seconds_low: float
+    seconds_high: float
     rows: tuple[OpTime, ...]
 
 
@@ -85,12 +91,14 @@ def _matrix_sizes(op: OpRecord) -> tuple[int, int, int, int] | None:
     return batch, rows, columns, inner
 
 
+def _on_tensor_cores(op: OpRecord, gpu: Gpu) -> bool:
+    return op.dtype in ("float16", "bfloat16", "int8") or (op.dtype == "float64" and gpu.tensor_fp64 > 0)
+
+
 def _matmul_seconds(op: OpRecord, gpu: Gpu) -> float:
     """The fastest tile and split, with wave quantisation: the busiest SM sets the time."""
-    peak = gpu.matmul_peak(op.dtype)
-    on_tensor_cores = op.dtype in ("float16", "bfloat16", "int8")
-    limit = peak * (TENSOR_SHARE if on_tensor_cores else 1.0)
-    sizes = _matrix_sizes(op)
+    limit = gpu.matmul_peak(op.dtype) * (TENSOR_SHARE if _on_tensor_cores(op, gpu) else 1.0)
+    sizes = _matrix_sizes(op) if op.kind == "matmul" else None
     if sizes is None:
         return op.flops / (limit * TILES[2][2])
     batch, rows, columns, inner = sizes
@@ -115,18 +123,20 @@ def op_time(op: OpRecord, gpu: Gpu) -> OpTime:
     pipe = "fp64" if op.dtype == "float64" else "fp32"
     if op.kind in ("matmul", "convolution"):
         compute = _matmul_seconds(op, gpu)
-        if op.dtype in ("float16", "bfloat16", "int8"):
+        if _on_tensor_cores(op, gpu):
             pipe = "tensor"
     else:
         # one operation an element, not fused: half of the multiply-add peak
         compute = op.flops / ((gpu.fp64_peak if pipe == "fp64" else gpu.fp32_peak) / 2)
     latency = loaded_dram_seconds(gpu) + WARP_CLOCKS / gpu.clock_hz if moved else 0.0
     terms = {"dram": dram, pipe: compute, "latency": latency, "launch": gpu.launch_seconds}
-    seconds = join(max(dram, compute), latency) + gpu.launch_seconds
-    return OpTime(op.name, op.kind, seconds, max(terms, key=lambda name: terms[name]), terms, moved, op.flops)
+    seconds = join(max(dram, compute), latency, gpu.constants.overlap) + gpu.launch_seconds
+    limiter = max(terms, key=lambda name: terms[name])
+    return OpTime(op.name, op.kind, seconds, *interval(seconds, limiter), limiter, terms, moved, op.flops)
 
 
 def eager_time(ops: Sequence[OpRecord], gpu: Gpu) -> EagerTime:
     """Modelled time of the operations one after another, each a launch of its own."""
     rows = tuple(op_time(op, gpu) for op in ops)
-    return EagerTime(sum(row.seconds for row in rows), rows)
+    low, high = sum(row.seconds_low for row in rows), sum(row.seconds_high for row in rows)
+    return EagerTime(sum(row.seconds for row in rows), low, high, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kernelwright.errors import NotFoundError
+from kernelwright.verifier.model.constants import FITTED, Constants
+from kernelwright.verifier.model.trees import Correction
+from kernelwright.verifier.model.uncertainty import CalibrationNote
 
 __all__ = ["DEFAULT_GPU", "Gpu", "all_gpus", "find_gpu"]
 
@@ -72,8 +76,12 @@ class Gpu(BaseModel):
     tensor_fp16: float = Field(ge=0)
     tensor_bf16: float = Field(ge=0)
     tensor_tf32: float = Field(ge=0)
+    tensor_fp64: float = Field(ge=0)
+    tensor_fp8: float = Field(ge=0)
     tensor_int8: float = Field(ge=0)
-    """Dense; op/s."""
+    """Dense, with 32-bit accumulation; op/s. 0 where the tensor cores do not have the type."""
+    mma_share: float = Field(gt=0, le=1)
+    """Part of these that `mma.sync` and `wmma` reach."""
 
     l2_bytes: int = Field(gt=0)
     l2_bandwidth: float = Field(gt=0)
@@ -88,6 +96,13 @@ class Gpu(BaseModel):
     """Unloaded."""
     launch_seconds: float = Field(gt=0)
     """What one more small launch adds on a busy stream."""
+
+    constants: Constants = Constants()
+    """Estimates that are no figure of a card; calibration moves them."""
+    calibration: CalibrationNote | None = None
+    """What the card was calibrated on; None means by nothing: data sheets and estimates."""
+    correction: Correction | None = Field(default=None, exclude=True, repr=False)
+    """Learned from samples of this card; `calibration.correction` is its digest."""
 
     @model_validator(mode="before")
     @classmethod
@@ -121,12 +136,55 @@ class Gpu(BaseModel):
         """Integer operations per second outside tensor cores."""
         return float(self.int_lanes) * self.sms * self.clock_hz
 
+    def tensor_peak(self, kind: str) -> float:
+        """FLOP/s of tensor cores for one of `sandbox.launch.TENSOR_TYPES`.
+
+        A type that they do not have runs elsewhere or as a wider one: `fp64` and `tf32` at the plain peaks, `fp8` and `bf16`
+        as `fp16`. `int4` and `int1` count as `int8`: since Hopper they are no faster, and before at most eight times.
+
+        Raises:
+            KeyError: no such type.
+        """
+        fp16 = self.tensor_fp16 or self.fp16_peak
+        return {
+            "fp16": fp16,
+            "bf16": self.tensor_bf16 or fp16,
+            "fp8": self.tensor_fp8 or fp16,
+            "tf32": self.tensor_tf32 or self.fp32_peak,
+            "fp64": self.tensor_fp64 or self.fp64_peak,
+            "int8": self.tensor_int8 or self.int_peak,
+            "int4": self.tensor_int8 or self.int_peak,
+            "int1": self.tensor_int8 or self.int_peak,
+        }[kind]
+
+    def fitted(self, name: str) -> float:
+        """The value of one of `constants.FITTED` on this card."""
+        return float(getattr(self.constants if name in Constants.model_fields else self, name))
+
+    def with_fitted(self, values: Mapping[str, float]) -> Gpu:
+        """The same card with some of `constants.FITTED` at other values, which are within their bounds.
+
+        Raises:
+            ValueError: an unknown name, or a value out of its bounds.
+        """
+        known = {each.name: each for each in FITTED}
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(f"{name!r} is no constant that is fitted; those are {', '.join(known)}")
+            if not known[name].low <= value <= known[name].high:
+                raise ValueError(f"{name} can't be {value!r}: from {known[name].low:g} to {known[name].high:g}")
+        shared = {name: value for name, value in values.items() if name in Constants.model_fields}
+        own = {name: value for name, value in values.items() if name not in shared}
+        return self.model_copy(update={**own, "constants": self.constants.model_copy(update=shared)})
+
     def matmul_peak(self, dtype: str) -> float:
         """FLOP/s that a matrix product of this torch dtype (`float32`, ...) may reach.
 
         float32 means float32: tensor cores round it to tf32, which the verifier's tolerance does not accept.
         """
-        tensor = {"float16": self.tensor_fp16, "bfloat16": self.tensor_bf16, "int8": self.tensor_int8}.get(dtype, 0.0)
+        tensor = {
+            "float16": self.tensor_fp16, "bfloat16": self.tensor_bf16, "int8": self.tensor_int8, "float64": self.tensor_fp64,
+        }.get(dtype, 0.0)  # fmt: skip
         if tensor:
             return tensor
         return {"float64": self.fp64_peak, "float16": self.fp16_peak}.get(dtype, self.fp32_peak)

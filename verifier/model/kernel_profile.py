@@ -26,6 +26,9 @@ class KernelProfile:
     launches: int
     seconds: float
     """Modelled time of all of them, in seconds."""
+    seconds_low: float
+    """The ends of its interval of 80 %."""
+    seconds_high: float
     report: LaunchReport
     """The launch with the longest modelled time; `time`, `metrics` and `diagnosis` are of this one."""
     time: ModelledTime
@@ -42,6 +45,9 @@ class KernelProfile:
             "symbol": report.kernel,
             "launches": self.launches,
             "seconds": self.seconds,
+            "seconds_low": self.seconds_low,
+            "seconds_high": self.seconds_high,
+            "interval_source": self.time.interval_source,
             "kind": "modelled",
             "grid": list(report.grid),
             "block": list(report.block),
@@ -75,6 +81,8 @@ def profile_kernels(reports: Sequence[LaunchReport], gpu: Gpu) -> list[KernelPro
                 name=plain_name(report.kernel),
                 launches=len(members),
                 seconds=sum(each.seconds for _, each in members),
+                seconds_low=sum(each.seconds_low for _, each in members),
+                seconds_high=sum(each.seconds_high for _, each in members),
                 report=report,
                 time=time,
                 metrics=metrics(report, report.resources, gpu, time),

@@ -35,13 +35,13 @@ def task_bound(bytes_in: int, bytes_weights: int, bytes_out: int, flops_by_kind:
         bytes_weights: bytes of parameters and buffers that must be read.
         bytes_out: bytes that must be written.
         flops_by_kind: operations by pipe: `fp32`, `fp64`, `fp16`, `int`, `tensor_float16`, `tensor_bfloat16`,
-            `tensor_int8`. A multiply-add counts two.
+            `tensor_int8`, `tensor_float64`. A multiply-add counts two.
 
     Raises:
         ValueError: an unknown pipe.
     """
     peaks = {"fp32": gpu.fp32_peak, "fp64": gpu.fp64_peak, "fp16": gpu.fp16_peak, "int": gpu.int_peak}
-    peaks |= {f"tensor_{dtype}": gpu.matmul_peak(dtype) for dtype in ("float16", "bfloat16", "int8")}
+    peaks |= {f"tensor_{dtype}": gpu.matmul_peak(dtype) for dtype in ("float16", "bfloat16", "int8", "float64")}
     if unknown := set(flops_by_kind) - set(peaks):
         raise ValueError(f"unknown pipes {sorted(unknown)}; known: {sorted(peaks)}")
     terms = {"dram": (bytes_in + bytes_weights + bytes_out) / gpu.achievable_bandwidth}

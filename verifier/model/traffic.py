@@ -12,7 +12,7 @@ from kernelwright.sandbox.launch import LaunchReport
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.model.occupancy import WARP, Occupancy
 
-__all__ = ["L1_LATENCY", "LOADED_LATENCY", "SECTOR", "Traffic", "loaded_dram_seconds", "traffic"]
+__all__ = ["L1_LATENCY", "SECTOR", "Traffic", "loaded_dram_seconds", "traffic"]
 
 SECTOR = 32
 """Bytes; the unit of L1, L2 and DRAM traffic since Maxwell (Nsight Compute's documentation)."""
@@ -21,9 +21,6 @@ L1_LATENCY = 40.0
 L1_REUSE = 0.5
 """Share of a launch's re-reads that L1 serves when the resident blocks' data fits it. Estimate: counters do not
 tell a block's own re-reads (L1 serves them) from other blocks' (L1 does not), so half."""
-LOADED_LATENCY = 2.0
-"""DRAM latency under load over unloaded. Estimate: queues near saturation about double it; with this an H200 needs
-some 20 KB in flight per SM, near what NVIDIA's tuning talks ask for on Hopper."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Traffic:
 
 def loaded_dram_seconds(gpu: Gpu) -> float:
     """Latency of one DRAM access while the memory is busy, in seconds."""
-    return gpu.dram_latency * LOADED_LATENCY / gpu.clock_hz
+    return gpu.dram_latency * gpu.constants.loaded_latency / gpu.clock_hz
 
 
 def traffic(report: LaunchReport, occ: Occupancy, gpu: Gpu, scale: float) -> Traffic:
@@ -93,6 +90,6 @@ def traffic(report: LaunchReport, occ: Occupancy, gpu: Gpu, scale: float) -> Tra
     to_dram = min(1.0, dram_read / asked)
     to_l2 = max(to_dram, min(1.0, (load_unique + l2_rereads) / asked))
     clocks = L1_LATENCY + to_l2 * (gpu.l2_latency - L1_LATENCY)
-    clocks += to_dram * (gpu.dram_latency * LOADED_LATENCY - gpu.l2_latency)
+    clocks += to_dram * max(0.0, gpu.dram_latency * gpu.constants.loaded_latency - gpu.l2_latency)
     latency = clocks / gpu.clock_hz if load_sectors > 0 else 0.0
     return Traffic(l2_read, l2_write, dram_read, dram_write, local, latency)

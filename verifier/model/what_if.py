@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from kernelwright.sandbox.launch import Counters, KernelResources, LaunchReport
-from kernelwright.verifier.model.kernel_time import WORKING_REGISTERS
+from kernelwright.verifier.model.analytic import WORKING_REGISTERS
 from kernelwright.verifier.model.occupancy import WARP
 
 __all__ = ["KNOBS", "what_if"]

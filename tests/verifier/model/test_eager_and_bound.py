@@ -86,6 +86,24 @@ def test_half_precision_uses_tensor_cores():
     assert (full.limited_by, half.limited_by) == ("fp32", "tensor")
 
 
+def test_double_precision_products_use_tensor_cores_where_they_can():
+    op = matmul(4096, 4096, 4096, "float64")
+    assert op_time(op, H200).limited_by == "tensor"
+    assert op_time(op, H200).seconds > op.flops / H200.tensor_fp64
+    ada = find_gpu("L40S")
+    assert op_time(op, ada).limited_by == "fp64"
+    assert op_time(op, ada).seconds > op.flops / ada.fp64_peak
+    assert task_bound(1, 1, 1, {"tensor_float64": op.flops}, H200).seconds < op_time(op, H200).seconds
+
+
+def test_a_convolution_is_never_read_as_a_matrix_product():
+    """Its shapes may look like one: an image as wide as the filter is high."""
+    flops = 2 * 64 * 64 * 3 * 3 * 64
+    op = OpRecord("aten.convolution.default", 1, 1, flops, "float32", "convolution", ((1, 64, 64, 3), (64, 64, 3, 3)))
+    other = replace(op, shapes=((1, 64, 64, 4), (64, 64, 3, 3)))
+    assert op_time(op, H200).seconds == op_time(other, H200).seconds
+
+
 @given(st.integers(1, 4096), st.integers(1, 4096), st.integers(1, 4096), st.sampled_from(["H200", "T4", "RTX 4090"]))
 def test_matmul_is_never_faster_than_the_peaks(m, n, k, name):
     gpu = find_gpu(name)

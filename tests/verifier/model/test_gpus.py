@@ -6,6 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from kernelwright.errors import NotFoundError
+from kernelwright.sandbox.launch import TENSOR_TYPES
+from kernelwright.verifier.model.constants import FITTED
 from kernelwright.verifier.model.gpus import DEFAULT_GPU, all_gpus, find_gpu
 
 # float32 TFLOP/s as the data sheets state it
@@ -85,6 +87,56 @@ def test_default_is_in_the_table():
 def test_a_gpu_cannot_be_changed():
     with pytest.raises(ValidationError):
         find_gpu("H200").sms = 1
+
+
+# dense TFLOP/s as NVIDIA states them (data sheets; for H100 its white paper): fp16, bf16, tf32, fp8, int8, fp64
+DATASHEET_TENSOR = {
+    "T4": (65, None, None, None, 130, None),
+    "A100 80GB": (312, 312, 156, None, 624, 19.5),
+    "RTX 3090": (71, 71, 35.6, None, 284, None),
+    "RTX 4090": (165.2, 165.2, 82.6, 330.3, 660.6, None),
+    "L40S": (362, 362, 183, 733, 733, None),
+    "RTX 6000 Ada": (364, 364, 182, 728, 728, None),
+    "H100 SXM": (989.4, 989.4, 494.7, 1978.9, 1978.9, 66.9),
+    "H200": (989.4, 989.4, 494.7, 1978.9, 1978.9, 66.9),
+    "B200": (2250, 2250, 1125, 4500, 4500, 37),
+}
+
+
+@pytest.mark.parametrize("name", DATASHEET_TENSOR)
+def test_tensor_peaks_by_type(name):
+    gpu = find_gpu(name)
+    stated = dict(zip(("fp16", "bf16", "tf32", "fp8", "int8", "fp64"), DATASHEET_TENSOR[name], strict=True))
+    for kind, peak in stated.items():
+        assert getattr(gpu, f"tensor_{kind}") == pytest.approx((peak or 0) * 1e12)
+    # what tensor cores do not have runs elsewhere, or as a wider type
+    elsewhere = {"fp8": gpu.tensor_fp16, "bf16": gpu.tensor_fp16, "tf32": gpu.fp32_peak, "fp64": gpu.fp64_peak}
+    for kind in TENSOR_TYPES:
+        wanted = stated.get("int8" if kind in ("int4", "int1") else kind)
+        assert gpu.tensor_peak(kind) == pytest.approx(wanted * 1e12 if wanted else elsewhere[kind])
+
+
+def test_an_unknown_tensor_type():
+    with pytest.raises(KeyError):
+        find_gpu("H200").tensor_peak("fp4")
+
+
+def test_fitted_constants_are_set_by_name_within_bounds():
+    gpu = find_gpu("H200")
+    moved = gpu.with_fitted({"dram_share": 0.8, "overlap": 2.0})
+    assert (moved.fitted("dram_share"), moved.fitted("overlap")) == (0.8, 2.0)
+    assert moved.achievable_bandwidth == pytest.approx(0.8 * gpu.dram_bandwidth)
+    assert (gpu.dram_share, gpu.constants.overlap) == (0.90, 3.0)
+    for name, value in (("dram_share", 1.2), ("overlap", float("nan")), ("overlap", 0.0)):
+        with pytest.raises(ValueError, match=f"{name} can't be"):
+            gpu.with_fitted({name: value})
+    with pytest.raises(ValueError, match="'sms' is no constant"):
+        gpu.with_fitted({"sms": 1})
+
+
+@pytest.mark.parametrize("gpu", all_gpus(), ids=lambda gpu: gpu.name)
+def test_every_prior_lies_within_its_bounds(gpu):
+    assert gpu.with_fitted({each.name: gpu.fitted(each.name) for each in FITTED}) == gpu
 
 
 def test_float32_matmul_never_counts_on_tensor_cores():

@@ -167,7 +167,28 @@ def test_tensor_work_is_priced_at_the_tensor_peak():
     counters = Counters(flops={"tensor": 2 * 4096**3}, warp_instructions={"tensor": 1000}, warps=1056, blocks=132)
     time = kernel_time(LaunchReport("mma", (132, 1, 1), (256, 1, 1), 0, counters, KernelResources(64)), H200)
     assert time.limited_by == "tensor"
-    assert time.terms["tensor"] == pytest.approx(2 * 4096**3 / H200.tensor_fp16)
+    assert time.terms["tensor"] == pytest.approx(2 * 4096**3 / H200.tensor_fp16 / H200.mma_share)
+
+
+@pytest.mark.parametrize(
+    ("kind", "slower"), [("bf16", 1), ("tf32", 2), ("fp8", 0.5), ("int8", 0.5), ("fp64", 989.4 / 66.9)]
+)
+def test_each_tensor_type_is_priced_at_its_own_peak(kind, slower):
+    def seconds(**flops):
+        counters = Counters(flops={"tensor": 2 * 4096**3}, warp_instructions={"tensor": 1000}, warps=1056, blocks=132)
+        report = LaunchReport("mma", (132, 1, 1), (256, 1, 1), 0, replace(counters, tensor_flops=flops))
+        return kernel_time(report, H200).terms["tensor"]
+
+    assert seconds(**{kind: 2 * 4096**3}) == pytest.approx(slower * seconds(fp16=2 * 4096**3), rel=1e-3)
+    # half of each type; what an older version stored without types counts as fp16
+    half = {kind: 4096**3}
+    assert seconds(**half) == pytest.approx((1 + slower) / 2 * seconds(), rel=1e-3)
+
+
+def test_counters_of_an_older_version_still_load():
+    stored = softmax_rows(64, 1024).to_json()
+    del stored["counters"]["tensor_flops"]
+    assert LaunchReport.from_json(stored) == softmax_rows(64, 1024)
 
 
 positive = st.floats(1e-9, 1e-2)

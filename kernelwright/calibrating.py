@@ -18,7 +18,7 @@ from kernelwright.verifier.model.calibration import Calibration, calibrate, save
 from kernelwright.verifier.model.learned import Learned, learn
 from kernelwright.verifier.model.samples import Sample, sample_of
 
-__all__ = ["Outcome", "calibrate_model", "no_gpu", "stored_samples"]
+__all__ = ["Outcome", "calibrate_model", "measure_here", "no_gpu", "stored_samples"]
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,37 @@ def _sample(row: MeasuredRow) -> Sample | None:
         return None
 
 
+def measure_here(settings: Settings, *, progress: Callable[[int, str], None], runtime: str = "cuda") -> list[Sample]:
+    """Runs the micro-benchmarks on this machine's GPU.
+
+    Args:
+        progress: told the number and the name of each before it runs.
+        runtime: as `GpuProcess` has it.
+
+    Raises:
+        ConfigError: it is not in the table.
+        GpuError, BaselineFailed: it does not run them.
+    """
+    from kernelwright.jobs import resolve_target, utc_now
+    from kernelwright.sandbox.cuda.driver import driver_version
+    from kernelwright.verifier.measured.microbench import measure_microbenchmarks
+    from kernelwright.verifier.model.microbenchmarks import microbenchmarks
+
+    kind = "cuda" if runtime == "cuda" else "emulator"
+    target = resolve_target(settings.model_copy(update={"device": kind}))
+    return measure_microbenchmarks(
+        microbenchmarks(), target.device, driver=driver_version() or "unknown", now=utc_now, limits=target.limits,
+        runtime=runtime, progress=progress,
+    )  # fmt: skip
+
+
 def no_gpu(problem: str) -> ConfigError:
     """The error of calibrating without samples where no kernel can be measured.
 
     Args:
-        problem: why no GPU can be used; empty if one is there.
+        problem: why no GPU can be used.
     """
-    why = f"and {problem}" if problem else "which this release does not do"
     return ConfigError(
-        f"calibrating without samples measures the micro-benchmarks on a GPU, {why}.",
+        f"calibrating without samples measures the micro-benchmarks on a GPU, and {problem}.",
         mend="Give samples that were measured elsewhere: kernelwright calibrate --from FILE (docs/calibration.md).",
     )

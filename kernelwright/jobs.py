@@ -24,6 +24,7 @@ from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_d
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
 from kernelwright.verifier.evaluation import Evaluation
+from kernelwright.verifier.model.calibration import calibrated_gpu
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
 
 if TYPE_CHECKING:
@@ -83,13 +84,14 @@ def utc_now() -> datetime:
 
 
 def resolve_target(settings: Settings) -> Target:
-    """Finds the GPU in the table and the device on this machine.
+    """Finds the GPU in the table, calibrated where it has been, and the device on this machine.
 
     Raises:
         NotFoundError: no such GPU.
-        ConfigError: the device or the isolation is not available here.
+        ConfigError: the device or the isolation is not available here, or a calibration can't be read.
     """
     kind, gpu = _device_kind(settings)
+    gpu = calibrated_gpu(gpu.name, settings.data)
     device = resolve_device(kind, gpu=gpu.name, arch=gpu.arch, isolation=settings.isolation)
     limits = Limits(call_seconds=settings.call_seconds, memory_bytes=settings.memory_bytes)
     # Builders and workers find the cache by this variable: they don't read settings.

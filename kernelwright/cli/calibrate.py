@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ __all__ = ["calibrate"]
     "--from", "file", type=click.Path(path_type=Path), metavar="FILE",
     help="Samples measured before or elsewhere, JSON lines (docs/calibration.md); needs no GPU.",
 )  # fmt: skip
+@click.option(
+    "--keep", type=click.Path(path_type=Path), metavar="FILE", help="Also write the samples measured here to this file."
+)
 @click.option("--stored", is_flag=True, help="Also take the measured evaluations in the store.")
 @click.option("--learn", "with_learning", is_flag=True, help="Also learn a correction (needs the extra [model]).")
 @click.option("--gpu", metavar="NAME", help="Take the samples of this GPU (default: all, which must be of one).")
@@ -30,6 +34,7 @@ __all__ = ["calibrate"]
 @common_flags
 def calibrate(
     file: Path | None,
+    keep: Path | None,
     stored: bool,
     with_learning: bool,
     gpu: str | None,
@@ -44,20 +49,29 @@ def calibrate(
     far off modelled times then are. What comes out is kept in the data folder; times modelled for that GPU use it from then
     on and say so.
 
+    Without --from or --stored, some forty micro-benchmarks are run on this machine's GPU for it.
+
     \b
     Examples:
+      kernelwright calibrate --keep h200.jsonl
       kernelwright calibrate --from h200.jsonl --dry-run
       kernelwright calibrate --from h200.jsonl --learn
     """
-    from kernelwright.calibrating import calibrate_model, no_gpu, stored_samples
+    from kernelwright.calibrating import calibrate_model, measure_here, no_gpu, stored_samples
     from kernelwright.jobs import open_store
+    from kernelwright.render import make_console
     from kernelwright.sandbox.device import gpu_problem
-    from kernelwright.verifier.model.samples import read_samples
+    from kernelwright.verifier.model.samples import read_samples, write_samples
 
     settings = start(verbose=verbose)
-    if file is None and not stored:
-        raise no_gpu(gpu_problem())
     samples = [] if file is None else read_samples(file)
+    if file is None and not stored:
+        if problem := gpu_problem():
+            raise no_gpu(problem)
+        shown = make_console(sys.stderr)
+        samples = measure_here(settings, progress=lambda number, name: shown.print(f"  {number + 1:3}  {name}"))
+        if keep is not None:
+            write_samples(samples, keep)
     if stored:
         with open_store(settings, to_read=True) as store:
             samples += stored_samples(store)

@@ -33,7 +33,7 @@ sign sin sinh sqrt stage steps store_vector sum tan tanh total trunc value vecto
 a_tile b_tile a_part b_part a_next b_next me of_slice slice step tile_m tile_n thread_m thread_n later k_begin multiply
 fetch_a fetch_b stage_a stage_b copy_a copy_b copy_async commit_copies wait_for_copies shared shared_address load_matrices
 load_matrices_transposed multiply_add_float16 multiply_add_bfloat16 warp_m warp_n rows row column held
-a_from b_from a_to b_to a_rows b_rows a_m a_k b_n b_k
+part first of_part partial further place COUNT a_from b_from a_to b_to a_rows b_rows a_m a_k b_n b_k
 """
 _RESERVED = frozenset((_CPP_WORDS + _TEMPLATE_WORDS).split())
 """Words that no tensor may have as its name in C++."""

@@ -23,6 +23,9 @@ _BUSY_THREADS = 512
 """Threads per SM that the default slices aim at: 16 warps hide most of the latency of shared memory."""
 _SMS = 132
 """SMs of an H200: the default tiles give at least one block to each where the matrix allows."""
+_LEAST_PART, _LONG_PART = 128, 1024
+"""Elements of K that a part has at least, and those from which the first choice splits where SMs would be idle: the second
+launch costs as long as some 400 elements take (modelled for H200)."""
 
 
 def space(spec: KernelSpec) -> dict[str, tuple[Value, ...]]:
@@ -36,6 +39,7 @@ def space(spec: KernelSpec) -> dict[str, tuple[Value, ...]]:
         "thread_n": (1, 2, 4, 8, 16) if tensor else (1, 2, 4, 8),
         "stages": (1, 2, 3, 4),
         "slices": (1, 2, 4, 8),
+        "split": _splits(spec),
         "copy": ("registers", "async") if can_copy_async(spec) else ("registers",),
         "cores": ("cuda", "tensor") if tensor else ("cuda",),
     }
@@ -43,19 +47,41 @@ def space(spec: KernelSpec) -> dict[str, tuple[Value, ...]]:
 
 def legal(spec: KernelSpec, p: Choice) -> bool:
     """Whether a combination can run."""
+    steps, split = ceil_div(sizes(spec)[3], int(p["tile_k"])), int(p["split"])
+    if split not in _splits(spec) or ceil_div(steps, split) * (split - 1) >= steps:  # a part without work
+        return False
     return tensor_tiles.legal(spec, p) if p["cores"] == "tensor" else simt_tiles.legal(spec, p)
+
+
+def _splits(spec: KernelSpec) -> tuple[int, ...]:
+    """Parts in which K may be cut; indices of the partial sums stay below 2**31."""
+    batch, m, n, k = sizes(spec)
+    return tuple(s for s in (1, 2, 4, 8, 16, 32) if s == 1 or (k >= _LEAST_PART * s and batch * m * n * s < 2**31))
 
 
 def defaults(spec: KernelSpec) -> dict[str, Value]:
     """Tensor cores where they suit, and cp.async where what is copied can be."""
-    if tensor_tiles.suits(spec):
-        return _tensor_defaults(spec)
-    return _cuda_defaults(spec)
+    chosen = _tensor_defaults(spec) if tensor_tiles.suits(spec) else _cuda_defaults(spec)
+    batch, m, n, _ = sizes(spec)
+    blocks = batch * ceil_div(m, int(chosen["tile_m"])) * ceil_div(n, int(chosen["tile_n"]))
+    for split in _splits(spec)[1:]:
+        trial = {**chosen, "split": split}
+        if blocks * split > _SMS or sizes(spec)[3] < _LONG_PART * split:
+            break
+        chosen = trial if legal(spec, trial) else chosen
+    return chosen
 
 
 def _choice(tile: tuple[int, int, int, int, int], stages: int, copy: str, cores: str) -> dict[str, Value]:
     names = ("tile_m", "tile_n", "tile_k", "thread_m", "thread_n")
-    return {**dict(zip(names, tile, strict=True)), "stages": stages, "slices": 1, "copy": copy, "cores": cores}
+    return {
+        **dict(zip(names, tile, strict=True)),
+        "stages": stages,
+        "slices": 1,
+        "split": 1,
+        "copy": copy,
+        "cores": cores,
+    }
 
 
 def _tensor_defaults(spec: KernelSpec) -> dict[str, Value]:

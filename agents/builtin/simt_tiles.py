@@ -71,7 +71,7 @@ class SimtWriter(TileWriter):
     def __init__(self, spec: KernelSpec, name: str, p: Choice, pointers: Mapping[Buffer, str]) -> None:
         super().__init__(spec, name, p, pointers)
         self.fm, self.fn = min(4, self.rm), min(4, self.rn)
-        self.flush = self.k > 2 * _FLUSH * self.slices
+        self.flush = self.steps * self.tk > 2 * _FLUSH * self.slices
 
     def work(self) -> str:
         """For the summary."""
@@ -152,7 +152,7 @@ class SimtWriter(TileWriter):
     def _flushing(self) -> list[str]:
         every = _FLUSH * self.slices // self.tk
         return [
-            f"if ((step + 1) % {every} == 0 || step + 1 == STEPS) {{  // long sums round less in parts",
+            f"if ((step + 1) % {every} == 0 || step + 1 == {self._range()[1]}) {{  // long sums round less in parts",
             "#pragma unroll",
             f"    for (int i = 0; i < {self.rm}; ++i) {{",
             "#pragma unroll",

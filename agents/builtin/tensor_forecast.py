@@ -21,6 +21,7 @@ Choice = Mapping[str, int | str | bool]
 _WARP, _SECTOR = 32, 32
 _VECTOR_BYTES = 16
 """Of one copy of a thread."""
+_SUM_BYTES, _HALF_BYTES = 4, 2
 _MMA_FLOPS = 2 * 16 * 8 * DEPTH
 """Of one mma.m16n8k16."""
 _INT_PER_COPY, _INT_PER_STEP, _INT_PER_SUM = 1.5, 20.0, 9.0
@@ -48,7 +49,7 @@ def on_tensor_cores(report: LaunchReport, old: Choice, new: Choice) -> LaunchRep
     if new["cores"] != "tensor" or not possible(new):
         return None
     c = report.counters
-    tiles = float(max(1, c.blocks)) * int(old["tile_m"]) * int(old["tile_n"])
+    tiles = float(max(1, c.blocks)) * int(old["tile_m"]) * int(old["tile_n"]) / int(old.get("split", 1))
     flops = c.flops.get("tensor" if old["cores"] == "tensor" else "fp32", 0)
     work = _Work(tiles, max(1, round(flops / (2 * tiles))))
     resources = report.resources or KernelResources(0)
@@ -67,7 +68,10 @@ def _counted(work: _Work, p: Choice, c: Counters, resources: KernelResources) ->
     threads = (tm // rm) * (tn // rn)
     blocks = max(1, round(work.area / (tm * tn)))
     warps = blocks * threads // _WARP
-    steps = ceil_div(work.inner, tk)
+    split = int(p.get("split", 1))
+    blocks *= split
+    warps *= split
+    steps = ceil_div(ceil_div(work.inner, tk), split)
     copies = steps * (ceil_div(2 * tm * tk, threads * _VECTOR_BYTES) + ceil_div(2 * tn * tk, threads * _VECTOR_BYTES))
     depth = steps * ceil_div(tk, DEPTH)
     fragments = depth * (rm // 2 + max(1, rn // 4))
@@ -86,7 +90,9 @@ def _counted(work: _Work, p: Choice, c: Counters, resources: KernelResources) ->
     loads, stores = fragments * warps + moved, copies * warps + moved
     # rows of a tile of fewer than 64 elements along K start inside the 128 bytes of another one
     passes = 4 if tk >= 64 else 6
-    requests, stored = copies * warps, max(1, c.global_store_unique_bytes // (_WARP * _VECTOR_BYTES))
+    # sums of a part are stored as they are, results in 16 bits
+    written = round(work.area * (_SUM_BYTES * split if split > 1 else _HALF_BYTES))
+    requests, stored = copies * warps, max(1, written // (_WARP * _VECTOR_BYTES))
     counters = Counters(
         warp_instructions=total,
         thread_instructions={name: count * _WARP for name, count in total.items()},
@@ -97,8 +103,8 @@ def _counted(work: _Work, p: Choice, c: Counters, resources: KernelResources) ->
         global_load_unique_bytes=c.global_load_unique_bytes,
         global_store_requests=stored,
         global_store_sectors=stored * _WARP * _VECTOR_BYTES // _SECTOR,
-        global_store_bytes=c.global_store_unique_bytes,
-        global_store_unique_bytes=c.global_store_unique_bytes,
+        global_store_bytes=written,
+        global_store_unique_bytes=written,
         shared_load_requests=loads,
         shared_load_wavefronts=4 * loads,
         shared_load_bytes=loads * _WARP * _VECTOR_BYTES,

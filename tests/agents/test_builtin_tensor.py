@@ -40,7 +40,7 @@ def product(m: int, n: int, k: int, dtype: torch.dtype, layout: str) -> tuple[nn
 def choice_of(coder: BuiltinCoder, values: tuple[int | str, ...], cores: str = "tensor") -> dict[str, Any]:
     """The coder's usual choice with these knobs, which must be legal as they are."""
     name = next(iter(coder.defaults)).partition(".")[0]
-    knobs = {**dict(zip(KNOBS, values, strict=True)), "cores": cores, "slices": 1}
+    knobs = {**dict(zip(KNOBS, values, strict=True)), "cores": cores, "slices": 1, "split": 1}
     wanted = {f"{name}.{knob}": value for knob, value in knobs.items()}
     assert coder.changed(coder.defaults, wanted) == {**coder.defaults, **wanted}, "legal as it is"
     return {**coder.defaults, **wanted}
@@ -235,7 +235,7 @@ def launches(runner: Runner) -> dict[tuple[Any, ...], LaunchReport]:
 
 
 def _full(values: tuple[Any, ...]) -> dict[str, Any]:
-    return {**dict(zip((*KNOBS, "cores"), values, strict=True)), "slices": 1}
+    return {**dict(zip((*KNOBS, "cores"), values, strict=True)), "slices": 1, "split": 1}
 
 
 @pytest.mark.parametrize("old", CHOICES)

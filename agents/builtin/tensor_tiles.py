@@ -219,34 +219,45 @@ class TensorWriter(TileWriter):
         return left, right
 
     def _epilogue(self) -> set[str]:
-        """Sixteen rows of the warp's sums at a time through shared memory, then the pointwise work and the stores."""
+        """As many rows of the warp's sums as fit go through shared memory at a time, then the pointwise work and the stores.
+
+        The pointwise work is a loop, not unrolled: it is written out once for each round, and runs once for each tile.
+        """
         code = self.code
         width = min(self.store_width(8), self.warp_n)
-        row = f"WARP_N + {_PAD}"
-        per_row, count = f"(WARP_N / {width})", 16 * self.warp_n // width
-        code.add(f"const auto rows = reinterpret_cast<float (*)[{row}]>(shared) + threadIdx.x / 32 * 16;")
-        code.add("#pragma unroll")
-        code.open(f"for (int i = 0; i < {self.parts_m}; ++i) {{")
-        code.add("__syncwarp();", "#pragma unroll")
-        code.open(f"for (int j = 0; j < {self.parts_n}; ++j) {{")
-        for at in (0, 2):
-            where = f"rows[lane / 4{' + 8' if at else ''}][j * 8 + lane % 4 * 2]"
-            code.add(f"store_vector<2>(&{where}, Vector<float, 2>{{sum[i][j][{at}], sum[i][j][{at + 1}]}});")
-        code.close()
-        code.add("__syncwarp();", "#pragma unroll")
-        code.open(f"for (int q = lane; q < {count}; q += 32) {{")
-        code.add(f"const int row = q / {per_row};", f"const int column = q % {per_row} * {width};")
-        held = f"const auto held = load_vector<{width}>(&rows[row][column]);"
-        helpers = self.results(
-            "tile_m + warp_m + i * 16 + row",
-            "tile_n + warp_n + column",
-            width,
-            f"held.at[{'j' if width > 1 else 0}]",
-            [held],
-        )
-        code.close()
-        code.close()
+        parts = self._parts_a_round()
+        per_row, count = f"(WARP_N / {width})", parts * 16 * self.warp_n // width
+        kind = f"float (*)[WARP_N + {_PAD}]"
+        code.add(f"const auto rows = reinterpret_cast<{kind}>(shared) + threadIdx.x / 32 * {parts * 16};")
+        helpers: set[str] = set()
+        for first in range(0, self.parts_m, parts):
+            code.add("__syncwarp();" if first else "", "#pragma unroll")
+            code.open(f"for (int i = 0; i < {parts}; ++i) {{")
+            code.add("#pragma unroll")
+            code.open(f"for (int j = 0; j < {self.parts_n}; ++j) {{")
+            part = f"i + {first}" if first else "i"
+            for at in (0, 2):
+                where = f"rows[i * 16 + lane / 4{' + 8' if at else ''}][j * 8 + lane % 4 * 2]"
+                pair = f"sum[{part}][j][{at}], sum[{part}][j][{at + 1}]"
+                code.add(f"store_vector<2>(&{where}, Vector<float, 2>{{{pair}}});")
+            code.close()
+            code.close()
+            code.add("__syncwarp();", "#pragma unroll 1")
+            code.open(f"for (int q = lane; q < {count}; q += 32) {{")
+            code.add(f"const int row = q / {per_row};", f"const int column = q % {per_row} * {width};")
+            held = f"const auto held = load_vector<{width}>(&rows[row][column]);"
+            line = f"tile_m + warp_m + {first * 16} + row" if first else "tile_m + warp_m + row"
+            sums = f"held.at[{'j' if width > 1 else 0}]"
+            helpers |= self.results(line, "tile_n + warp_n + column", width, sums, [held])
+            code.close()
         return helpers
+
+    def _parts_a_round(self) -> int:
+        """Fragments along rows whose sums fit into the shared memory of the tiles at once."""
+        parts, warps = self.parts_m, self.threads // 32
+        while parts > 1 and warps * parts * 16 * (self.warp_n + _PAD) * _SUM_BYTES > shared_bytes(self.choice):
+            parts //= 2
+        return parts
 
 
 def _load(tile: OperandTile) -> str:

@@ -184,7 +184,8 @@ class TileWriter:
         groups to leave on their way is always the same."""
         code = self.code
         first, steps = self._range()
-        code.add("", "#pragma unroll")
+        # as loops, not unrolled: what copies is long, and this part runs once
+        code.add("", "#pragma unroll 1")
         code.open("for (int step = 0; step < STAGES - 1; ++step) {")
         code.open(f"if (step < {steps}) {{")
         code.add(f"copy_a(step, {first}step * TILE_K);", f"copy_b(step, {first}step * TILE_K);")

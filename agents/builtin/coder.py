@@ -26,6 +26,8 @@ class BuiltinCoder:
         graph: the module, captured by `kernelwright.sandbox.capture`.
         task_name: for the docstring of the source.
         plain_first: begin with the plainest kernels; not worth it when there is one round only.
+        arch: the architecture that kernels are for (`sm_90`): what it lacks is no choice. Without it they are for compute
+            capability 8.0 and later.
 
     Raises:
         LoweringError: nothing of the module can be lowered; the message names the operations.
@@ -33,10 +35,10 @@ class BuiltinCoder:
 
     name = "builtin"
 
-    def __init__(self, graph: Graph, task_name: str, *, plain_first: bool = True) -> None:
+    def __init__(self, graph: Graph, task_name: str, *, plain_first: bool = True, arch: str = "") -> None:
         self.task_name = task_name
         self.plain_first = plain_first
-        self._lowered = lower(graph)
+        self._lowered = lower(graph, arch)
         self._space = ParameterSpace(self._lowered.kernels)
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kernelwright.agents.builtin.lessons import Choice, Value, seconds
 from kernelwright.agents.builtin.slices import with_slices
+from kernelwright.agents.builtin.tensor_forecast import on_tensor_cores
 from kernelwright.agents.protocols import PastAttempt
 from kernelwright.errors import LaunchError
 from kernelwright.sandbox.launch import LaunchReport
@@ -79,6 +80,12 @@ def forecast_all(base: PastAttempt, choice: Choice, gpu: Gpu) -> float | None:
     """
     gains: list[float] = []
     for kernel in launched_kernels(base, gpu).values():
+        final = {knob: choice.get(f"{kernel.name}.{knob}", old) for knob, old in kernel.choice.items()}
+        if _on_tensor_cores(kernel, final):  # knobs that only fit each other together
+            whole = {f"{kernel.name}.{k}": (old, final[k]) for k, old in kernel.choice.items() if final[k] != old}
+            more = _gained(kernel, whole, gpu)
+            gains += [] if more is None else [more]
+            continue
         changes: dict[str, tuple[Value, Value]] = {}
         gain: float | None = None
         for knob, old in kernel.choice.items():
@@ -99,13 +106,14 @@ def _gained(kernel: LaunchedKernel, changes: Changes, gpu: Gpu) -> float | None:
     """Seconds saved; minus infinity if the kernel would not launch, None if it can't be told."""
     if not kernel.launches:
         return None
+    impossible = float("-inf") if _on_tensor_cores(kernel, _final(kernel, changes)) else None
     # a split reduction needs a second launch, which puts the parts together
     splits = [new for key, (old, new) in changes.items() if key.endswith(".split") and (old == 1) != (new == 1)]
     gained = sum(gpu.launch_seconds if new == 1 else -gpu.launch_seconds for new in splits)
     for report, was in zip(kernel.launches, kernel.before, strict=True):
         after = _changed(report, kernel, changes)
         if after is None:
-            return None
+            return impossible
         try:
             gained += was - kernel_time(after, gpu).seconds
         except LaunchError:
@@ -113,9 +121,21 @@ def _gained(kernel: LaunchedKernel, changes: Changes, gpu: Gpu) -> float | None:
     return gained
 
 
+def _final(kernel: LaunchedKernel, changes: Changes) -> dict[str, Value]:
+    """The kernel's knobs, by their short names, after the changes."""
+    return {**kernel.choice, **{key.rpartition(".")[2]: new for key, (_, new) in changes.items()}}
+
+
+def _on_tensor_cores(kernel: LaunchedKernel, final: Choice) -> bool:
+    """Whether it is a matrix product that runs on tensor cores before or after the change."""
+    return "tensor" in (kernel.choice.get("cores"), final.get("cores"))
+
+
 def _changed(report: LaunchReport, kernel: LaunchedKernel, changes: Changes) -> LaunchReport | None:
     """The launch with all changes; slices last, since they divide what the others leave."""
-    final = {**kernel.choice, **{key.rpartition(".")[2]: new for key, (_, new) in changes.items()}}
+    final = _final(kernel, changes)
+    if _on_tensor_cores(kernel, final):
+        return on_tensor_cores(report, kernel.choice, final)
     after: LaunchReport | None = report
     for key, (old, new) in sorted(changes.items(), key=lambda change: change[0].endswith(".slices")):
         knob = key.rpartition(".")[2]

@@ -25,12 +25,16 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch: a function of the source with its grid, block and pointer arguments in order."""
+    """One launch: a function of the source with its grid, block and pointer arguments in order.
+
+    `shared` is its dynamic shared memory in bytes.
+    """
 
     function: str
     grid: tuple[int, int, int]
     block: int
     arguments: tuple[Buffer | Scratch, ...]
+    shared: int = 0
 
 
 @dataclass

@@ -30,7 +30,10 @@ abs acos acosh all any asin asinh assert at atan atan2 atanh begin block ceil cl
 expm1 fabs flat floor floor_divide fma fmod half hypot isinf isnan lane lgamma live load_vector log log10 log1p log2 max maximum
 min minimum more my_row part peak pow printf prod reduce_row reduce_strided relu remainder_of rint round rsqrt shuffle_xor sigmoid
 sign sin sinh sqrt stage steps store_vector sum tan tanh total trunc value vector
-a_tile b_tile a_part b_part a_next b_next me of_slice slice step tile_m tile_n thread_m thread_n
+a_tile b_tile a_part b_part a_next b_next me of_slice slice step tile_m tile_n thread_m thread_n later k_begin multiply
+fetch_a fetch_b stage_a stage_b copy_a copy_b copy_async commit_copies wait_for_copies shared shared_address load_matrices
+load_matrices_transposed multiply_add_float16 multiply_add_bfloat16 warp_m warp_n rows row column held
+part first of_part partial further place COUNT a_from b_from a_to b_to a_rows b_rows a_m a_k b_n b_k
 """
 _RESERVED = frozenset((_CPP_WORDS + _TEMPLATE_WORDS).split())
 """Words that no tensor may have as its name in C++."""
@@ -91,8 +94,8 @@ class LoweredGraph:
     stays_in_torch: tuple[str, ...]
 
 
-def lower(graph: Graph) -> LoweredGraph:
-    """Lowers a graph.
+def lower(graph: Graph, arch: str = "") -> LoweredGraph:
+    """Lowers a graph, for an architecture (`sm_90`) or any from compute capability 8.0 on.
 
     Raises:
         LoweringError: nothing of it can be lowered, or it can't be written down; says which operations and why.
@@ -127,6 +130,7 @@ def lower(graph: Graph) -> LoweredGraph:
         if unit.kind == "torch":
             continue
         assert unit.spec is not None
+        unit.spec.arch = arch
         kernel = KernelTemplate(_unique(_kernel_name(unit), used), unit.spec, unit)
         if not kernel.empty:
             kernels.append(kernel)

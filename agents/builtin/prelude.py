@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Set
 
+from kernelwright.agents.builtin.prelude_tensor import tensor_prelude
+
 __all__ = ["prelude"]
 
 _VECTOR = """// N neighbours that one instruction loads or stores (16 bytes at most).
@@ -164,7 +166,8 @@ __device__ __forceinline__ T reduce_strided(T value, T* scratch) {
 
 
 def prelude(features: Set[str]) -> str:
-    """Shared device code for a set of features: `vector`, `row`, `strided`, `half`, `bfloat16`, and `op:NAME` of reductions."""
+    """Shared device code for a set of features: `vector`, `row`, `strided`, `half`, `bfloat16`, `op:NAME` of reductions, and
+    those of `tensor_prelude`."""
     ops = sorted(f.removeprefix("op:") for f in features if f.startswith("op:"))
     indexed = "argmax" in ops or "argmin" in ops
     parts: list[str] = []
@@ -174,6 +177,7 @@ def prelude(features: Set[str]) -> str:
         parts.append("#include <cuda_bf16.h>\n")
     if "vector" in features:
         parts.append(_VECTOR)
+    parts += tensor_prelude(features)
     if indexed:
         parts.append(_INDEXED)
     if "online" in ops:

@@ -55,10 +55,16 @@ class ParameterSpace:
             "thread_n": 2,
             "split": 1,
             "slices": 1,
+            "copy": "registers",
+            "cores": "cuda",
         }
         result = dict(self.defaults)
         for kernel in self.kernels:
             own = self.of(kernel, result)
+            knobs = self._knobs[kernel.name]
+            whole = {**own, **{k: v for k, v in plain.items() if k in own and v in knobs.get(k, (v,))}}
+            if kernel.legal(whole):
+                own = whole
             for knob, value in plain.items():
                 if knob in own and value in self._knobs[kernel.name].get(knob, (value,)):
                     trial = {**own, knob: value}

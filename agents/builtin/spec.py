@@ -72,6 +72,8 @@ class KernelSpec:
     batch_dims: list[int] = field(default_factory=list)
     m_dims: list[int] = field(default_factory=list)
     n_dims: list[int] = field(default_factory=list)
+    arch: str = ""
+    """Architecture it is for (`sm_90`); empty for any from compute capability 8.0 on."""
 
     def extent(self, dims: Sequence[int]) -> int:
         """Product of the extents of some loop dimensions."""

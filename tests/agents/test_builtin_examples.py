@@ -1,4 +1,4 @@
-"""The eight modules of the first release, written by the coder, run on the emulator, compared with float64 torch."""
+"""The modules of examples/, smaller, written by the coder, run on the emulator, compared with float64 torch."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ EXAMPLES: dict[str, tuple[Case, int]] = {
     "swiglu": (lambda: (SwiGLU(40, 72), (R(2, 19, 40),)), 3),
     "linear_relu": (lambda: (nn.Sequential(nn.Linear(100, 60), nn.ReLU()), (R(37, 100),)), 1),
     "cross_entropy": (lambda: (nn.CrossEntropyLoss(), (R(64, 101), torch.randint(0, 101, (64,)))), 2),
+    "mlp_half": (
+        lambda: (nn.Sequential(nn.Linear(64, 136), nn.GELU(), nn.Linear(136, 24)).half(), (R(50, 64).half(),)),
+        2,
+    ),
     "mlp": (lambda: (nn.Sequential(nn.Linear(64, 130), nn.GELU(), nn.Linear(130, 24)), (R(50, 64),)), 2),
 }
 

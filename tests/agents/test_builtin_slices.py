@@ -14,7 +14,8 @@ from kernelwright.verifier.model.gpus import find_gpu
 from kernelwright.verifier.model.kernel_time import kernel_time
 
 H200 = find_gpu("H200")
-KNOBS = {"tile_m": 32, "tile_n": 32, "tile_k": 16, "thread_m": 4, "thread_n": 4, "stages": 2}
+KNOBS = {"tile_m": 32, "tile_n": 32, "tile_k": 16, "thread_m": 4, "thread_n": 4, "stages": 2, "split": 1}
+KINDS = {"copy": "registers", "cores": "cuda"}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def launches(runner: Runner) -> dict[int, LaunchReport]:
     coder = coder_for(module, (x,), "linear")
     found = {}
     for slices in (1, 2, 4, 8):
-        source, _ = coder.write({f"linear_tiles.{knob}": v for knob, v in {**KNOBS, "slices": slices}.items()})
+        source, _ = coder.write({f"linear_tiles.{knob}": v for knob, v in {**KNOBS, **KINDS, "slices": slices}.items()})
         model = runner.load(source).ModelNew()
         model.load_state_dict(module.state_dict())
         runner.call(model, [x])

@@ -227,6 +227,50 @@ extern "C" __global__ void matmul(const __half* a, const __half* b, __half* y, i
     for (int i = threadIdx.x; i < 256; i += 32) y[(row + i / 16) * n + col + i % 16] = __float2half(result[i]);
 }
 """
+HALF_MMA = r"""
+#include <cuda_fp16.h>
+__device__ unsigned in_shared(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
+__device__ void copy16(void* to, const void* from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(in_shared(to)), "l"(from) : "memory");
+}
+// one warp, 16 x 16 outputs; the next 16 of k are on their way while these are multiplied
+extern "C" __global__ void matmul(const __half* a, const __half* b, __half* y, int m, int n, int k) {
+    __shared__ __align__(16) __half left[2][16][24], right[2][16][24];
+    int lane = threadIdx.x, row = blockIdx.y * 16, col = blockIdx.x * 16;
+    float sum[2][4] = {};
+    auto load = [&](int buffer, int start) {
+        int r = lane / 2, c = lane % 2 * 8;
+        copy16(&left[buffer][r][c], a + (row + r) * k + start + c);
+        copy16(&right[buffer][r][c], b + (start + r) * n + col + c);
+        asm volatile("cp.async.commit_group;" ::: "memory");
+    };
+    load(0, 0);
+    for (int start = 0, buffer = 0; start < k; start += 16, buffer ^= 1) {
+        if (start + 16 < k) {
+            load(buffer ^ 1, start + 16);
+            asm volatile("cp.async.wait_group 1;" ::: "memory");
+        } else {
+            asm volatile("cp.async.wait_all;" ::: "memory");
+        }
+        __syncwarp();
+        unsigned x[4], w[4];
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+            : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3]) : "r"(in_shared(&left[buffer][lane % 16][lane / 16 * 8])) : "memory");
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+            : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "r"(in_shared(&right[buffer][lane % 16][lane / 16 * 8])) : "memory");
+        for (int j = 0; j < 2; ++j)
+            asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                : "+f"(sum[j][0]), "+f"(sum[j][1]), "+f"(sum[j][2]), "+f"(sum[j][3])
+                : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(w[2 * j]), "r"(w[2 * j + 1]));
+        __syncwarp();
+    }
+    for (int j = 0; j < 2; ++j)
+        for (int h = 0; h < 2; ++h) {
+            __half2 pair = __floats2half2_rn(sum[j][2 * h], sum[j][2 * h + 1]);
+            *(__half2*)(y + (row + lane / 4 + 8 * h) * n + col + j * 8 + lane % 4 * 2) = pair;
+        }
+}
+"""
 WRAPPED = r"""
 struct Matrix {
     const float* data;
@@ -342,6 +386,11 @@ KERNELS = [
         "matmul_half",
         "wmma",
         module(HALF_WMMA, _matmul("(n // 16, m // 16)", "(32,)", dtype=", dtype=a.dtype"), names="a, b"),
+    ),
+    Honest(
+        "matmul_half",
+        "mma_async",
+        module(HALF_MMA, _matmul("(n // 16, m // 16)", "(32,)", dtype=", dtype=a.dtype"), names="a, b"),
     ),
     _linear(LINEAR_TILED, "tiled", "((outs + 7) // 8, (rows + 7) // 8)", "(8, 8)"),
     _linear(LINEAR_WARP, "warp", "((outs + 3) // 4, rows)", "(32, 4)"),

@@ -148,7 +148,7 @@ def profile(
     if picture is not None:
         roofline = modelled_roofline(profiles, card)
         for words in summary(roofline):
-            screen.print(Text(words))
+            screen.print(Text(one_line(words, 2000)))
         _tell_picture(_draw(roofline, picture), picture, screen)
     if found:
         screen.print(f"{len(found)} violations were found: see kernelwright sanitize.", style="bold red")
@@ -167,6 +167,7 @@ def _measured(
     from kernelwright.verifier.model.gpus import find_gpu
     from kernelwright.verifier.profilers.bounds import measured_roofline, other_gpu, summary
     from kernelwright.verifier.profilers.ncu import read_report
+    from kernelwright.words import one_line
 
     card = find_gpu(settings.gpu)
     run = read_report(existing(file, "a report of Nsight Compute"))
@@ -178,7 +179,7 @@ def _measured(
             if names
             else " ".join(map(str, run.problems))
         )
-        raise MisuseError(why, path=str(file), mend="Make it with `ncu --csv --page raw`.")
+        raise MisuseError(one_line(why, 1000), path=str(file), mend="Make it with `ncu --csv --page raw`.")
     if differs := other_gpu(chosen, card):
         raise MisuseError(f"{differs}.", path=str(file), mend="Name the GPU by --gpu (see: kernelwright gpus).")
     roofline = measured_roofline(chosen, card)
@@ -188,16 +189,18 @@ def _measured(
         return 0
     screen = console(as_json)
     for words in summary(roofline):
-        screen.print(Text(words))
+        screen.print(Text(one_line(words, 2000)))
     if left_out := len(chosen) - sum("gpu__time_duration.sum" in launch.metrics for launch in chosen):
         screen.print(f"{left_out} launches have no measured time: ask ncu for gpu__time_duration.sum.", style="yellow")
     if all_metrics:
         for launch in chosen:
-            screen.print(Text(f"\n{plain_name(launch.kernel)}  grid {launch.grid}, block {launch.block}", style="bold"))
+            screen.print(
+                Text(f"\n{one_line(plain_name(launch.kernel))}  grid {launch.grid}, block {launch.block}", style="bold")
+            )
             for name, value in sorted(launch.metrics.items()):
                 screen.print(Text(f"  {name:<75} {number(value):>18}"))
     for problem in run.problems:
-        screen.print(Text(str(problem), style="yellow"))
+        screen.print(Text(one_line(str(problem), 1000), style="yellow"))
     if picture is not None:
         _tell_picture(_draw(roofline, picture), picture, screen)
     return 0

@@ -18,6 +18,7 @@ from typing import Any
 from kernelwright.sandbox.launch import Counters, KernelResources, LaunchReport
 from kernelwright.verifier.evaluation import Profile, TimingKind
 from kernelwright.verifier.model.metric_table import describe
+from kernelwright.verifier.profilers.ncu_metrics import ALIASES, MEASURED_ONLY, METRICS, SECTIONS
 from kernelwright.verifier.profilers.tools import (
     OUTPUT_BYTES,
     Problem,
@@ -44,74 +45,6 @@ __all__ = [
 
 _SECONDS = 600.0  # wall limit; every launch is replayed some ten times, with its memory saved and restored
 _ATTEMPTS = 12  # runs that may end at once for a metric that the chip does not have
-
-METRICS: tuple[str, ...] = (
-    "launch__grid_size", "launch__block_size", "launch__thread_count", "launch__sm_count", "launch__waves_per_multiprocessor",
-    "launch__registers_per_thread", "launch__shared_mem_per_block", "launch__shared_mem_per_block_static",
-    "launch__shared_mem_per_block_dynamic", "launch__shared_mem_per_block_driver", "launch__occupancy_limit_blocks",
-    "launch__occupancy_limit_registers", "launch__occupancy_limit_shared_mem", "launch__occupancy_limit_warps",
-    "sm__maximum_warps_avg_per_active_cycle", "sm__maximum_warps_per_active_cycle_pct", "sm__ctas_launched.sum",
-    "smsp__warps_launched.sum", "smsp__inst_executed.sum", "smsp__thread_inst_executed.sum",
-    "smsp__thread_inst_executed_per_inst_executed.ratio", "smsp__inst_executed_op_global_ld.sum",
-    "smsp__inst_executed_op_global_st.sum", "smsp__inst_executed_op_shared_ld.sum", "smsp__inst_executed_op_shared_st.sum",
-    "l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum", "l1tex__t_requests_pipe_lsu_mem_global_op_st.sum",
-    "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum", "l1tex__t_sectors_pipe_lsu_mem_global_op_st.sum",
-    "l1tex__t_bytes_pipe_lsu_mem_global_op_ld.sum", "l1tex__t_bytes_pipe_lsu_mem_global_op_st.sum",
-    "l1tex__average_t_sectors_per_request_pipe_lsu_mem_global_op_ld.ratio",
-    "l1tex__average_t_sectors_per_request_pipe_lsu_mem_global_op_st.ratio",
-    "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.ratio",
-    "smsp__sass_average_data_bytes_per_sector_mem_global_op_st.ratio",
-    "l1tex__data_pipe_lsu_wavefronts_mem_shared_op_ld.sum", "l1tex__data_pipe_lsu_wavefronts_mem_shared_op_st.sum",
-    "l1tex__data_bank_conflicts_pipe_lsu_mem_shared_op_ld.sum", "l1tex__data_bank_conflicts_pipe_lsu_mem_shared_op_st.sum",
-    "lts__t_sectors_op_read.sum", "lts__t_sectors_op_write.sum", "dram__bytes_read.sum", "dram__bytes_write.sum",
-)  # fmt: skip
-"""All that `verifier.model.metrics` has under Nsight Compute's names (a test compares them)."""
-
-_STALL = "smsp__average_warps_issue_stalled_{}_per_issue_active.ratio"
-MEASURED_ONLY: Mapping[str, str] = {
-    "gpu__time_duration.sum": "s",
-    "sm__throughput.avg.pct_of_peak_sustained_elapsed": "%",
-    "gpu__compute_memory_throughput.avg.pct_of_peak_sustained_elapsed": "%",
-    "gpu__dram_throughput.avg.pct_of_peak_sustained_elapsed": "%",
-    "lts__throughput.avg.pct_of_peak_sustained_elapsed": "%",
-    "l1tex__throughput.avg.pct_of_peak_sustained_active": "%",
-    "sm__warps_active.avg.pct_of_peak_sustained_active": "%",
-    "smsp__issue_active.avg.pct_of_peak_sustained_active": "%",
-    "sm__inst_executed_pipe_tensor.sum": "inst",
-    **{
-        f"smsp__sass_thread_inst_executed_op_{op}_pred_on.sum": "inst"
-        for op in ("fadd", "fmul", "ffma", "dadd", "dmul", "dfma", "hadd", "hmul", "hfma")
-    },
-    **{
-        _STALL.format(why): "warp"
-        for why in (
-            "long_scoreboard",
-            "short_scoreboard",
-            "barrier",
-            "mio_throttle",
-            "lg_throttle",
-            "math_pipe_throttle",
-            "wait",
-        )
-    },
-    # the roofs of this very GPU, of the section SpeedOfLight_RooflineChart
-    "sm__sass_thread_inst_executed_op_ffma_pred_on.sum.peak_sustained": "inst",
-    "dram__bytes.sum.peak_sustained": "byte",
-    "sm__cycles_elapsed.avg.per_second": "Hz",
-    "dram__cycles_elapsed.avg.per_second": "Hz",
-}
-"""What only a GPU can say, with our unit: time, shares of the peaks, FLOPs, why warps wait, the roofs. Counts per clock are so marked
-by their names."""
-
-_ALIASES: Mapping[str, str] = {
-    "dram__bytes_read.sum": "dram__bytes_op_read.sum",
-    "dram__bytes_write.sum": "dram__bytes_op_write.sum",
-    "gpu__dram_throughput.avg.pct_of_peak_sustained_elapsed": "dram__throughput.avg.pct_of_peak_sustained_elapsed",
-}
-"""What some chips call the same (GB20x count DRAM by operation)."""
-
-SECTIONS = ("LaunchStats", "Occupancy")
-"""Beside the metrics: what the roofline needs of a launch's shape."""
 
 
 @dataclass(frozen=True)
@@ -298,8 +231,8 @@ def profile(
         unknown = [name for problem in found.problems for name in _named(problem) if name in wanted]
         if unknown and not found.launches:
             for name in unknown:
-                wanted[wanted.index(name)] = _ALIASES.get(name, "")
-            left_out += [name for name in unknown if name not in _ALIASES]
+                wanted[wanted.index(name)] = ALIASES.get(name, "")
+            left_out += [name for name in unknown if name not in ALIASES]
             wanted = [name for name in wanted if name]
             continue
         break
@@ -459,7 +392,7 @@ def _launch(
     row: Mapping[str, str], units: Mapping[str, str], wanted: Sequence[str], odd: dict[str, Problem]
 ) -> NcuLaunch:
     """One row; `odd` gathers what could not be understood, once a metric."""
-    ours = {alias: name for name, alias in _ALIASES.items()}
+    ours = {alias: name for name, alias in ALIASES.items()}
     metrics: dict[str, float] = {}
     for name in dict.fromkeys((*wanted, *ours)):
         value = number(row[name]) if name in row else None

@@ -22,6 +22,7 @@ ERROR_EXIT = 86
 NULL_PAGE = 65536
 """Bytes: an access below this address is one through a null pointer (no allocation lies there), as the emulator has it."""
 
+_ROW = 4096  # characters of a line that are looked at: the longest symbols of templates have some thousand
 _Triple = tuple[int, int, int]
 
 
@@ -113,21 +114,22 @@ _ACCESS = re.compile(
     r"(?:Potential i|I)nvalid __(?P<space>\w+)__ (?P<what>read|write|atomic)\w* of size (?P<size>[\d,]+)"
 )
 _UNINITIALISED = re.compile(r"Uninitialized __(?P<space>\w+)__ memory read of size (?P<size>[\d,]+)")
-_RACE = re.compile(r"(?:(?P<severity>\w+): )?Race reported between (?P<what>Read|Write) access (?P<place>at .*)", re.I)
+_RACE = re.compile(
+    r"(?:\b(?P<severity>\w+): )?Race reported between (?P<what>Read|Write) access (?P<place>at .*)", re.I
+)
 _RACE_OTHER = re.compile(
     r"and (?P<what>Read|Write) access (?P<place>at .*?)(?: \[(?P<count>[\d,]+) hazards?\])?$", re.I
 )
 _HAZARD = re.compile(
-    r"(?:(?P<severity>\w+): )?Potential (?P<what>RAW|WAR|WAW) hazard detected at __shared__ (?P<address>0x[0-9a-f]+) in block (?P<block>\([^)]*\))"
+    r"(?:\b(?P<severity>\w+): )?Potential (?P<what>RAW|WAR|WAW) hazard detected at __shared__ (?P<address>0x[0-9a-f]+) in block (?P<block>\([^)]*\))"
 )
 _HAZARD_THREAD = re.compile(r"(?P<what>Read|Write) Thread (?P<thread>\([^)]*\)) (?P<place>at .*)")
 _BARRIER = re.compile(r"Barrier error detected\. ?(?P<what>[^.]*)")
 _WARPGROUP = re.compile(r"Warpgroup MMA sequence error detected")
 _HEAP = re.compile(r"Malloc/Free error encountered ?: ?(?P<what>.*)")
 _LEAK = re.compile(r"Leaked (?P<bytes>[\d,]+) bytes at (?P<address>0x[0-9a-f]+)(?P<heap> on the device heap)?")
-_API = re.compile(
-    r"Program hit (?P<what>.*?)(?: \(error (?P<code>\d+)\))?(?: due to .*?)? on CUDA API call to (?P<call>\w+)"
-)
+_API = re.compile(r"Program hit (?P<what>.*) on CUDA API call to (?P<call>\w+)")
+_API_ERROR = re.compile(r"(?P<name>.*?)(?: \(error (?P<code>\d+)\))?(?: due to |$)")
 _SUMMARY = re.compile(
     r"(?:ERROR SUMMARY: (?P<errors>[\d,]+) errors?|RACECHECK SUMMARY: .*\((?P<races>[\d,]+) errors?, (?P<warnings>[\d,]+) warnings?\))"
 )
@@ -198,8 +200,10 @@ def parse(
         elif leak := _LEAK.search(head):
             leaks.append(Leak(_whole(leak["bytes"]), int(leak["address"], 16), leak["heap"] is not None))
         elif api := _API.search(head):
-            code = f" ({api['code']})" if api["code"] else ""
-            api_errors[f"{api['call']} gave {api['what']}{code}"] = None
+            what = _API_ERROR.match(api["what"])
+            assert what is not None  # it matches any text
+            code = f" ({what['code']})" if what["code"] else ""
+            api_errors[f"{api['call']} gave {what['name']}{code}"] = None
         elif _UNUSED.search(head):
             notes[" ".join((head, *rest))[:300]] = None
         elif finding := _finding(head, rest, sources or {}):
@@ -234,7 +238,7 @@ def _records(text: str) -> Iterator[tuple[str, list[str]]]:
     """(first line, the lines that belong to it) of each report, without prefix and backtraces of the host."""
     head, rest = "", list[str]()
     for row in text.replace("\x00", "").splitlines():
-        prefixed = _PREFIX.match(row)
+        prefixed = _PREFIX.match(row[:_ROW])
         if prefixed is None:
             continue
         said = prefixed["text"].rstrip()
@@ -248,80 +252,117 @@ def _records(text: str) -> Iterator[tuple[str, list[str]]]:
         yield head, rest
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What one report says, before its place is known to be the first line's or another's."""
+
+    kind: str
+    message: str
+    place: _Place | None = None
+    """Where the report itself names places of its own."""
+    thread: _Triple | None = None
+    block: _Triple | None = None
+    count: int = 1
+    severity: str = "error"
+
+
 def _finding(head: str, rest: Sequence[str], sources: Mapping[str, str]) -> SanitizerFinding | None:
-    place, kernel, by = _where(rest)
-    severity, count = "error", 1
-    thread, block = (_triple(by["thread"]), _triple(by["block"])) if by else (None, None)
-    if access := _ACCESS.search(head):
-        address = next((found for row in rest if (found := _ADDRESS.search(row))), None)
-        kind = "out_of_bounds"
-        if address and "misaligned" in (address["how"] or ""):
-            kind = "misaligned"
-        elif address and int(address["address"], 16) < NULL_PAGE and access["space"] == "global":
-            kind = "null_pointer"
-        where = f" at {address['address']}" if address else ""
-        near = next((found for row in rest if (found := _NEAREST.search(row))), None)
-        beyond = (
-            f", {near['distance']} bytes {near['side']} an array"
-            + (f" of {near['size']} bytes" if near["size"] else "")
-            if near
-            else ""
-        )
-        how = {"misaligned": "misaligned", "null_pointer": "null-pointer"}.get(kind, "out-of-bounds")
-        message = f"{how} {access['what']} of {access['size']} bytes of {access['space']} memory{where}{beyond}"
-    elif read := _UNINITIALISED.search(head):
-        kind, message = (
-            "uninitialised_read",
-            f"{read['size']} bytes of {read['space']} memory are read that nobody wrote",
-        )
-    elif (race := _RACE.search(head)) or (hazard := _HAZARD.search(head)):
-        kind = "shared_race"
-        if race:
-            severity = _severity(race["severity"])
-            others = [found for row in rest if (found := _RACE_OTHER.search(row))]
-            count = sum(_whole(other["count"]) for other in others if other["count"]) or 1
-            accesses = [race, *others]
-            parts = [f"a {each['what'].lower()} at {_place(each['place']).words()}" for each in accesses]
-            message = f"race: {' and '.join(parts)} of shared memory have no order"
-        else:
-            assert hazard is not None
-            severity = _severity(hazard["severity"])
-            accesses = [found for row in rest if (found := _HAZARD_THREAD.search(row))]
-            parts = [
-                f"the {t['what'].lower()} of thread {t['thread']} at {_place(t['place']).words()}" for t in accesses
-            ]
-            byte = int(hazard["address"], 16)
-            message = f"race ({hazard['what']}) at byte {byte} of shared memory: {' and '.join(parts) or 'two accesses'} have no order"
-            block, thread = _triple(hazard["block"]), _triple(accesses[0]["thread"]) if accesses else None
-        # a write is there always, in reports of either kind
-        writes = [each for each in accesses if each["what"].lower() == "write"]
-        place = _place((writes or accesses)[0]["place"]) if accesses else place
-        kernel = place.function
-    elif barrier := _BARRIER.search(head):
-        what = barrier["what"].strip()
-        kind = "missing_lanes" if "warp" in what.lower() else "divergent_barrier"
-        message = f"barrier error: {what[:1].lower()}{what[1:]}" if what else "barrier error"
-    elif _WARPGROUP.search(head):
-        kind, message = "missing_lanes", head[:1].lower() + head[1:]
-    elif heap := _HEAP.search(head):
-        kind, message = "trap", f"malloc or free in device code: {heap['what'].strip().lower()}"
-    elif by and not _IGNORED.search(head):  # what the hardware reports, in forms of its own
-        kind, message = "trap", head.rstrip(".")
-    else:
+    at, kernel, by = _where(rest)
+    said = _access(head, rest) or _race(head, rest) or _hazard(head, rest) or _barrier(head)
+    if said is None and (heap := _HEAP.search(head)):
+        said = _Said("trap", f"malloc or free in device code: {heap['what'].strip().lower()}")
+    if said is None and by and not _IGNORED.search(head):  # what the hardware reports, in forms of its own
+        said = _Said("trap", head.rstrip("."))
+    if said is None:
         return None
+    place = at if said.place is None else said.place
+    thread = said.thread or (_triple(by["thread"]) if by else None)
+    block = said.block or (_triple(by["block"]) if by else None)
     who = f"thread {_words(thread)}" + (f" of block {_words(block)}" if block else "") + ": " if thread else ""
     text = sources.get(place.file, "").splitlines()
     violation = Violation(
-        kind=kind,
-        message=f"{who}{message}",
+        kind=said.kind,
+        message=f"{who}{said.message}",
         line=place.line,
         source=text[place.line - 1].strip() if place.line is not None and 0 < place.line <= len(text) else "",
         block=block,
         thread=thread,
-        count=count,
-        hint=_HINTS.get(kind, ""),
+        count=said.count,
+        hint=_HINTS.get(said.kind, ""),
     )
-    return SanitizerFinding(kernel, violation, place.file, severity)
+    return SanitizerFinding(kernel or place.function, violation, place.file, said.severity)
+
+
+def _access(head: str, rest: Sequence[str]) -> _Said | None:
+    """An access of memcheck or initcheck."""
+    if read := _UNINITIALISED.search(head):
+        return _Said("uninitialised_read", f"{read['size']} bytes of {read['space']} memory are read that nobody wrote")
+    access = _ACCESS.search(head)
+    if access is None:
+        return None
+    address = next((found for row in rest if (found := _ADDRESS.search(row))), None)
+    near = next((found for row in rest if (found := _NEAREST.search(row))), None)
+    kind, how = "out_of_bounds", "out-of-bounds"
+    if address and "misaligned" in (address["how"] or ""):
+        kind = how = "misaligned"
+    elif address and int(address["address"], 16) < NULL_PAGE and access["space"] == "global":
+        kind, how = "null_pointer", "null-pointer"
+    message = f"{how} {access['what']} of {access['size']} bytes of {access['space']} memory"
+    if address:
+        message += f" at {address['address']}"
+    if near:
+        message += f", {near['distance']} bytes {near['side']} an array"
+        message += f" of {near['size']} bytes" if near["size"] else ""
+    return _Said(kind, message)
+
+
+def _race(head: str, rest: Sequence[str]) -> _Said | None:
+    """racecheck's analysis: the places that take part, and how often."""
+    race = _RACE.search(head)
+    if race is None:
+        return None
+    others = [found for row in rest if (found := _RACE_OTHER.search(row))]
+    accesses = [race, *others]
+    parts = [f"a {each['what'].lower()} at {_place(each['place']).words()}" for each in accesses]
+    return _Said(
+        "shared_race",
+        f"race: {' and '.join(parts)} of shared memory have no order",
+        place=_written(accesses),
+        count=sum(_whole(other["count"]) for other in others if other["count"]) or 1,
+        severity=_severity(race["severity"]),
+    )
+
+
+def _hazard(head: str, rest: Sequence[str]) -> _Said | None:
+    """racecheck's hazards: one byte and two threads."""
+    hazard = _HAZARD.search(head)
+    if hazard is None:
+        return None
+    accesses = [found for row in rest if (found := _HAZARD_THREAD.search(row))]
+    parts = [f"the {t['what'].lower()} of thread {t['thread']} at {_place(t['place']).words()}" for t in accesses]
+    byte = int(hazard["address"], 16)
+    return _Said(
+        "shared_race",
+        f"race ({hazard['what']}) at byte {byte} of shared memory: {' and '.join(parts) or 'two accesses'} have no order",
+        place=_written(accesses),
+        thread=_triple(accesses[0]["thread"]) if accesses else None,
+        block=_triple(hazard["block"]),
+        severity=_severity(hazard["severity"]),
+    )
+
+
+def _written(accesses: Sequence[re.Match[str]]) -> _Place | None:
+    """Where a race writes: a write is there always, in reports of either kind."""
+    writes = [each for each in accesses if each["what"].lower() == "write"]
+    return _place((writes or accesses)[0]["place"]) if accesses else None
+
+
+def _barrier(head: str) -> _Said | None:
+    if barrier := _BARRIER.search(head):
+        what = barrier["what"].strip()
+        words = f"barrier error: {what[:1].lower()}{what[1:]}" if what else "barrier error"
+        return _Said("missing_lanes" if "warp" in what.lower() else "divergent_barrier", words)
+    return _Said("missing_lanes", head[:1].lower() + head[1:]) if _WARPGROUP.search(head) else None
 
 
 def _where(rest: Sequence[str]) -> tuple[_Place, str, re.Match[str] | None]:
@@ -339,7 +380,7 @@ def _where(rest: Sequence[str]) -> tuple[_Place, str, re.Match[str] | None]:
 
 
 def _place(text: str) -> _Place:
-    text = re.sub(r" \[[\d,]+ hazards?\]$", "", text.strip())
+    text = re.sub(r" \[[\d,]+ hazards?\]$", "", text[:_ROW].strip())
     for form in (_OLD_PLACE, _BARE_PLACE, _PLACE):
         if found := form.match(text):
             groups = found.groupdict()

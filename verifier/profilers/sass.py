@@ -43,6 +43,7 @@ _BY_CLASS: Mapping[str, str] = {
 }
 _CLASS = {opcode: name for name, opcodes in _BY_CLASS.items() for opcode in opcodes.split()}
 
+_ROW = 4096  # characters of a line that are looked at: an instruction has a hundred, a path some hundreds
 _WIDTHS = {"U8": 8, "S8": 8, "U16": 16, "S16": 16, "64": 64, "128": 128, "256": 256}
 _SIZED = frozenset(["LD", "LDG", "LDS", "LDL", "ST", "STG", "STS", "STL", "LDGSTS"])
 
@@ -85,7 +86,8 @@ def parse_disassembly(text: str, file: str) -> dict[str, tuple[Instruction, ...]
     kernels: dict[str, list[Instruction]] = {}
     current: list[Instruction] | None = None
     line, in_markers = 0, False
-    for row in text.splitlines():
+    for full in text.splitlines():
+        row = full[:_ROW]
         if section := _SECTION.match(row):
             current, line, in_markers = kernels.setdefault(section[1], []), 0, False
         elif _OTHER_SECTION.match(row):

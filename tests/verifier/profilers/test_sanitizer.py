@@ -147,6 +147,23 @@ def test_damaged_reports_never_raise(name: str, at: int, junk: str) -> None:
     assert run.to_json()["tool"] == name
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "row",
+    [
+        "at " + "x+0x1 in " * 30000,
+        "Program hit " + "due to " * 50000,
+        "Race reported between Write access at " * 5000,
+        "w" * 300000,
+        "RACECHECK SUMMARY: " + "(" * 100000,
+    ],
+)
+def test_long_lines_take_no_time_of_their_own(row: str) -> None:
+    """Patterns with several open ends took minutes on such lines."""
+    run = parse(f"========= Invalid __global__ read of size 4 bytes\n=========     {row}\n========= {row}\n")
+    assert [found.violation.kind for found in run.findings][:1] == ["out_of_bounds"]
+
+
 def test_the_command_line() -> None:
     line = sanitizer.command(["prog", "--tool", "x"], "memcheck", kernels=["_Z1kPf"], leaks=True, log_file="/tmp/r")
     given_with = dict(pairwise(line))

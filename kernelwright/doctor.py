@@ -53,6 +53,7 @@ def checks(settings: Settings) -> list[Check]:
         _database(settings),
         _gpu(),
         _cupy(),
+        *_profilers(),
         *_isolations(),
         *(_key(name) for name in API_KEYS),
     ]
@@ -171,6 +172,30 @@ def _cupy() -> Check:
         if (name := dist.name).startswith("cupy")
     ]
     return Check("CuPy", True, ", ".join(versions) or "installed", adds)
+
+
+def _profilers() -> list[Check]:
+    from kernelwright.verifier.profilers.tools import find_tool
+
+    tools = {
+        "ncu": "Nsight Compute: what a GPU's own counters say of a kernel (of the CUDA toolkit, on the GPU's machine)",
+        "compute-sanitizer": "NVIDIA's checks of memory, races and barriers on a GPU (of the CUDA toolkit)",
+        "nvdisasm": "machine code, without a GPU: profile --machine-code (pip install 'kernelwright[sass]')",
+    }
+    found = [
+        Check(name, (path := find_tool(name)) is not None, str(path or "not installed"), adds)
+        for name, adds in tools.items()
+    ]
+    packages = {
+        "cuxray": "bank conflicts in machine code (pip install 'kernelwright[sass]')",
+        "matplotlib": "the roofline as a picture: profile --roofline (pip install 'kernelwright[plot]')",
+    }
+    for name, adds in packages.items():
+        try:
+            found.append(Check(name, True, importlib.metadata.version(name), adds))
+        except importlib.metadata.PackageNotFoundError:
+            found.append(Check(name, False, "not installed", adds))
+    return found
 
 
 def _isolations() -> list[Check]:

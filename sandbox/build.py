@@ -20,10 +20,10 @@ from typing import Any
 
 from kernelwright.errors import BuildError
 from kernelwright.sandbox.cache import cache_folder, cached, store_atomically, trim_cache
-from kernelwright.sandbox.launch import KernelResources
-from kernelwright.sandbox.nvrtc import NvrtcFailure, compiler_process, missing_package, nvrtc_library
+from kernelwright.sandbox.launch import CudaCode, KernelResources
+from kernelwright.sandbox.nvrtc import Compiled, NvrtcFailure, compiler_process, missing_package, nvrtc_library
 
-__all__ = ["SOURCE_NAME", "Build", "build_cuda", "normalise_options"]
+__all__ = ["SOURCE_NAME", "Build", "build_cubin", "build_cuda", "normalise_options"]
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +182,22 @@ def build_cuda(
     return Build(**made, seconds=time.perf_counter() - begin, cached=False)
 
 
+def build_cubin(code: CudaCode) -> tuple[bytes, Mapping[str, KernelResources]]:
+    """Machine code for `code.arch` with line information, and what ptxas says about each kernel, by mangled name.
+
+    Nothing is cached: it is asked for by hand, and takes NVRTC some hundredths of a second.
+
+    Raises:
+        BuildError: as `build_cuda` does.
+    """
+    options = [f"--gpu-architecture={code.arch}", "-lineinfo", "--ptxas-options=-v"]
+    options += [f"-I{path}" for path in _include_folders()] + normalise_options(code.options)
+    made = _run(code.source, options, code.name_expressions, cubin=True)
+    if not made.cubin:
+        raise BuildError(f"NVRTC gave no machine code for {code.arch}", log=made.log)
+    return made.cubin, MappingProxyType(_parse_resources(made.log, code.arch))
+
+
 def normalise_options(options: Sequence[str]) -> list[str]:
     """Options of nvcc, CuPy or NVRTC as NVRTC wants them; those without a meaning here are dropped.
 
@@ -289,13 +305,17 @@ def _version() -> str:
 
 def _compile(source: str, options: Sequence[str], names: Sequence[str]) -> tuple[str, str, dict[str, str]]:
     """One run of NVRTC: its PTX, its log, and the mangled name of each name expression."""
+    made = _run(source, options, names)
+    return made.ptx, made.log, made.lowered
+
+
+def _run(source: str, options: Sequence[str], names: Sequence[str], *, cubin: bool = False) -> Compiled:
     if "\x00" in source:
         raise BuildError("the CUDA source holds a NUL character")
     try:
-        made = compiler_process().compile(source, SOURCE_NAME, options, names)
+        return compiler_process().compile(source, SOURCE_NAME, options, names, cubin=cubin)
     except NvrtcFailure as failure:
         raise _failure(failure) from None
-    return made.ptx, made.log, made.lowered
 
 
 def _failure(failure: NvrtcFailure) -> BuildError:

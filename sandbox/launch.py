@@ -14,6 +14,7 @@ __all__ = [
     "SCHEDULES",
     "TENSOR_TYPES",
     "Counters",
+    "CudaCode",
     "KernelResources",
     "LaunchOptions",
     "LaunchReport",
@@ -195,10 +196,44 @@ class LaunchOptions:
     """Run only so many blocks of each grid (at least 2), chosen at random with the first and the last; None runs all. A
     launch whose blocks depend on each other is refused."""
     sample_seed: int = 0
+    keep_code: bool = False
+    """Whether the report of each kernel's first launch says what it was compiled from (`LaunchReport.code`)."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `LaunchOptions(**it)` reads it back."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class CudaCode:
+    """What a kernel was compiled from: enough for the same compiler to make machine code of it."""
+
+    source: str
+    """The text that NVRTC was given; of compiled host code, the device part behind a prelude of ours."""
+    arch: str
+    """`sm_90`."""
+    options: tuple[str, ...] = ()
+    name_expressions: tuple[str, ...] = ()
+    parts: tuple[tuple[int, str], ...] = ()
+    """(first line, name) of each of the author's texts in the compiler's line numbering; empty: it is the author's."""
+
+    def author_line(self, line: int) -> int:
+        """The author's number of a line that the compiler names."""
+        first = max((first for first, _ in self.parts if first <= line), default=1)
+        return line - first + 1
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `from_json` reads it back."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CudaCode:
+        """Reads what `to_json` wrote; unknown names are an error."""
+        raw = {**data, "parts": tuple((int(first), str(name)) for first, name in data.get("parts", ()))}
+        for name in ("options", "name_expressions"):
+            raw[name] = tuple(map(str, raw.get(name, ())))
+        return cls(**raw)
 
 
 @dataclass(frozen=True)
@@ -243,6 +278,8 @@ class LaunchReport:
     """Wall time the emulator took, in seconds: says nothing about a GPU."""
     lines: tuple[LineCounters, ...] = ()
     """By line, if the launch was run with `profile_lines`. Their sums are the launch's counters."""
+    code: CudaCode | None = None
+    """What the kernel was compiled from: of its first launch, if that was run with `keep_code`."""
 
     @property
     def blocks_total(self) -> int:
@@ -267,6 +304,8 @@ class LaunchReport:
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
         plain: dict[str, Any] = _plain(asdict(self))
+        if self.code is None:
+            del plain["code"]  # which earlier versions do not know
         return plain
 
     @classmethod
@@ -298,6 +337,7 @@ class LaunchReport:
             notes=each("notes"),
             emulated_seconds=float(raw.get("emulated_seconds", 0.0)),
             lines=tuple(LineCounters.from_json(line) for line in raw.get("lines", ())),
+            code=None if raw.get("code") is None else CudaCode.from_json(raw["code"]),
         )
 
 

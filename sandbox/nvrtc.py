@@ -8,6 +8,7 @@ at a limit and then started anew, and ends with the one that started it.
 from __future__ import annotations
 
 import atexit
+import base64
 import contextlib
 import functools
 import json
@@ -49,6 +50,8 @@ class Compiled:
     log: str
     lowered: dict[str, str]
     """Name expression to mangled name."""
+    cubin: bytes = b""
+    """Machine code (an ELF file), if it was asked for."""
 
 
 class NvrtcFailure(Exception):
@@ -83,12 +86,15 @@ class CompilerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
 
-    def compile(self, source: str, name: str, options: Sequence[str], names: Sequence[str]) -> Compiled:
+    def compile(
+        self, source: str, name: str, options: Sequence[str], names: Sequence[str], *, cubin: bool = False
+    ) -> Compiled:
         """One run of NVRTC.
 
         Args:
             name: under which messages know the source.
             names: name expressions.
+            cubin: whether machine code is wanted too; the options then name a real architecture.
 
         Raises:
             NvrtcFailure: it refuses the source.
@@ -102,6 +108,7 @@ class CompilerProcess:
                     self._start()
                 request = {
                     "source": source, "name": name, "options": list(options), "names": list(names), "folder": os.getcwd(),
+                    "cubin": cubin,
                 }  # fmt: skip
                 answer = self._ask(request, self.seconds)
             except TimeoutError:
@@ -120,7 +127,8 @@ class CompilerProcess:
                 raise self._no_memory()
         if outcome:
             raise NvrtcFailure(outcome, log)
-        return Compiled(str(answer["ptx"]), log, {str(k): str(v) for k, v in answer["lowered"].items()})
+        lowered = {str(k): str(v) for k, v in answer["lowered"].items()}
+        return Compiled(str(answer["ptx"]), log, lowered, base64.b64decode(answer.get("cubin", "")))
 
     def close(self) -> None:
         """Ends the process; the next compilation starts another."""

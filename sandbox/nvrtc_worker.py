@@ -8,6 +8,7 @@ end does, also within a compilation.
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -48,8 +49,13 @@ class Nvrtc:
         self._library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
         return f"{major.value}.{minor.value}"
 
-    def compile(self, source: str, name: str, options: list[str], names: list[str]) -> dict[str, Any]:
-        """One compilation: `outcome` (empty if it went well), `log`, and then `ptx` and `lowered` (mangled names)."""
+    def compile(
+        self, source: str, name: str, options: list[str], names: list[str], cubin: bool = False
+    ) -> dict[str, Any]:
+        """One compilation: `outcome` (empty if it went well), `log`, and then `ptx` and `lowered` (mangled names).
+
+        `cubin` asks for the machine code too, in base64; the options then name a real architecture.
+        """
         call = self._library
         program = ctypes.c_void_p()
         outcome = call.nvrtcCreateProgram(ctypes.byref(program), source.encode(), name.encode(), 0, None, None)
@@ -70,7 +76,8 @@ class Nvrtc:
                 if outcome := call.nvrtcGetLoweredName(program, each.encode(), ctypes.byref(mangled)):
                     return {"outcome": self._said(outcome), "log": log}
                 lowered[each] = (mangled.value or b"").decode()
-            return {"outcome": "", "log": log, "lowered": lowered, "ptx": self._text(program, "PTX")}
+            made = {"outcome": "", "log": log, "lowered": lowered, "ptx": self._text(program, "PTX")}
+            return made | ({"cubin": base64.b64encode(self._bytes(program, "CUBIN")).decode()} if cubin else {})
         finally:
             call.nvrtcDestroyProgram(ctypes.byref(program))
 
@@ -78,12 +85,15 @@ class Nvrtc:
         return str(self._library.nvrtcGetErrorString(outcome).decode())
 
     def _text(self, program: ctypes.c_void_p, what: str) -> str:
+        return self._bytes(program, what).partition(b"\0")[0].decode(errors="replace")
+
+    def _bytes(self, program: ctypes.c_void_p, what: str) -> bytes:
         size = ctypes.c_size_t()
         if getattr(self._library, f"nvrtcGet{what}Size")(program, ctypes.byref(size)):
-            return ""
+            return b""
         buffer = ctypes.create_string_buffer(size.value + 1)
         getattr(self._library, f"nvrtcGet{what}")(program, buffer)
-        return buffer.value.decode(errors="replace")
+        return buffer.raw[: size.value]
 
 
 def _end_with(channel: socket.socket) -> None:
@@ -120,7 +130,9 @@ def _send(channel: socket.socket, message: dict[str, Any]) -> None:
 def _answer(nvrtc: Nvrtc, request: dict[str, Any]) -> dict[str, Any]:
     try:
         os.chdir(request["folder"])  # for relative -I
-        return nvrtc.compile(request["source"], request["name"], request["options"], request["names"])
+        return nvrtc.compile(
+            request["source"], request["name"], request["options"], request["names"], bool(request.get("cubin"))
+        )
     except MemoryError:
         return {"outcome": "NVRTC_ERROR_OUT_OF_MEMORY", "log": ""}
     except OSError as error:

@@ -210,6 +210,8 @@ class Profile(_Frozen):
     `metrics` uses Nsight Compute's names where the meaning is the same; one mapping per launch, in launch order.
     """
 
+    kind: TimingKind = TimingKind.MODELLED
+    """`measured` by a GPU's profiler, or counted by the emulator and `modelled`."""
     launches: list[dict[str, Any]]
     """`LaunchReport.to_json()` of each launch of one forward call."""
     torch_ops: list[dict[str, Any]] = Field(default_factory=list)

@@ -24,8 +24,9 @@ from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.evidence import recheck
 from kernelwright.cli.machine import doctor, gpus
-from kernelwright.cli.programs import profile, sanitize
+from kernelwright.cli.profiling import profile
 from kernelwright.cli.programs import run as run_program
+from kernelwright.cli.programs import sanitize
 from kernelwright.cli.stored import export, runs, show
 from kernelwright.cli.work import optimize, resume, verify
 from kernelwright.errors import KernelwrightError

@@ -1,4 +1,4 @@
-"""The commands that run CUDA code for its own sake: `run`, `sanitize`, `profile`."""
+"""The commands that run CUDA code for its own sake: `run` and `sanitize`, and what `profile` shares with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from kernelwright.launches import KernelLaunches, Program, PythonKernel
     from kernelwright.sandbox.launch import LaunchOptions
 
-__all__ = ["profile", "run", "sanitize"]
+__all__ = [
+    "code_to_run",
+    "existing",
+    "exit_code",
+    "findings_json",
+    "launches_json",
+    "pass_output_on",
+    "program_flags",
+    "run",
+    "sanitize",
+]
 
 _SCHEDULES = 3
 
@@ -80,13 +90,13 @@ def run(
     runs = [("forward", done.reports)]
     found, noted = findings(runs), notes(runs)
     if as_json:
-        print_json({**_launches_json(program, done), **_findings_json(found, noted)})
+        print_json({**launches_json(program, done), **findings_json(found, noted)})
     else:
         if found:
             _show_findings(found, 1, console(True))
         _show_notes(noted, 1, console(True))
         _show_signal(done, console(True))
-    return _exit_code(done) or (1 if found else 0)
+    return exit_code(done) or (1 if found else 0)
 
 
 @click.command()
@@ -129,26 +139,26 @@ def sanitize(
     from kernelwright.launches import schedules as orders
 
     settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
-    code = _code(settings, file, rest, options, timeout, isolation)
+    code = code_to_run(settings, file, rest, options, timeout, isolation)
     seed = secrets.randbelow(2**31) if seed is None else seed
     screen, every = console(as_json), orders(schedules, seed)
     done_with = list(code.runs(settings, every))
     first = done_with[0]
     runs = [(_order(options_of_run), done.reports) for options_of_run, done in zip(every, done_with, strict=True)]
     if not as_json:
-        _pass_output_on(first)
+        pass_output_on(first)
     found, noted = findings(runs), notes(runs)
-    exit_code = _exit_code(first)
+    ended_with = exit_code(first)
     if as_json:
         print_json(
             {
-                **_launches_json(code, first),
+                **launches_json(code, first),
                 "schedules": [name for name, _ in runs],
                 "seed": seed,
-                **_findings_json(found, noted),
+                **findings_json(found, noted),
             }
         )
-        return 1 if found else exit_code
+        return 1 if found else ended_with
     if found:
         _show_findings(found, len(runs), screen)
     else:
@@ -158,103 +168,18 @@ def sanitize(
         screen.print(
             f"Nothing found in {counted(len(first.reports), 'launch', 'launches')} under {counted(len(runs), 'schedule')} "
             f"({counted(blocks, 'block')} in all, seed {seed}).",
-            style="green" if not exit_code else "yellow",
+            style="green" if not ended_with else "yellow",
         )
     _show_notes(noted, len(runs), screen)
     if first.program is not None:
         _show_leaks(first.program.leaks, screen)
-        if exit_code:
-            screen.print(f"The program ended with exit code {exit_code}.", style="bold red")
+        if ended_with:
+            screen.print(f"The program ended with exit code {ended_with}.", style="bold red")
         _show_signal(first, screen)
-    return 1 if found else exit_code
+    return 1 if found else ended_with
 
 
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE|ID")
-@click.argument("rest", nargs=-1, metavar="[KERNEL | -- ARGUMENT...]")
-@click.option("--line", "by_line", is_flag=True, help="Annotate the source: what each line costs.")
-@click.option("--kernel", "only", metavar="NAME", help="Show only kernels whose name contains NAME.")
-@click.option(
-    "--blocks", type=click.IntRange(2), metavar="N",
-    help="Run only N blocks of each grid, chosen at random, with the first and the last; for large grids.",
-)  # fmt: skip
-@click.option("--metrics", "all_metrics", is_flag=True, help="Print every metric, under Nsight Compute's names.")
-@program_flags
-@common_flags
-def profile(
-    file: Path,
-    rest: tuple[str, ...],
-    by_line: bool,
-    only: str | None,
-    blocks: int | None,
-    all_metrics: bool,
-    gpu: str | None,
-    isolation: str | None,
-    options: tuple[str, ...],
-    timeout: float | None,
-    as_json: bool,
-    verbose: bool,
-    debug: bool,
-) -> int:
-    """Show what each kernel costs, and where.
-
-    FILE is a CUDA program (.cu with a main), followed by its arguments; or a task, followed by a KERNEL file that is called
-    on its inputs; or the id of a stored run or kernel. Counters are of PTX instructions that were executed; times are modelled, never measured.
-
-    \b
-    Examples:
-      kernelwright profile sgemm.cu --line
-      kernelwright profile examples/softmax.py softmax.kernel.py --line --gpu A100
-    """
-    from rich.text import Text
-
-    from kernelwright.launches import findings, notes
-    from kernelwright.render_launches import annotated_source, number, profile_view
-    from kernelwright.sandbox.launch import LaunchOptions
-    from kernelwright.sandbox.symbols import plain_name
-    from kernelwright.verifier.model.calibration import calibrated_gpu
-    from kernelwright.verifier.model.kernel_profile import profile_kernels
-    from kernelwright.words import one_line
-
-    settings = start(verbose=verbose, gpu=gpu, isolation=isolation)
-    code = _code(settings, file, rest, options, timeout, isolation)
-    (done,) = code.runs(settings, [LaunchOptions(profile_lines=by_line or as_json, sample_blocks=blocks)])
-    card = calibrated_gpu(settings.gpu, settings.data)
-    profiles = [p for p in profile_kernels(done.reports, card) if only is None or only in p.name]
-    runs = [("forward", done.reports)]
-    found = findings(runs)
-    if as_json:
-        print_json(
-            {
-                **_launches_json(code, done),
-                "gpu": card.name,
-                "kernels": [p.to_json() for p in profiles],
-                **_findings_json(found, notes(runs)),
-            }
-        )
-        return _exit_code(done)
-    screen = console(as_json)
-    _pass_output_on(done)
-    if not profiles:
-        names = ", ".join(sorted({one_line(plain_name(report.kernel)) for report in done.reports}))
-        screen.print(
-            f"No kernel with {only!r} in its name was launched, but: {names}." if names else "No kernel was launched."
-        )
-        return _exit_code(done) or (1 if names else 0)
-    for each in profiles:
-        screen.print(profile_view(each, card.name))
-        if by_line:
-            screen.print(annotated_source(each.lines, code.sources()))
-        if all_metrics:
-            for name, value in sorted(each.metrics.items()):
-                screen.print(Text(f"  {name:<75} {number(value):>18}"))
-        screen.print()
-    if found:
-        screen.print(f"{len(found)} violations were found: see kernelwright sanitize.", style="bold red")
-    return _exit_code(done)
-
-
-def _code(
+def code_to_run(
     settings: Settings,
     file: Path,
     rest: tuple[str, ...],
@@ -284,15 +209,19 @@ def _code(
 
 
 def _cuda_file(file: Path) -> Path:
+    return existing(file, "a CUDA program")
+
+
+def existing(file: Path, what: str) -> Path:
     from kernelwright.errors import NotFoundError
 
     if not file.is_file():
-        what = "it is a directory" if file.is_dir() else "there is no such file"
-        raise NotFoundError(f"{what}.", path=str(file), mend="Give the path of a CUDA program.")
+        found = "it is a directory" if file.is_dir() else "there is no such file"
+        raise NotFoundError(f"{found}.", path=str(file), mend=f"Give the path of {what}.")
     return file
 
 
-def _exit_code(done: KernelLaunches) -> int:
+def exit_code(done: KernelLaunches) -> int:
     """The program's own; 128 and the signal's number if one ended it, as a shell says it."""
     if done.program is None:
         return 0
@@ -305,7 +234,7 @@ def _order(options: LaunchOptions) -> str:
     return f"random {options.schedule_seed}" if options.schedule == "random" else options.schedule
 
 
-def _pass_output_on(done: KernelLaunches) -> None:
+def pass_output_on(done: KernelLaunches) -> None:
     if done.program is not None:
         sys.stdout.write(done.program.stdout)
         sys.stderr.write(done.program.stderr)
@@ -344,7 +273,7 @@ def _show_leaks(leaks: tuple[int, ...] | None, screen: Console) -> None:
         )
 
 
-def _launches_json(code: Program | PythonKernel, done: KernelLaunches) -> dict[str, Any]:
+def launches_json(code: Program | PythonKernel, done: KernelLaunches) -> dict[str, Any]:
     view: dict[str, Any] = {"name": code.name, "launches": [report.to_json() for report in done.reports]}
     if done.program is not None:
         view |= {
@@ -357,7 +286,7 @@ def _launches_json(code: Program | PythonKernel, done: KernelLaunches) -> dict[s
     return view
 
 
-def _findings_json(found: list[Any], noted: list[Any]) -> dict[str, Any]:
+def findings_json(found: list[Any], noted: list[Any]) -> dict[str, Any]:
     return {"violations": [_finding_json(each) for each in found], "notes": [_finding_json(each) for each in noted]}
 
 

@@ -30,7 +30,15 @@ from kernelwright.sandbox.emulator.sampling import chosen_blocks
 from kernelwright.sandbox.emulator.sites import SiteInfo
 from kernelwright.sandbox.emulator.toolchain import Toolchain, toolchain
 from kernelwright.sandbox.emulator.translation import Refusal, Translation, translate_ptx
-from kernelwright.sandbox.launch import SCHEDULES, Counters, KernelResources, LaunchOptions, LaunchReport, LineCounters
+from kernelwright.sandbox.launch import (
+    SCHEDULES,
+    Counters,
+    CudaCode,
+    KernelResources,
+    LaunchOptions,
+    LaunchReport,
+    LineCounters,
+)
 
 __all__ = ["LaunchLimits", "Module", "compile"]
 
@@ -88,9 +96,17 @@ class Module:
     """
 
     def __init__(
-        self, source: str, build: Build, translation: Translation, tools: Toolchain, cache_dir: Path | None
+        self,
+        source: str,
+        build: Build,
+        translation: Translation,
+        tools: Toolchain,
+        cache_dir: Path | None,
+        made_from: CudaCode | None = None,
     ) -> None:
         self._source = source
+        self._made_from = made_from
+        self._told: set[str] = set()
         self._tools = tools
         self._cache_dir = cache_dir
         self.build = build
@@ -236,7 +252,15 @@ class Module:
             notes=notes,
             emulated_seconds=time.perf_counter() - begin,
             lines=lines,
+            code=self._code_once(mangled) if limits.options.keep_code else None,
         )
+
+    def _code_once(self, kernel: str) -> CudaCode | None:
+        """What this was compiled from, the first time that it is asked for a kernel."""
+        if kernel in self._told:
+            return None
+        self._told.add(kernel)
+        return self._made_from
 
     def _register(self, memory: Memory, packed: Packed) -> list[int]:
         """Makes the module's variables and NumPy arguments accessible for the launch."""
@@ -393,7 +417,8 @@ def compile(
     )
     tools = toolchain(cache_dir)
     native.check_abi(tools.runtime)
-    return Module(source, build, translate_ptx(build.ptx, cache_dir), tools, cache_dir)
+    made_from = CudaCode(source, arch, tuple(options), tuple(name_expressions))
+    return Module(source, build, translate_ptx(build.ptx, cache_dir), tools, cache_dir, made_from)
 
 
 def _array(addresses: Sequence[int] | None) -> ctypes.Array[ctypes.c_uint64]:

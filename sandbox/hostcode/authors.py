@@ -51,7 +51,10 @@ def at_authors_lines(report: LaunchReport, lines: PreludeLines) -> LaunchReport:
         hint = re.sub(rf"\bline {violation.line}\b", f"line {own}", violation.hint)
         violations.append(replace(violation, line=own, source=text, message=message, hint=hint))
     profiled = sorted((_line_at_authors(line, lines) for line in report.lines), key=lambda line: line.line)
-    return replace(report, violations=tuple(violations), lines=tuple(profiled))
+    code = report.code
+    if code is not None:
+        code = replace(code, parts=tuple((first, name) for first, name, _ in lines.parts))
+    return replace(report, violations=tuple(violations), lines=tuple(profiled), code=code)
 
 
 def _line_at_authors(counted: LineCounters, lines: PreludeLines) -> LineCounters:

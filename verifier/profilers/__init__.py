@@ -1,0 +1,1 @@
+"""NVIDIA's profiler, sanitizer and disassembler as tools: command lines, parsers of what they print, pictures of it."""

@@ -8,7 +8,7 @@ import textwrap
 import unicodedata
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kernelwright.verifier.evaluation import TimingKind
 from kernelwright.verifier.profilers.bounds import Roofline, summary
@@ -28,7 +28,7 @@ _WRAP = 160  # characters of a line of words, at 7.5 points
 _KIND = {TimingKind.MEASURED: "times MEASURED on the GPU", TimingKind.MODELLED: "times MODELLED, not measured"}
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, searchable, read out by screen readers
     "svg.hashsalt": "kernelwright",  # the same roofline gives the same file
     "text.parse_math": False,  # a kernel's name may hold a dollar sign
@@ -86,7 +86,9 @@ def draw(roofline: Roofline, path: Path) -> Problem | None:
         )
         figure.text(0.02, below / height, "\n\n".join(words), fontsize=7.5, va="top", linespacing=1.25)
         kind = path.suffix.lower().removeprefix(".")
-        figure.savefig(path, format=kind, **({"metadata": {"Date": None}} if kind == "svg" else {}))
+        figure.savefig(
+            path, format=kind, metadata={"Date": None} if kind == "svg" else None
+        )  # a file that can be compared
     return None
 
 

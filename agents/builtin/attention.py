@@ -20,20 +20,37 @@ from kernelwright.agents.builtin.emit import vector_width_limit
 from kernelwright.agents.builtin.generated import ceil_div
 from kernelwright.agents.builtin.spec import AttentionSpec, KernelSpec, Operand
 
-__all__ = ["DTYPES", "CoreShape", "LaneShape", "Rows", "Sizes", "defaults", "fits", "legal", "operand_rows", "space"]
+__all__ = [
+    "DTYPES",
+    "CoreShape",
+    "LaneShape",
+    "Rows",
+    "Sizes",
+    "defaults",
+    "fits",
+    "legal",
+    "operand_rows",
+    "plain",
+    "shape_of",
+    "sizes",
+    "space",
+]
 
 DTYPES = ("float32", "float16", "bfloat16")
 """Of queries, keys and values, all three alike."""
 
 _STATIC_SHARED = 48 * 1024
 """Bytes of shared memory a block may declare statically."""
+_MOST_SHARED = 99 * 1024
+"""Bytes a block gets where it asks for dynamic shared memory, on every card from compute capability 8.0 on (CUDA C++ Programming
+Guide, table of technical specifications: 99 KB on 8.6 and 8.9, more on others)."""
 _REGISTER_FILE = 65536
 _MOST_REGISTERS = 255
 """Of a thread (CUDA C++ Programming Guide, table of technical specifications)."""
 _OWN_REGISTERS = 40
 """Registers a thread needs besides the numbers counted below: addresses, limits, temporaries (from ptxas reports)."""
-_SMS = 132
-"""SMs of an H200: the default tiles give at least one block to each where there are queries enough."""
+_ENOUGH_BLOCKS = 100
+"""Blocks that the default tiles aim at: three quarters of the 132 SMs of an H200 have one then."""
 _TILES_Q = (16, 32, 64, 128)
 _TILES_K = (8, 16, 32, 64, 128)
 _THREADS = (32, 64, 128, 256)
@@ -73,7 +90,12 @@ class Rows:
         """Neighbours along a row that one access may move: at most 16 bytes, aligned for every row and batch."""
         if self.column_stride != 1:
             return 1
-        steps = (self.row_stride if self.rows > 1 else 0, self.base.const, *(c for _, c in self.base.terms), self.columns)
+        steps = (
+            self.row_stride if self.rows > 1 else 0,
+            self.base.const,
+            *(c for _, c in self.base.terms),
+            self.columns,
+        )
         limit = vector_width_limit(self.operand.buffer.dtype)
         return max(w for w in (1, 2, 4, 8) if w <= limit and all(step % w == 0 for step in steps))
 
@@ -190,6 +212,11 @@ class LaneShape:
         return 4 * (rows * self.d_stride + self.tile_k * self.c_stride + self.tile_q * self.p_stride)
 
     @property
+    def dynamic_shared(self) -> int:
+        """Bytes that the launch must ask for: all of them, where they are more than a block may declare."""
+        return self.shared if self.shared > _STATIC_SHARED else 0
+
+    @property
     def registers(self) -> int:
         """Of a thread, about."""
         first = self.queries * self.keys + 4 * self.keys + 4
@@ -200,7 +227,7 @@ class LaneShape:
     def fits(self) -> bool:
         """Whether a block can run without spilling."""
         enough = self.registers <= _MOST_REGISTERS and self.threads * self.registers <= _REGISTER_FILE
-        return enough and self.shared <= _STATIC_SHARED and self.queries >= 1
+        return enough and self.shared <= _MOST_SHARED and self.queries >= 1
 
 
 @dataclass(frozen=True)
@@ -255,6 +282,11 @@ class CoreShape:
         return 2 * self.tile_k * (self.d_stride + self.c_stride)
 
     @property
+    def dynamic_shared(self) -> int:
+        """Bytes that the launch must ask for: all of them, where they are more than a block may declare."""
+        return self.shared if self.shared > _STATIC_SHARED else 0
+
+    @property
     def registers(self) -> int:
         """Of a thread, about."""
         strip = self.d_padded // 4 + self.c_padded // 2 + self.tile_k // 2 + 4
@@ -264,7 +296,7 @@ class CoreShape:
     def fits(self) -> bool:
         """Whether a block can run without spilling."""
         enough = self.registers <= _MOST_REGISTERS and self.threads * self.registers <= _REGISTER_FILE
-        return enough and self.shared <= _STATIC_SHARED
+        return enough and self.shared <= _MOST_SHARED
 
 
 def shape_of(s: Sizes, p: Knobs) -> LaneShape | CoreShape | None:
@@ -306,47 +338,63 @@ def legal(spec: KernelSpec, p: Knobs) -> bool:
     return not wasted
 
 
-_CORE_TILES = ((128, 64, 256), (128, 64, 128), (64, 64, 128), (64, 32, 128), (32, 64, 64), (32, 32, 64), (16, 32, 32), (16, 16, 32))
-_LANE_TILES = ((64, 32, 128), (32, 32, 64), (32, 16, 64), (16, 32, 64), (16, 16, 32), (16, 8, 32))
-"""Tiles of queries and of keys, and threads, from the one with the fewest loads on."""
+_CORE_TILES = (
+    (128, 64, 256), (128, 32, 256), (64, 64, 128), (64, 32, 128), (64, 16, 128), (32, 64, 64), (32, 32, 64), (32, 16, 64),
+    (16, 32, 32), (16, 16, 32),
+)  # fmt: skip
+_LANE_TILES = ((64, 32, 128), (64, 16, 128), (32, 32, 64), (32, 16, 64), (16, 32, 64), (16, 16, 32), (16, 8, 32))
+_WIDE_LANE_TILES = ((64, 32, 256), (32, 32, 128), (32, 16, 128), (16, 16, 64), (16, 8, 32))
+"""Tiles of queries and of keys, and threads, largest first; in modelled time on an H200 better than others of their size."""
+_WIDE = 64
+"""Width of keys or values above which two threads for each query have too many columns of the result."""
 
 
 def defaults(spec: KernelSpec) -> dict[str, int | str | bool]:
-    """The largest tiles that still give every SM a block; tensor cores where the types allow."""
+    """The largest tiles that still give the SMs a block each; tensor cores where the types allow."""
     assert isinstance(spec, AttentionSpec)
+    return (_first(spec, True) if True in space(spec)["tensor_cores"] else None) or plain(spec, narrow=False)
+
+
+def plain(spec: KernelSpec, *, narrow: bool = True) -> dict[str, int | str | bool]:
+    """The same without tensor cores; `narrow`: one element a load."""
+    assert isinstance(spec, AttentionSpec)
+    found = _first(spec, False) or _any_legal(spec)
+    return {**found, "vector_width": 1} if narrow else found
+
+
+def _first(spec: AttentionSpec, tensor_cores: bool) -> dict[str, int | str | bool] | None:
     s = sizes(spec)
-    knobs = space(spec)
-    cores = True in knobs["tensor_cores"]
     chosen: dict[str, int | str | bool] | None = None
-    for tensor_cores, tiles in ((True, _CORE_TILES), (False, _LANE_TILES)):
-        for tile_q, tile_k, threads in tiles if cores or not tensor_cores else ():
-            trial: dict[str, int | str | bool] = {
-                "tile_q": tile_q,
-                "tile_k": tile_k,
-                "threads": threads,
-                "vector_width": max(int(w) for w in knobs["vector_width"]),
-                "prefetch": tensor_cores,
-                "tensor_cores": tensor_cores,
-            }
-            if not legal(spec, trial):
-                continue
-            chosen = trial
-            if s.batch * ceil_div(s.m, tile_q) >= _SMS:
+    most = 0
+    lane_tiles = _WIDE_LANE_TILES if max(s.d, s.c) > _WIDE else _LANE_TILES
+    for tile_q, tile_k, threads in _CORE_TILES if tensor_cores else lane_tiles:
+        trial = _choice(spec, tile_q, tile_k, threads, tensor_cores)
+        blocks = s.batch * ceil_div(s.m, tile_q)
+        if blocks > most and legal(spec, trial):
+            chosen, most = trial, blocks
+            if blocks >= _ENOUGH_BLOCKS:
                 break
-        if chosen is not None:
-            return chosen
-    return _first_legal(spec, knobs)
+    return chosen
 
 
-def _first_legal(spec: AttentionSpec, knobs: Mapping[str, tuple[int | str | bool, ...]]) -> dict[str, int | str | bool]:
-    width = max(int(w) for w in knobs["vector_width"])
+def _any_legal(spec: AttentionSpec) -> dict[str, int | str | bool]:
     for tile_q in _TILES_Q:
         for tile_k in _TILES_K:
             for threads in _THREADS:
-                trial: dict[str, int | str | bool] = {
-                    "tile_q": tile_q, "tile_k": tile_k, "threads": threads, "vector_width": width, "prefetch": False,
-                    "tensor_cores": False,
-                }  # fmt: skip
+                trial = _choice(spec, tile_q, tile_k, threads, tensor_cores=False)
                 if legal(spec, trial):
                     return trial
-    raise AssertionError("attention_match asked whether it fits")
+    raise AssertionError("attention_match asks whether it fits")
+
+
+def _choice(
+    spec: AttentionSpec, tile_q: int, tile_k: int, threads: int, tensor_cores: bool
+) -> dict[str, int | str | bool]:
+    return {
+        "tile_q": tile_q,
+        "tile_k": tile_k,
+        "threads": threads,
+        "vector_width": max(rows.widest for rows in operand_rows(spec)),
+        "prefetch": False,
+        "tensor_cores": tensor_cores,
+    }

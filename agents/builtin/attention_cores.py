@@ -44,9 +44,9 @@ class CoreWriter(AttentionWriter):
         return {"cores", f"cores:{self.dtype}"}
 
     def _shared(self) -> None:
-        kind = C_TYPE[self.dtype]
-        self.code.add(f"__shared__ __align__(16) {kind} k_tile[TILE_K][{self.shape.d_stride}];")
-        self.code.add(f"__shared__ __align__(16) {kind} v_tile[TILE_K][{self.shape.c_stride}];")
+        shape = self.shape
+        tiles = (("k_tile", shape.tile_k, shape.d_stride), ("v_tile", shape.tile_k, shape.c_stride))
+        self._declare(C_TYPE[self.dtype], 2, tiles)
 
     def _open(self) -> None:
         shape = self.shape

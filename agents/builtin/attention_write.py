@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kernelwright.agents.builtin.attention import CoreShape, LaneShape, Rows, operand_rows, sizes
 from kernelwright.agents.builtin.attention_bounds import visible_band
@@ -27,6 +27,9 @@ from kernelwright.agents.builtin.values import Buffer
 __all__ = ["AttentionWriter", "LaneWriter"]
 
 _INFINITY = "__int_as_float(0x7f800000)"
+_UNROLLED = 1024
+"""Multiplications in a row: a branch ends what the compiler can move a tile's loads across, and 16 KB of instructions still fit
+the caches."""
 
 
 class AttentionWriter(ABC):
@@ -111,7 +114,7 @@ class AttentionWriter(ABC):
         code.close()
         grid = (s.batch * ceil_div(s.m, shape.tile_q), 1, 1)
         features = dtype_features([b.dtype for b in (*reads, *writes)]) | {"vector", "exp2"} | self._features()
-        launch = Launch(self.name, grid, shape.threads, (*reads, *writes))
+        launch = Launch(self.name, grid, shape.threads, (*reads, *writes), shape.dynamic_shared)
         return Generated(code.text(), [launch], self.helpers, features, self._summary())
 
     # what the two kinds do in their own way
@@ -167,11 +170,29 @@ class AttentionWriter(ABC):
             text += ", hidden keys skipped"
         return text + (", next tile fetched ahead" if self.prefetch else "")
 
+    def _declare(self, kind: str, size: int, tiles: Sequence[tuple[str, int, int]]) -> None:
+        """Shared arrays (name, rows, columns); beyond what a block may declare they are parts of the memory it asks for."""
+        dynamic = self.shape.dynamic_shared
+        if dynamic:
+            self.code.add(f"extern __shared__ __align__(16) {kind} all_tiles[];")
+        offset = 0
+        for name, rows, columns in tiles:
+            if dynamic:
+                self.code.add(
+                    f"{kind} (*const {name})[{columns}] = reinterpret_cast<{kind} (*)[{columns}]>(all_tiles + {offset});"
+                )
+            else:
+                self.code.add(f"__shared__ __align__(16) {kind} {name}[{rows}][{columns}];")
+            offset += rows * columns
+        assert offset * size == self.shape.shared
+
     def _key_range(self) -> None:
         code, band = self.code, self.band
         begin, end = "0", "KEYS"
         if band.high is not None:
-            code.add("const int seen = min(tile_q + TILE_Q, QUERIES)" + _plus(band.high) + ";  // the last query's keys")
+            code.add(
+                "const int seen = min(tile_q + TILE_Q, QUERIES)" + _plus(band.high) + ";  // the last query's keys"
+            )
             end = "min(KEYS, seen)"
         if band.low is not None:
             begin = f"max(0, tile_q{_plus(band.low)}) / TILE_K * TILE_K"
@@ -335,13 +356,13 @@ class LaneWriter(AttentionWriter):
 
     def _shared(self) -> None:
         shape = self.shape
-        for name, rows, stride in (
-            ("q_tile", "TILE_Q", shape.d_stride),
-            ("k_tile", "TILE_K", shape.d_stride),
-            ("v_tile", "TILE_K", shape.c_stride),
-            ("p_tile", "TILE_Q", shape.p_stride),
-        ):
-            self.code.add(f"__shared__ __align__(16) float {name}[{rows}][{stride}];")
+        tiles = (
+            ("q_tile", shape.tile_q, shape.d_stride),
+            ("k_tile", shape.tile_k, shape.d_stride),
+            ("v_tile", shape.tile_k, shape.c_stride),
+            ("p_tile", shape.tile_q, shape.p_stride),
+        )
+        self._declare("float", 4, tiles)
 
     def _open(self) -> None:
         shape = self.shape
@@ -382,8 +403,7 @@ class LaneWriter(AttentionWriter):
     def _scores(self) -> None:
         code, shape = self.code, self.shape
         code.add(f"float s_part[{shape.queries}][{shape.keys}] = {{}};")
-        # Some 256 multiplications in a row hide the loop's own instructions; more only fill the instruction cache.
-        code.add(f"#pragma unroll {max(1, 64 // (shape.queries * shape.keys))}")
+        code.add(f"#pragma unroll {max(1, _UNROLLED // (4 * shape.queries * shape.keys))}")
         code.open(f"for (int d = 0; d < {shape.d_padded}; d += 4) {{")
         code.add(f"Vector<float, 4> k_part[{shape.keys}];", "#pragma unroll")
         code.add(f"for (int j = 0; j < {shape.keys}; ++j) k_part[j] = load_vector<4>(&k_tile[lane + j * LANES][d]);")
@@ -428,7 +448,7 @@ class LaneWriter(AttentionWriter):
     def _values(self) -> None:
         code, shape = self.code, self.shape
         width = shape.c_width
-        code.add(f"#pragma unroll {max(1, 64 // (shape.queries * shape.columns))}")
+        code.add(f"#pragma unroll {max(1, _UNROLLED // (4 * shape.queries * shape.columns))}")
         code.open("for (int n = 0; n < TILE_K; n += 4) {")
         code.add(f"Vector<float, 4> p_part[{shape.queries}];", "#pragma unroll")
         code.add(

@@ -31,6 +31,8 @@ class Launch:
     grid: tuple[int, int, int]
     block: int
     arguments: tuple[Buffer | Scratch, ...]
+    shared: int = 0
+    """Bytes of dynamic shared memory."""
 
 
 @dataclass

@@ -33,7 +33,7 @@ min minimum more my_row part peak pow printf prod reduce_row reduce_strided relu
 sign sin sinh sqrt stage steps store_vector sum tan tanh total trunc value vector
 a_tile b_tile a_part b_part a_next b_next me of_slice slice step tile_m tile_n thread_m thread_n
 q_tile k_tile v_tile p_tile q_part k_part v_part p_part s_part o_part q_next k_next v_next tile_q tile_k key_begin key_end seen
-first highest shift shrink score share inverse group warp_q pair two piece column offset M N K TILE_M TILE_N TILE_K TILE_Q TILES_M TILES_N
+all_tiles first highest shift shrink score share inverse group warp_q pair two piece column offset M N K TILE_M TILE_N TILE_K TILE_Q TILES_M TILES_N
 THREADS SLICES TILES LANES GROUPS STRIPS QUERIES KEYS LOG2E ROWS COLUMNS VECTORS
 """
 _RESERVED = frozenset((_CPP_WORDS + _TEMPLATE_WORDS).split())
@@ -52,7 +52,12 @@ class KernelTemplate:
 
     def space(self) -> dict[str, tuple[int | str | bool, ...]]:
         """Values of each knob."""
-        spaces = {"rows": rows.space, "pointwise": pointwise.space, "matmul": matmul.space, "attention": attention.space}
+        spaces = {
+            "rows": rows.space,
+            "pointwise": pointwise.space,
+            "matmul": matmul.space,
+            "attention": attention.space,
+        }
         return spaces[self.spec.kind](self.spec)
 
     def defaults(self) -> dict[str, int | str | bool]:
@@ -64,6 +69,10 @@ class KernelTemplate:
             "attention": attention.defaults,
         }
         return first[self.spec.kind](self.spec)
+
+    def plain(self) -> dict[str, int | str | bool]:
+        """The plainest kernel where a template has one of its own, else the first choice."""
+        return attention.plain(self.spec) if self.spec.kind == "attention" else self.defaults()
 
     def legal(self, choice: Mapping[str, int | str | bool]) -> bool:
         """Whether a combination can run."""

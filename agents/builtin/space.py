@@ -58,8 +58,8 @@ class ParameterSpace:
         }
         result = dict(self.defaults)
         for kernel in self.kernels:
-            own = self.of(kernel, result)
-            for knob, value in plain.items():
+            own = kernel.plain() if kernel.spec.kind == "attention" else self.of(kernel, result)
+            for knob, value in plain.items() if kernel.spec.kind != "attention" else ():
                 if knob in own and value in self._knobs[kernel.name].get(knob, (value,)):
                     trial = {**own, knob: value}
                     own = trial if kernel.legal(trial) else own

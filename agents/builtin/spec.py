@@ -196,10 +196,9 @@ def _matmul(unit: Unit, materialised: frozenset[Node], space: Space) -> KernelSp
         buffer = buffer_of(store)
         stores.append(Store(buffer, flatten(place, buffer.stride), evaluator.at(store, place)))
     groups = [_dims(space, [g]) for g in range(4)]
-    for role in (groups[1], groups[2], groups[3]):
-        if len(role) > 1:
-            for offset in [o.offset for o in operands]:
-                _check_linear(offset, role, space)
+    for x, operand in zip(node.args, operands, strict=True):
+        for role in (groups[1], groups[2], groups[3]):
+            _check_linear(x, operand.offset, role, space)
     return KernelSpec(
         "matmul", space, evaluator, groups[0] + groups[1] + groups[3], groups[2], stores,
         [], operands[0], operands[1], groups[0], groups[1], groups[3],
@@ -233,12 +232,9 @@ def _attention(unit: Unit, materialised: frozenset[Node], space: Space) -> Atten
         buffer = buffer_of(store)
         stores.append(Store(buffer, flatten(place, buffer.stride), evaluator.at(store, place)))
     batch_dims, m_dims, d_dims, n_dims, c_dims = (_dims(space, [g]) for g in range(5))
-    for offset, roles in zip(
-        (o.offset for o in operands), ((m_dims, d_dims), (d_dims, n_dims), (n_dims, c_dims)), strict=True
-    ):
-        for role in roles:
-            if len(role) > 1:
-                _check_linear(offset, role, space)
+    for x, operand in zip((q, k, v), operands, strict=True):
+        for role in (m_dims, d_dims, n_dims, c_dims):
+            _check_linear(x, operand.offset, role, space)
     return AttentionSpec(
         "attention", space, evaluator, batch_dims + m_dims + c_dims, d_dims, stores, [], operands[0], operands[1],
         batch_dims, m_dims, n_dims, operands[2], c_dims, number, evaluator.at(product, own[product]),
@@ -246,11 +242,13 @@ def _attention(unit: Unit, materialised: frozenset[Node], space: Space) -> Atten
     )  # fmt: skip
 
 
-def _check_linear(offset: Affine, role: Sequence[int], space: Space) -> None:
+def _check_linear(operand: Node, offset: Affine, role: Sequence[int], space: Space) -> None:
     """Operands are addressed by one stride along each of m, n and k, even when the epilogue splits these."""
+    if len(role) < 2:
+        return
     stride = 1
     unit = offset.coefficient(role[-1])
     for d in reversed(role):
         if offset.coefficient(d) != unit * stride:
-            raise CannotFold("a matrix operand has no single stride")
+            raise CannotFold("a matrix operand has no single stride", operand)
         stride *= space.extents[d]

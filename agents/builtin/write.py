@@ -76,6 +76,11 @@ class _Module:
         self._forward_body()
         launches = [launch for g in self.generated.values() for launch in g.launches]
         functions = [f'_{launch.function} = _MODULE.get_function("{launch.function}")' for launch in launches]
+        functions += [
+            f"_{launch.function}.max_dynamic_shared_size_bytes = {launch.shared}"
+            for launch in launches
+            if launch.shared
+        ]
         parts = [
             self._docstring(),
             "import cupy\nimport torch\n",
@@ -261,7 +266,8 @@ class _Module:
             f"{a.name}.data_ptr()" if isinstance(a, Scratch) else f"{self.low.names[a.node]}.data_ptr()"
             for a in launch.arguments
         ]
-        return f"_{launch.function}({launch.grid}, ({launch.block}, 1, 1), ({', '.join(arguments)}{',' if len(arguments) == 1 else ''}))"
+        shared = f", shared_mem={launch.shared}" if launch.shared else ""
+        return f"_{launch.function}({launch.grid}, ({launch.block}, 1, 1), ({', '.join(arguments)}{',' if len(arguments) == 1 else ''}){shared})"
 
     def _torch_call(self, unit: Unit, dense: set[Node]) -> None:
         node = unit.members[0]

@@ -51,6 +51,8 @@ _OWN_REGISTERS = 40
 """Registers a thread needs besides the numbers counted below: addresses, limits, temporaries (from ptxas reports)."""
 _ENOUGH_BLOCKS = 100
 """Blocks that the default tiles aim at: three quarters of the 132 SMs of an H200 have one then."""
+_ENOUGH_THREADS = 48 * 1024
+"""Threads they aim at without tensor cores: 12 warps for each of those SMs hide most of the latency of shared memory."""
 _TILES_Q = (16, 32, 64, 128)
 _TILES_K = (8, 16, 32, 64, 128)
 _THREADS = (32, 64, 128, 256)
@@ -339,10 +341,12 @@ def legal(spec: KernelSpec, p: Knobs) -> bool:
 
 
 _CORE_TILES = (
-    (128, 64, 256), (128, 32, 256), (64, 64, 128), (64, 32, 128), (64, 16, 128), (32, 64, 64), (32, 32, 64), (32, 16, 64),
+    (128, 64, 256), (128, 32, 256), (64, 128, 128), (64, 64, 128), (64, 32, 128), (64, 16, 128), (32, 64, 64), (32, 32, 64), (32, 16, 64),
     (16, 32, 32), (16, 16, 32),
 )  # fmt: skip
-_LANE_TILES = ((64, 32, 128), (64, 16, 128), (32, 32, 64), (32, 16, 64), (16, 32, 64), (16, 16, 32), (16, 8, 32))
+_LANE_TILES = (
+    (64, 32, 128), (64, 32, 256), (32, 32, 256), (16, 32, 128), (16, 16, 64), (16, 16, 32), (16, 8, 32),
+)  # fmt: skip
 _WIDE_LANE_TILES = ((64, 32, 256), (32, 32, 128), (32, 16, 128), (16, 16, 64), (16, 8, 32))
 """Tiles of queries and of keys, and threads, largest first; in modelled time on an H200 better than others of their size."""
 _WIDE = 64
@@ -370,9 +374,11 @@ def _first(spec: AttentionSpec, tensor_cores: bool) -> dict[str, int | str | boo
     for tile_q, tile_k, threads in _CORE_TILES if tensor_cores else lane_tiles:
         trial = _choice(spec, tile_q, tile_k, threads, tensor_cores)
         blocks = s.batch * ceil_div(s.m, tile_q)
-        if blocks > most and legal(spec, trial):
-            chosen, most = trial, blocks
-            if blocks >= _ENOUGH_BLOCKS:
+        # with tensor cores every division has as many threads in all
+        amount = blocks if tensor_cores else blocks * threads
+        if amount > most and legal(spec, trial):
+            chosen, most = trial, amount
+            if amount >= (_ENOUGH_BLOCKS if tensor_cores else _ENOUGH_THREADS):
                 break
     return chosen
 

@@ -306,8 +306,9 @@ class AttentionWriter(ABC):
         """From the highest score so far to what its probabilities are relative to."""
         self.code.add(
             "// No key seen yet: nothing to scale, and no NaN to make of it.",
-            f"const float shift = highest == -{_INFINITY} ? 0.0f : highest * LOG2E;",
-            f"const float shrink = exp2_of(fmaf(peak{index}, LOG2E, -shift));",
+            f"const float shift = highest == -{_INFINITY} ? 0.0f : __fmul_rn(highest, LOG2E);",
+            "// The old scale as it was rounded: the probabilities so far are relative to that.",
+            f"const float shrink = exp2_of(__fmul_rn(peak{index}, LOG2E) - shift);",
             f"peak{index} = highest;",
         )
 

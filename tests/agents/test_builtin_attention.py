@@ -96,7 +96,7 @@ CASES: dict[str, Case] = {
 class Named(nn.Module):
     """Arguments called as the template's own constants might be."""
 
-    def forward(self, K: torch.Tensor, score: torch.Tensor, M: torch.Tensor) -> torch.Tensor:  # noqa: N803
+    def forward(self, K: torch.Tensor, score: torch.Tensor, M: torch.Tensor) -> torch.Tensor:
         return written()(K, score, M)
 
 
@@ -190,10 +190,8 @@ class SelfAttention(nn.Module):
         b, t, c = x.shape
         parts = self.qkv(x).split(c, -1)
         q, k, v = (y.view(b, t, self.heads, c // self.heads).transpose(1, 2) for y in parts)
-        if self.own:
-            y = SDPA(q, k, v, is_causal=True)
-        else:
-            y = written(causal, 1 / math.sqrt(c // self.heads))(q, k, v)
+        plain = written(causal, 1 / math.sqrt(c // self.heads))
+        y = SDPA(q, k, v, is_causal=True) if self.own else plain(q, k, v)
         return self.out(y.transpose(1, 2).contiguous().view(b, t, c))
 
 

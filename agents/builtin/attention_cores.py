@@ -135,7 +135,7 @@ class CoreWriter(AttentionWriter):
         code.open(f"for (int j = 0; j < {shape.tile_k // 4}; ++j) {{")
         code.add(
             "float& share = s_part[i][j / 2][h * 2 + j % 2];",
-            "share = exp2_of(fmaf(share, LOG2E, -shift));",
+            "share = exp2_of((share - shift) * LOG2E);",
             "sum += share;",
         )
         code.close()

@@ -33,7 +33,11 @@ the caches."""
 
 
 class AttentionWriter(ABC):
-    """One kernel. A query's probabilities are 2 to the power of (score - highest score so far) * log2(e)."""
+    """One kernel. A query's probabilities are 2 to the power of (score - highest score so far) * log2(e).
+
+    The difference comes first: score * log2(e) - highest * log2(e) as one multiply-add would err by a rounding of the
+    second product, which is no longer small where scores are large, and overflows from some 1e9 on.
+    """
 
     def __init__(
         self,
@@ -306,9 +310,8 @@ class AttentionWriter(ABC):
         """From the highest score so far to what its probabilities are relative to."""
         self.code.add(
             "// No key seen yet: nothing to scale, and no NaN to make of it.",
-            f"const float shift = highest == -{_INFINITY} ? 0.0f : __fmul_rn(highest, LOG2E);",
-            "// The old scale as it was rounded: the probabilities so far are relative to that.",
-            f"const float shrink = exp2_of(__fmul_rn(peak{index}, LOG2E) - shift);",
+            f"const float shift = highest == -{_INFINITY} ? 0.0f : highest;",
+            f"const float shrink = exp2_of((peak{index} - shift) * LOG2E);",
             f"peak{index} = highest;",
         )
 
@@ -436,7 +439,7 @@ class LaneWriter(AttentionWriter):
         code.add("float sum = 0.0f;", "#pragma unroll")
         code.open(f"for (int j = 0; j < {shape.keys}; ++j) {{")
         code.add(
-            "const float share = exp2_of(fmaf(s_part[i][j], LOG2E, -shift));",
+            "const float share = exp2_of((s_part[i][j] - shift) * LOG2E);",
             "p_tile[group + i * GROUPS][lane + j * LANES] = share;",
             "sum += share;",
         )

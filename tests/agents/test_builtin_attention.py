@@ -169,6 +169,15 @@ def test_wide_heads_ask_for_dynamic_shared_memory(runner: Runner) -> None:
     assert report.counters.global_store_bytes == 4 * 40 * 256, "no scores in memory"
 
 
+@pytest.mark.parametrize("scale", [1e2, 1e6])
+@pytest.mark.parametrize("make", [R, brain])
+def test_large_scores_cost_no_digits(runner: Runner, make: Callable[..., torch.Tensor], scale: float) -> None:
+    """The probability of the highest score is one, however large that score."""
+    torch.manual_seed(0)
+    inputs = tuple(scale * make(2, 50, 16) for _ in range(3))
+    check(runner, Calls(written(scale=1.0)), inputs, distributions=())
+
+
 def test_scores_that_somebody_else_needs_are_stored(runner: Runner) -> None:
     def both(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         shares = torch.softmax(q @ k.transpose(1, 2), -1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["LINEAR_ALGEBRA", "PRODUCTS", "product_flops"]
+__all__ = ["LINEAR_ALGEBRA", "PRODUCTS", "product_flops", "visible_share"]
 
 _Named = Mapping[str, Any]
 
@@ -42,6 +42,14 @@ def _attention(query: torch.Tensor, key: torch.Tensor, width: int) -> int:
     """Two products a head, of queries with keys and of their weights with values; four projections."""
     batch, rows, columns = query.shape[0], query.shape[1], key.shape[1]
     return 2 * batch * (2 * rows * columns * width + 2 * (rows + columns) * width * width)
+
+
+def visible_share(queries: int, keys: int, causal: bool) -> float:
+    """Share of the pairs of a query and a key that attention multiplies: a causal kernel leaves out keys after the query."""
+    if not causal or not queries or not keys:
+        return 1.0
+    full = min(queries, keys)
+    return (full * (full + 1) / 2 + (queries - full) * keys) / (queries * keys)
 
 
 def _encoder_layer(given: _Named) -> int:

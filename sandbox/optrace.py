@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from kernelwright.sandbox.launch import OpRecord
-from kernelwright.sandbox.op_flops import PRODUCTS, product_flops
+from kernelwright.sandbox.op_flops import PRODUCTS, product_flops, visible_share
 from kernelwright.sandbox.trees import tensors_of
 
 __all__ = ["decomposed", "is_free", "is_idle_dropout", "named", "record_of", "trace_ops", "written_arguments"]
@@ -136,15 +136,18 @@ def _flops(
     inputs: list[torch.Tensor], outputs: list[torch.Tensor], out: object,
 ) -> int:  # fmt: skip
     packet = func.overloadpacket
-    if packet in flop_registry:
+    if packet in flop_registry and not name.startswith(_SDPA):
         return int(flop_registry[packet](*args, **kwargs, out_val=out))
     plain = name.rstrip("_")
     if (counted := product_flops(plain, named(func, args, kwargs))) is not None:
         return counted
-    if name.startswith(_SDPA) and name.endswith("backward"):
-        return int(sdpa_backward_flop_count(*(each.shape for each in inputs[:4])))
     if name.startswith(_SDPA):
-        return int(sdpa_flop_count(inputs[0].shape, inputs[1].shape, inputs[2].shape))
+        given = named(func, args, kwargs)
+        query, key, value = (given[each].shape for each in ("query", "key", "value"))
+        share = visible_share(query[-2], key[-2], bool(given.get("is_causal")))
+        if name.endswith("backward"):
+            return round(share * sdpa_backward_flop_count(inputs[0].shape, query, key, value))
+        return round(share * sdpa_flop_count(query, key, value))
     if kind == "matmul":  # mv, dot and the like: every element of the largest operand is used once
         return 2 * max((t.numel() for t in inputs), default=0)
     if kind == "pointwise":

@@ -104,13 +104,18 @@ def _attention(
 ) -> Any:  # fmt: skip
     if dropout:
         return NotImplemented
+    if k.shape[-3] != q.shape[-3]:  # each head of keys serves several of queries
+        k, v = (x.repeat_interleave(q.shape[-3] // x.shape[-3], -3) for x in (k, v))
     scores = (q @ k.transpose(-2, -1)) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     if causal:
         allowed = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
         scores = scores.masked_fill(~allowed, -math.inf)
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-    return torch.softmax(scores, -1) @ v, torch.logsumexp(scores.masked_fill(scores == -math.inf, -1e300), -1)
+    shares = torch.softmax(scores, -1)
+    if attn_mask is not None:  # torch gives zeros to a query that sees no key
+        shares = shares.masked_fill((scores == -math.inf).all(-1, keepdim=True), 0.0)
+    return shares @ v, torch.logsumexp(scores.masked_fill(scores == -math.inf, -1e300), -1)
 
 
 def _reduced(values: torch.Tensor, reduction: int) -> torch.Tensor:

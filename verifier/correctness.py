@@ -320,7 +320,9 @@ def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _honest_error(n: torch.Tensor, reference: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
-    return (n - reference).abs_().maximum((near - reference).abs_()).nan_to_num_(0.0, 0.0, 0.0)
+    """The larger of the two errors; one that is no number (the task's own dtype overflowed) leaves the other."""
+    own, moved = ((x - reference).abs_().nan_to_num_(0.0, 0.0, 0.0) for x in (n, near))
+    return own.maximum(moved)
 
 
 def _over_row(values: torch.Tensor, joined: int, how: str) -> torch.Tensor:

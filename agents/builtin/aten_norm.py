@@ -165,15 +165,26 @@ def _linear(t: Translator, meta: TensorMeta, x: Node, weight: Node, bias: Node |
     return b.reshape(rows, meta.shape)
 
 
+def _repeated_heads(t: Translator, x: Node, heads: int) -> Node:
+    """Each head of keys or values for several heads of queries that follow each other."""
+    *batch, own, rows, columns = x.shape
+    if heads % own:
+        raise NotLowered(f"{heads} heads of queries for {own} of keys")
+    apart = t.b.reshape(x, (*batch, own, 1, rows, columns))
+    return t.b.reshape(t.b.expand(apart, (*batch, own, heads // own, rows, columns)), (*batch, heads, rows, columns))
+
+
 @rule("aten.scaled_dot_product_attention.default")
 def _attention(
     t: Translator, meta: TensorMeta, q: Node, k: Node, v: Node, mask: Node | None = None,
     dropout: float = 0.0, causal: bool = False, scale: Number | None = None, enable_gqa: bool = False,
 ) -> Node:  # fmt: skip
-    if dropout or enable_gqa:
-        raise NotLowered("attention with dropout or grouped queries")
+    if dropout:
+        raise NotLowered("attention with dropout")
     b, dtype = t.b, wide(meta.dtype)
     batch = meta.shape[:-2]
+    if enable_gqa:
+        k, v = (_repeated_heads(t, x, batch[-1]) for x in (k, v))
     length, keys, width = q.shape[-2], k.shape[-2], q.shape[-1]
     if not keys or not width:
         raise NotLowered("attention over nothing")
@@ -195,6 +206,10 @@ def _attention(
             scores = b.where(mask, scores, b.scalar(float("-inf"), dtype))
         else:
             scores = b.binary("add", scores, mask, dtype)
-    power = b.pointwise("exp", (b.binary("sub", scores, b.reduce("max", scores, [-1], True), dtype),), dtype)
+    peak = b.reduce("max", scores, [-1], True)
+    power = b.pointwise("exp", (b.binary("sub", scores, peak, dtype),), dtype)
     share = b.binary("div", power, b.reduce("sum", power, [-1], True), dtype)
+    if mask is not None:  # a query that sees no key gives zeros (torch's safe softmax)
+        hidden = b.pointwise("eq", (peak, b.scalar(float("-inf"), dtype)), "bool", compute=dtype)
+        share = b.where(hidden, b.scalar(0.0, dtype), share)
     return _product(t, b.cast(share, meta.dtype), v, meta.shape, meta.dtype)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from kernelwright.agents.builtin.dtypes import C_TYPE
 from kernelwright.agents.builtin.emit import Code
-from kernelwright.agents.builtin.spec import KernelSpec
+from kernelwright.agents.builtin.spec import AttentionSpec, KernelSpec
 from kernelwright.agents.builtin.values import Buffer
 
 __all__ = ["Generated", "Launch", "Scratch", "ceil_div", "index_type", "kernel_buffers", "signature", "without_unused"]
@@ -25,16 +25,14 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch: a function of the source with its grid, block and pointer arguments in order.
-
-    `shared` is its dynamic shared memory in bytes.
-    """
+    """One launch: a function of the source with its grid, block and pointer arguments in order."""
 
     function: str
     grid: tuple[int, int, int]
     block: int
     arguments: tuple[Buffer | Scratch, ...]
     shared: int = 0
+    """Bytes of dynamic shared memory."""
 
 
 @dataclass
@@ -65,10 +63,12 @@ def index_type(count: int) -> str:
 def kernel_buffers(spec: KernelSpec) -> tuple[list[Buffer], list[Buffer]]:
     """Buffers a kernel reads and writes, each once, in order of first use."""
     reads: list[Buffer] = []
-    for operand in (spec.a, spec.b):
-        if operand is not None and operand.buffer not in reads:
+    for operand in spec.operands:
+        if operand.buffer not in reads:
             reads.append(operand.buffer)
     roots = [r.value for r in spec.reductions] + [s.value for s in spec.stores]
+    if isinstance(spec, AttentionSpec):
+        roots.append(spec.score)
     for number in spec.evaluator.reachable(roots):
         value = spec.evaluator.values[number]
         if value.kind in ("load", "gather") and value.extra[0] not in reads:

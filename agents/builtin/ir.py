@@ -14,7 +14,7 @@ from typing import Any
 from kernelwright.agents.builtin.dtypes import category, promote
 from kernelwright.agents.builtin.errors import NotLowered
 
-__all__ = ["VIEWS", "Node", "Number", "Program", "contiguous", "is_anchor", "numel"]
+__all__ = ["ANCHORS", "VIEWS", "Node", "Number", "Program", "contiguous", "is_anchor", "numel"]
 
 Number = bool | int | float
 
@@ -38,7 +38,8 @@ class Node:
 
     Kinds: `input` (attrs: `input`, a GraphInput), `scalar` (`value`), `iota` (`start`, `step`: one dimension),
     `pointwise` (`fn`), `permute` (`dims`), `expand`, `reshape`, `slice` (`dim`, `start`, `step`), `flip` (`dims`),
-    `cat` (`dim`), `pad` (`low`, `value`), `gather` (see `Program.gather`), `reduce` (`op`, `dims`), `matmul` (B,M,K by B,K,N), `torch` (`op`, `call_args`, `call_kwargs`, `many`), `result` (`index`, of a torch node).
+    `cat` (`dim`), `pad` (`low`, `value`), `gather` (see `Program.gather`), `reduce` (`op`, `dims`), `matmul` (B,M,K by B,K,N), `torch` (`op`, `call_args`, `call_kwargs`, `many`), `result` (`index`, of a torch node),
+    `attention` and `scores` (see `attention_match`).
     """
 
     id: int
@@ -61,11 +62,12 @@ class Node:
 
 
 VIEWS = ("permute", "expand", "reshape", "slice", "flip")
+ANCHORS = ("reduce", "matmul", "attention", "scores", "torch", "result", "input")
 
 
 def is_anchor(node: Node) -> bool:
     """Whether the node can't be computed element by element inside a consumer's loop."""
-    return node.kind in ("reduce", "matmul", "torch", "result", "input")
+    return node.kind in ANCHORS
 
 
 class Program:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwright.agents.builtin.affine import Affine
-from kernelwright.agents.builtin.spec import KernelSpec
+from kernelwright.agents.builtin.spec import AttentionSpec, KernelSpec
 
 __all__ = ["Indexer", "LoopVar", "is_vector", "merge", "spec_affines"]
 
@@ -29,6 +29,8 @@ class LoopVar:
 def spec_affines(spec: KernelSpec) -> list[Affine]:
     """Every index a kernel uses."""
     roots = [s.value for s in spec.stores] + [r.value for r in spec.reductions]
+    if isinstance(spec, AttentionSpec):
+        roots.append(spec.score)
     found = [s.offset for s in spec.stores]
     for number in spec.evaluator.reachable(roots):
         found.extend(spec.evaluator.affines(number))

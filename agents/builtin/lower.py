@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kernelwright.agents.builtin import matmul, pointwise, rows, rows_write
+from kernelwright.agents.builtin import attention, attention_cores, matmul, pointwise, rows, rows_write
 from kernelwright.agents.builtin.aten import Lowered, Translator
+from kernelwright.agents.builtin.attention_match import fuse_attention
 from kernelwright.agents.builtin.errors import CannotFold, NotLowered
 from kernelwright.agents.builtin.generated import Generated, without_unused
-from kernelwright.agents.builtin.ir import Node
+from kernelwright.agents.builtin.ir import ANCHORS, Node
 from kernelwright.agents.builtin.plan import Plan, make_plan, view_base
 from kernelwright.agents.builtin.spec import KernelSpec, Unit
 from kernelwright.agents.builtin.values import Buffer, buffer_of
@@ -34,6 +35,9 @@ a_tile b_tile a_part b_part a_next b_next me of_slice slice step tile_m tile_n t
 fetch_a fetch_b stage_a stage_b copy_a copy_b copy_async commit_copies wait_for_copies shared shared_address load_matrices
 load_matrices_transposed multiply_add_float16 multiply_add_bfloat16 warp_m warp_n rows row column held
 part first of_part partial further place COUNT a_from b_from a_to b_to a_rows b_rows a_m a_k b_n b_k
+q_tile k_tile v_tile p_tile q_part k_part v_part p_part s_part o_part q_next k_next v_next tile_q tile_k key_begin key_end seen
+all_tiles first highest shift shrink score share inverse group warp_q pair two piece column offset M N K TILE_M TILE_N TILE_K TILE_Q TILES_M TILES_N
+THREADS SLICES TILES LANES GROUPS STRIPS QUERIES KEYS LOG2E ROWS COLUMNS VECTORS
 """
 _RESERVED = frozenset((_CPP_WORDS + _TEMPLATE_WORDS).split())
 """Words that no tensor may have as its name in C++."""
@@ -51,23 +55,44 @@ class KernelTemplate:
 
     def space(self) -> dict[str, tuple[int | str | bool, ...]]:
         """Values of each knob."""
-        return {"rows": rows.space, "pointwise": pointwise.space, "matmul": matmul.space}[self.spec.kind](self.spec)
+        spaces = {
+            "rows": rows.space,
+            "pointwise": pointwise.space,
+            "matmul": matmul.space,
+            "attention": attention.space,
+        }
+        return spaces[self.spec.kind](self.spec)
 
     def defaults(self) -> dict[str, int | str | bool]:
         """The first choice."""
-        return {"rows": rows.defaults, "pointwise": pointwise.defaults, "matmul": matmul.defaults}[self.spec.kind](
-            self.spec
-        )
+        first = {
+            "rows": rows.defaults,
+            "pointwise": pointwise.defaults,
+            "matmul": matmul.defaults,
+            "attention": attention.defaults,
+        }
+        return first[self.spec.kind](self.spec)
+
+    def plain(self) -> dict[str, int | str | bool]:
+        """The plainest kernel where a template has one of its own, else the first choice."""
+        return attention.plain(self.spec) if self.spec.kind == "attention" else self.defaults()
 
     def legal(self, choice: Mapping[str, int | str | bool]) -> bool:
         """Whether a combination can run."""
         if self.spec.kind == "rows":
             return rows.legal(self.spec, choice)
+        if self.spec.kind == "attention":
+            return attention.legal(self.spec, choice)
         return self.spec.kind == "pointwise" or matmul.legal(self.spec, choice)
 
     def generate(self, choice: Mapping[str, int | str | bool], pointers: Mapping[Buffer, str]) -> Generated:
         """The CUDA of one choice."""
-        write = {"rows": rows_write.generate, "pointwise": pointwise.generate, "matmul": matmul.generate}
+        write = {
+            "rows": rows_write.generate,
+            "pointwise": pointwise.generate,
+            "matmul": matmul.generate,
+            "attention": attention_cores.generate,
+        }
         generated = write[self.spec.kind](self.spec, self.name, choice, pointers)
         functions = re.split(r'(?=extern "C" __global__)', generated.source)
         generated.source = "".join(without_unused(text) for text in functions)
@@ -103,8 +128,7 @@ def lower(graph: Graph, arch: str = "") -> LoweredGraph:
     if graph.problem:
         raise LoweringError(graph.problem, mend="A kernel can still be written by another coder or by hand.")
     try:
-        lowered = Translator(graph).run()
-        plan = make_plan(lowered.program, lowered.outputs)
+        lowered, plan = _planned(graph)
     except (NotLowered, CannotFold) as why:
         raise LoweringError(f"this module can't be lowered: {why}") from why
     live_torch = [u.members[0].attrs["op"] for u in plan.units if u.kind == "torch"]
@@ -135,6 +159,17 @@ def lower(graph: Graph, arch: str = "") -> LoweredGraph:
         if not kernel.empty:
             kernels.append(kernel)
     return LoweredGraph(graph, lowered, plan, tuple(kernels), names, pointers, tuple(dict.fromkeys(live_torch)))
+
+
+def _planned(graph: Graph) -> tuple[Lowered, Plan]:
+    """With attention in kernels of its own, or, where some view forbids that, as the products and softmaxes it is made of."""
+    lowered = Translator(graph).run()
+    if fuse_attention(lowered.program, lowered.outputs):
+        try:
+            return lowered, make_plan(lowered.program, lowered.outputs)
+        except CannotFold:
+            lowered = Translator(graph).run()
+    return lowered, make_plan(lowered.program, lowered.outputs)
 
 
 def _inputs(plan: Plan) -> list[Node]:
@@ -209,6 +244,8 @@ _SILENT = {
 def _kernel_name(unit: Unit) -> str:
     """From the ATen operations computed in it: `softmax_rows`, `mul_add_pointwise`, `linear_relu_tiles`."""
     assert unit.spec is not None
+    if unit.kind == "attention":
+        return "attention"
     suffix = {"rows": "rows", "pointwise": "pointwise", "matmul": "tiles"}[unit.kind]
     seen: set[Node] = set()
     origins: dict[str, int] = {}
@@ -223,9 +260,7 @@ def _kernel_name(unit: Unit) -> str:
         if origin and node.attrs.get("origin") not in _SILENT and node.kind not in ("scalar", "expand", "reshape"):
             origins[origin] = min(origins.get(origin, node.id), node.id)
         for x in node.args:
-            if x in inside or (
-                x not in unit.external and x.kind not in ("reduce", "matmul", "torch", "result", "input")
-            ):
+            if x in inside or (x not in unit.external and x.kind not in ANCHORS):
                 stack.append(x)
     ordered = sorted(origins, key=lambda o: origins[o])
     text = re.sub(r"\W", "_", "_".join(ordered[:3])) or "copy"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kernelwright.agents.builtin.errors import CannotFold
-from kernelwright.agents.builtin.ir import VIEWS, Node, Program, contiguous
+from kernelwright.agents.builtin.ir import ANCHORS, VIEWS, Node, Program, contiguous
 from kernelwright.agents.builtin.spec import Unit, build_spec
 from kernelwright.agents.builtin.values import buffer_of
 
@@ -107,9 +107,11 @@ class _Planner:
             if node.kind == "torch":
                 for x in node.args:
                     self._need(view_base(x))
-            elif node.kind == "matmul":
+            elif node.kind in ("matmul", "scores"):
                 for x in node.args:
                     self._need(_deep_base(x))
+            elif node.kind == "attention":
+                self._need(_deep_base(node.args[1]))
             elif node.kind == "gather":
                 self._need(node.args[0])
         self.units: list[Unit] = []
@@ -126,8 +128,10 @@ class _Planner:
                 self._place(node, Unit("torch", [node], [node], None, [view_base(x) for x in node.args]))
             elif node.kind == "result":
                 self.unit_of[node] = self.unit_of[node.args[0]]
-            elif node.kind == "matmul":
-                self._place(node, Unit("matmul", [node], [node] if node in self.memory else []))
+            elif node.kind in ("matmul", "attention"):
+                self._place(node, Unit(node.kind, [node], [node] if node in self.memory else []))
+            elif node.kind == "scores":
+                continue  # computed in the kernel of its attention
             elif node.kind == "reduce":
                 self._reduction(node)
             elif node in self.memory:
@@ -145,9 +149,7 @@ class _Planner:
         if unit.kind != "torch" and (unit.stores or unit.kind != "pointwise"):
             try:
                 unit.spec = build_spec(unit, frozenset(self.memory))
-                unit.external = list(unit.spec.evaluator.external)
-                if unit.spec.a is not None and unit.spec.b is not None:
-                    unit.external += [unit.spec.a.buffer.node, unit.spec.b.buffer.node]
+                unit.external = [*unit.spec.evaluator.external, *(o.buffer.node for o in unit.spec.operands)]
             except CannotFold as error:
                 culprit = error.node
                 if not isinstance(culprit, Node) or culprit.kind == "input" or culprit in self.memory:
@@ -163,9 +165,7 @@ class _Planner:
             spec = build_spec(changed, frozenset(self.memory))
         except CannotFold:
             return False
-        external = list(spec.evaluator.external)
-        if spec.a is not None and spec.b is not None:
-            external += [spec.a.buffer.node, spec.b.buffer.node]
+        external = [*spec.evaluator.external, *(o.buffer.node for o in spec.operands)]
         for node in external:
             other = self.unit_of.get(node)
             if other is not None and (other is unit or self._depends(other, unit)):
@@ -198,7 +198,7 @@ class _Planner:
             if node in seen:
                 continue
             seen.add(node)
-            if node.kind in ("reduce", "matmul", "torch", "result", "input") or node in self.memory:
+            if node.kind in ANCHORS or node in self.memory:
                 found.append(node)
             else:
                 stack.extend(reversed(node.args))
@@ -240,7 +240,7 @@ class _Planner:
     def _fits(self, unit: Unit, node: Node, frontier: Sequence[Node]) -> bool:
         if unit.kind == "pointwise":
             return unit.stores[0].numel == node.numel and node.numel > 0
-        if unit.kind == "matmul":
+        if unit.kind in ("matmul", "attention"):
             return unit.members[0].numel == node.numel
         rows, columns = _sizes(unit.members[0])
         if node.numel == rows:
@@ -270,25 +270,21 @@ class _Planner:
         stack = [*(x for m in consumer.members for x in m.args), *consumer.stores]
         while stack:
             current = stack.pop()
-            if (
-                current in seen
-                or current in self.memory
-                or current.kind in ("reduce", "matmul", "torch", "result", "input")
-            ):
+            if current in seen or current in self.memory or current.kind in ANCHORS:
                 continue
             seen.add(current)
             if current.kind == "pointwise" and current.numel == node.numel:
                 frontier = self._frontier(current.args)
-                anchors = [f for f in frontier if f.kind in ("reduce", "matmul", "torch", "result") or f in self.memory]
+                anchors = [f for f in frontier if f.kind != "input"]
                 if node in anchors and all(self.unit_of.get(f) is home for f in anchors):
                     return current
             stack.extend(current.args)
         return node
 
     def _sink(self, node: Node) -> Node:
-        """Where to store a matrix product that others need: after the pointwise work that only it feeds."""
+        """Where to store a matrix product or an attention that others need: after the pointwise work that only it feeds."""
         best = node
-        if node.kind == "matmul":
+        if node.kind in ("matmul", "attention"):
             current = node
             while True:
                 consumers = self.consumers.get(current, [])

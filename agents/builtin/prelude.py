@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
+from kernelwright.agents.builtin.prelude_cores import CORES, multiply_add
 from kernelwright.agents.builtin.prelude_tensor import tensor_prelude
 
 __all__ = ["prelude"]
@@ -126,6 +127,14 @@ _SHUFFLE_PEAKED = """__device__ __forceinline__ Peaked shuffle_xor(Peaked pair, 
 }
 """
 
+_EXP2 = """// 2 to the power of x, within 2 ulp; results below the smallest normal number become zero.
+__device__ __forceinline__ float exp2_of(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+"""
+
 _REDUCE_ROW = """// Combines one value of each of LANES neighbouring threads (a power of two); all of them get the result.
 // More than a warp goes through `scratch`, one element per warp of the block.
 template <typename Op, int LANES, typename T>
@@ -166,8 +175,8 @@ __device__ __forceinline__ T reduce_strided(T value, T* scratch) {
 
 
 def prelude(features: Set[str]) -> str:
-    """Shared device code for a set of features: `vector`, `row`, `strided`, `half`, `bfloat16`, `op:NAME` of reductions, and
-    those of `tensor_prelude`."""
+    """Shared device code for a set of features: `vector`, `row`, `strided`, `exp2`, `cores`, `cores:DTYPE`, `half`, `bfloat16`, `op:NAME` of
+    reductions, and those of `tensor_prelude`."""
     ops = sorted(f.removeprefix("op:") for f in features if f.startswith("op:"))
     indexed = "argmax" in ops or "argmin" in ops
     parts: list[str] = []
@@ -190,6 +199,10 @@ def prelude(features: Set[str]) -> str:
         if "online" in ops:
             parts.append(_SHUFFLE_PEAKED)
         parts.append(_REDUCE_ROW)
+    if "exp2" in features:
+        parts.append(_EXP2)
+    if "cores" in features:
+        parts += [CORES, *(multiply_add(d) for d in ("float16", "bfloat16") if f"cores:{d}" in features)]
     if "strided" in features:
         parts.append(_REDUCE_STRIDED)
     return "\n".join(parts)

@@ -60,12 +60,13 @@ class ParameterSpace:
         }
         result = dict(self.defaults)
         for kernel in self.kernels:
-            own = self.of(kernel, result)
+            attention = kernel.spec.kind == "attention"
+            own = kernel.plain() if attention else self.of(kernel, result)
             knobs = self._knobs[kernel.name]
             whole = {**own, **{k: v for k, v in plain.items() if k in own and v in knobs.get(k, (v,))}}
-            if kernel.legal(whole):
+            if not attention and kernel.legal(whole):
                 own = whole
-            for knob, value in plain.items():
+            for knob, value in () if attention else plain.items():
                 if knob in own and value in self._knobs[kernel.name].get(knob, (value,)):
                     trial = {**own, knob: value}
                     own = trial if kernel.legal(trial) else own

@@ -56,7 +56,7 @@ class Value:
 
     Kinds: `load` (extra: buffer, offset, guards), `gather` (buffer, offset, guards, strides, extents, wrap; args are the indices),
     `const` (number), `index` (affine), `guard` (guards), `op` (function name), `row` (a reduction of this kernel, by node id),
-    `acc` (the matrix product's accumulator).
+    `acc` (the accumulator of a matrix product, by node id).
     """
 
     kind: str
@@ -115,7 +115,7 @@ class Evaluator:
         if node in self.own:
             if self.own[node] != c:
                 raise CannotFold(f"{node} is used at another place than where it is computed", node)
-            return self.value(Value("acc" if node.kind == "matmul" else "row", value_dtype(node.dtype), (), node.id))
+            return self.value(Value("row" if node.kind == "reduce" else "acc", value_dtype(node.dtype), (), node.id))
         if is_anchor(node) or (node in self.materialised and node not in self.inline):
             return self._load(node, c, guards)
         kind, args, attrs = node.kind, node.args, node.attrs

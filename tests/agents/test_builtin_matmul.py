@@ -30,10 +30,6 @@ CASES: dict[str, tuple[Case, int]] = {
     "long_sum": (lambda: (nn.Linear(1500, 20), (R(18, 1500),)), 1),
     "linear_softmax": (lambda: (nn.Sequential(nn.Linear(20, 30), nn.Softmax(-1)), (R(8, 20),)), 2),
     "linear_sum": (lambda: (Calls(lambda x, w: F.linear(x, w).relu().sum(-1)), (R(3, 4, 10), R(12, 10))), 2),
-    "attention": (
-        lambda: (Calls(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True)), (R(2, 3, 20, 8),) * 3),
-        3,
-    ),
     "einsum": (lambda: (Calls(lambda a, b: torch.einsum("bij,bkj->bik", a, b)), (R(2, 9, 12), R(2, 11, 12))), 1),
     "double": (lambda: (Calls(torch.mm), (R(30, 20).double(), R(20, 34).double())), 1),
     "half": (lambda: (nn.Sequential(nn.Linear(64, 48), nn.GELU()).half(), (R(33, 64).half(),)), 1),

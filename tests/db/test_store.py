@@ -316,7 +316,12 @@ class TestBest:
 
     def test_measured_and_modelled_are_not_compared(self, store: Store) -> None:
         self.fill(store, 1e-9)
-        measured = evaluation(kernel(2), 1.0, timing=timing(5e-5, TimingKind.MEASURED))
+        measured = evaluation(
+            kernel(2),
+            1.0,
+            timing=timing(5e-5, TimingKind.MEASURED),
+            device=DEVICE.model_copy(update={"kind": "cuda", "name": "NVIDIA H200"}),
+        )
         store.add_attempt(attempt("softmax-7k3f9q", 2, 1.0, evaluation=measured))
         assert self.check(store) is None or self.check(store) == 2
 

@@ -105,6 +105,22 @@ def test_attention_has_its_flops(context):
 
 
 @contexts
+@pytest.mark.parametrize(("queries", "keys", "pairs"), [(16, 16, 136), (5, 9, 15), (9, 5, 15 + 4 * 5), (7, 1, 7)])
+def test_causal_attention_counts_the_keys_that_are_seen(context, queries, keys, pairs):
+    q, k = torch.randn(1, 2, queries, 8), torch.randn(1, 2, keys, 8)
+    assert int(torch.ones(queries, keys).tril().sum()) == pairs
+    (op,) = record(lambda: F.scaled_dot_product_attention(q, k, k, is_causal=True), context)
+    assert op.flops == 2 * (2 * 2 * pairs * 8)
+
+
+@contexts
+def test_grouped_heads_count_for_each_query(context):
+    q, k = torch.randn(1, 6, 16, 8), torch.randn(1, 2, 16, 8)
+    (op,) = record(lambda: F.scaled_dot_product_attention(q, k, k, enable_gqa=True), context)
+    assert op.flops == 2 * (2 * 6 * 16 * 16 * 8)
+
+
+@contexts
 def test_views_allocations_and_idle_dropout_are_not_recorded(context):
     def fn():
         y = X.view(-1)[:100].reshape(10, 10).t().unsqueeze(0).expand(3, 10, 10)

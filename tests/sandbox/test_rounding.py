@@ -59,6 +59,12 @@ CALLS = {
     "attention": lambda: F.scaled_dot_product_attention(*drawn(3, 2, 4, 10, 8)),
     "causal attention": lambda: F.scaled_dot_product_attention(*drawn(3, 2, 4, 10, 8), is_causal=True),
     "masked attention": lambda: F.scaled_dot_product_attention(*drawn(3, 2, 4, 10, 8), attn_mask=drawn(10, 10) > 0),
+    "grouped attention": lambda: F.scaled_dot_product_attention(
+        drawn(2, 6, 10, 8), *drawn(2, 2, 3, 10, 8), enable_gqa=True
+    ),
+    "attention that sees nothing": lambda: F.scaled_dot_product_attention(
+        *drawn(3, 2, 4, 10, 8), attn_mask=torch.arange(10)[:, None] > torch.arange(10)
+    ),
     "mse": lambda: F.mse_loss(X, X.flip(0)),
     "huber": lambda: F.smooth_l1_loss(X, X.flip(0), beta=0.7),
     "huber, summed": lambda: F.huber_loss(X, X.flip(0), reduction="sum", delta=0.3),

@@ -334,3 +334,17 @@ def test_small_outputs_of_honest_calls_never_add_up():
         mismatch, share = compare_outputs(x.flip(-1).sum(-1), reference(total, x), POLICY, past=past)
         assert mismatch is None
         assert share < 0.5
+
+
+@pytest.mark.parametrize("overflow", [math.nan, math.inf])
+def test_where_the_tasks_own_dtype_overflows_rounding_alone_says_what_is_honest(overflow):
+    # half a percent is what inputs moved by one rounding make of this value; float16 itself gave no number
+    exact = torch.full((64,), 3.0, dtype=torch.float64)
+    native = exact.half()
+    native[5] = overflow
+    expected = ReferenceResult(native, exact, exact * 1.005, (), ())
+    mine = exact.half()
+    mine[5] = 3.02
+    assert verdict(mine, expected)
+    mine[5] = 3.5
+    assert not verdict(mine, expected)

@@ -39,6 +39,12 @@ shared memory."""
 TENSOR_SHARE = 0.80
 """Of that again on tensor cores: clocks drop under load and loads take longer to hide (estimate: published cuBLAS
 figures of 650 to 750 of 989 TFLOP/s on H100)."""
+ATTENTION_TILES = (128, 64)
+"""Queries a block of a fused attention kernel has (FlashAttention-2 uses both, arXiv:2307.08691)."""
+ATTENTION_SHARE = {"tensor": 0.60, "fp32": 0.65}
+"""Share of an SM's peak that such a kernel reaches. Estimates: on tensor cores 50 to 73 % were published for FlashAttention-2 on
+A100 (arXiv:2307.08691), 35 % for it and 75 % for its successor on H100 (arXiv:2407.08608); without them a product's
+tiles of 64 rows, less a tenth for exponentials and rescaling."""
 SPLITS = (1, 2, 4, 8, 16, 32)
 """Ways a library may cut the inner dimension so that more SMs take part."""
 TILE_FILL = 64
@@ -115,6 +121,26 @@ def _matmul_seconds(op: OpRecord, gpu: Gpu) -> float:
     return best
 
 
+def _attention_seconds(op: OpRecord, gpu: Gpu) -> float:
+    """A fused kernel: blocks of queries that pass over all keys, or over a part of them where there are few blocks."""
+    on_tensor_cores = op.dtype in ("float16", "bfloat16")
+    limit = gpu.matmul_peak(op.dtype) * ATTENTION_SHARE["tensor" if on_tensor_cores else "fp32"]
+    queries, keys = op.shapes[0], op.shapes[1]
+    heads, rows = math.prod(queries[:-2]), queries[-2]
+    if min(heads, rows, keys[-2]) < 1:
+        return 0.0
+    best = math.inf
+    for tile in ATTENTION_TILES:
+        blocks = heads * -(-rows // tile)
+        for split in SPLITS:
+            per_sm = -(-blocks * split // gpu.sms)
+            seconds = per_sm * op.flops * (blocks * tile / (heads * rows)) / (blocks * split) / (limit / gpu.sms)
+            if split > 1:  # partial results are written and read once more, in float32
+                seconds += 8.0 * split * heads * rows * queries[-1] / gpu.l2_bandwidth
+            best = min(best, seconds)
+    return best
+
+
 def op_time(op: OpRecord, gpu: Gpu) -> OpTime:
     """One row: what this operation costs as a kernel of torch's own."""
     moved = op.bytes_read + op.bytes_written
@@ -122,7 +148,8 @@ def op_time(op: OpRecord, gpu: Gpu) -> OpTime:
     dram = moved / (gpu.achievable_bandwidth * share)
     pipe = "fp64" if op.dtype == "float64" else "fp32"
     if op.kind in ("matmul", "convolution"):
-        compute = _matmul_seconds(op, gpu)
+        fused = op.name.startswith("aten._scaled_dot_product") and "backward" not in op.name and len(op.shapes) >= 3
+        compute = _attention_seconds(op, gpu) if fused else _matmul_seconds(op, gpu)
         if _on_tensor_cores(op, gpu):
             pipe = "tensor"
     else:

@@ -68,7 +68,7 @@ def _regrid(report: LaunchReport, factor: float) -> LaunchReport:
 
 def _by_rows(choice: Mapping[str, Value]) -> bool:
     """Whether the kernel's grid follows rows or tiles (then more work per thread means fewer loop turns)."""
-    return any(knob in choice for knob in ("rows_per_block", "strategy", "tile_m", "tile_n"))
+    return any(knob in choice for knob in ("rows_per_block", "strategy", "tile_m", "tile_n", "tile_q"))
 
 
 def _with_work_per_thread(report: LaunchReport, ratio: float, choice: Mapping[str, Value]) -> LaunchReport:

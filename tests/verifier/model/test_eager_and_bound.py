@@ -113,6 +113,35 @@ def test_matmul_is_never_faster_than_the_peaks(m, n, k, name):
     assert seconds >= (op.bytes_read + op.bytes_written) / gpu.achievable_bandwidth + gpu.launch_seconds
 
 
+def attention(heads: int, queries: int, keys: int, width: int, dtype: str = "float16") -> OpRecord:
+    size = {"float16": 2, "float32": 4}[dtype]
+    q, k = (heads, queries, width), (heads, keys, width)
+    read, written = size * heads * width * (queries + 2 * keys), size * heads * width * queries
+    flops = 4 * heads * queries * keys * width
+    name = "aten._scaled_dot_product_flash_attention_for_cpu.default"
+    return OpRecord(name, read, written, flops, dtype, "matmul", (q, k, k))
+
+
+@given(st.integers(1, 64), st.integers(1, 4096), st.integers(1, 4096), st.sampled_from([16, 64, 128, 256]))
+def test_fused_attention_is_never_faster_than_the_peaks(heads, queries, keys, width):
+    for dtype in ("float16", "float32"):
+        op = attention(heads, queries, keys, width, dtype)
+        assert op_time(op, H200).seconds > op.flops / H200.matmul_peak(dtype)
+
+
+def test_fused_attention_of_long_sequences_reaches_its_share_and_beats_stored_scores():
+    op = attention(64, 4096, 4096, 64)
+    fused = op_time(op, H200)
+    assert 0.5 < op.flops / fused.seconds / H200.tensor_fp16 < 0.6
+    scores = pointwise(2 * 64 * 4096 * 4096)
+    assert fused.seconds < op_time(scores, H200).seconds
+
+
+def test_fused_attention_splits_keys_where_queries_are_few():
+    few = op_time(attention(8, 1, 16384, 128), H200).seconds
+    assert few < 20 * op_time(attention(8, 1, 128, 128), H200).seconds
+
+
 def test_bound_of_a_streaming_task_is_dram():
     least = task_bound(MB64, 0, MB64, {"fp32": 1000}, H200)
     assert least.by == "dram"

@@ -74,6 +74,8 @@ class Repeats:
     """Of each call, in seconds; a claim."""
     wall_seconds: float
     """From the request to its answer, by the judge's clock."""
+    queued_seconds: float = 0.0
+    """What the process says that launching all of them took its host code; decides only how long the GPU is kept busy before."""
 
 
 class GpuProcess:
@@ -100,7 +102,10 @@ class GpuProcess:
             name="the baseline" if program.trusted else "the candidate",
             limits=self.limits,
             isolation="process" if program.trusted else device.isolation,
-            environment={"KERNELWRIGHT_MEMORY_BYTES": str(_ADDRESS_SPACE)},
+            environment={
+                "KERNELWRIGHT_MEMORY_BYTES": str(_ADDRESS_SPACE),
+                "TORCHINDUCTOR_COMPILE_THREADS": "1",  # else torch.compile starts more processes than a worker may have
+            },
             trusted=program.trusted,
             gpu=runtime == "cuda",
         )
@@ -218,11 +223,12 @@ class GpuProcess:
         wall = time.perf_counter() - start
         try:
             seconds = tuple(float(each) for each in body["seconds"])
+            queued = max(0.0, float(body["queued_seconds"]))
         except (KeyError, TypeError, ValueError) as error:
             raise self._outside() from error
         if len(seconds) != len(order) or not all(0.0 <= each < 1e6 for each in seconds):
             raise self._outside()
-        return Repeats(seconds, wall)
+        return Repeats(seconds, wall, queued)
 
     def fetch(self, repeats: Sequence[int], *, expected_bytes: int) -> list[Any]:
         """The outputs of these calls of the last `repeat`."""

@@ -108,7 +108,7 @@ class CudaRuntime:
         except ImportError:
             versions["cupy"] = "not installed"
         return {
-            "name": found.name, "capability": [found.major, found.minor], "sms": found.multi_processor_count,
+            "name": found.name, "uuid": f"GPU-{getattr(found, 'uuid', '')}", "capability": [found.major, found.minor], "sms": found.multi_processor_count,
             "memory_bytes": found.total_memory, "l2_bytes": int(found.L2_cache_size), "versions": versions,
             "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
         }  # fmt: skip

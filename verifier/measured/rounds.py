@@ -17,6 +17,8 @@ from kernelwright.verifier.measured.statistics import Slope, relative_standard_e
 
 __all__ = ["COLD", "MODES", "WARM", "Participant", "Plan", "Rounds", "WallClock", "measure", "wall_clock"]
 
+_MOST_WALL_SPIN = 1.0  # seconds
+_SPIN_SHARE = 1.5  # of what launching a batch took before
 COLD, WARM = "cold", "warm"
 MODES = (COLD, WARM)
 
@@ -31,6 +33,10 @@ class Timed(Protocol):
     @property
     def wall_seconds(self) -> float:
         """Of all, by the judge's."""
+
+    @property
+    def queued_seconds(self) -> float:
+        """What launching them took host code."""
 
 
 class Participant(Protocol):
@@ -60,6 +66,9 @@ class Plan:
     """Relative difference of successive batches at which warm-up is over."""
     most_warm_up: int = 20
     """Batches of warm-up at most; a participant that has not settled by then is said to be unstable."""
+    most_spin: float = 0.2
+    """Seconds at most that the GPU is kept busy before a batch, so that all of it is queued when its first call begins: else the
+    time between two events would hold what launching costs the host."""
 
 
 @dataclass
@@ -107,9 +116,9 @@ def measure(
     if not participants or sets < 1:
         raise ValueError("nothing to measure")
     end = now() + plan.budget_seconds
-    sizes, unsettled = {}, []
+    sizes, spins, unsettled = {}, {}, []
     for name, participant in participants.items():
-        sizes[name], calm = _warm_up(participant, sets, plan, rng)
+        sizes[name], spins[name], calm = _warm_up(participant, sets, plan, rng)
         if not calm:
             unsettled.append(name)
     found = Rounds(
@@ -120,7 +129,7 @@ def measure(
         rng.shuffle(turns)
         for name, mode in turns:
             order = _order(sizes[name], sets, rng)
-            timed = participants[name].repeat(order, cold=mode == COLD)
+            timed = participants[name].repeat(order, cold=mode == COLD, spin=spins[name])
             found.medians[name][mode].append(statistics.median(timed.seconds))
             found.calls[name] += len(order)
             verify(name, order)
@@ -135,17 +144,19 @@ def measure(
     return found
 
 
-def _warm_up(participant: Participant, sets: int, plan: Plan, rng: random.Random) -> tuple[int, bool]:
-    """Calls a batch is to have, and whether the times settled."""
+def _warm_up(participant: Participant, sets: int, plan: Plan, rng: random.Random) -> tuple[int, float, bool]:
+    """Calls a batch is to have, seconds that the GPU is to be kept busy before, and whether the times settled."""
     first = participant.repeat(_order(1, sets, rng), cold=True, compiling=True)
-    size, medians = 1, [first.seconds[0]]
+    size, spin, medians = 1, 0.0, [first.seconds[0]]
     for _ in range(plan.most_warm_up):
-        timed = participant.repeat(_order(size, sets, rng), cold=True)
+        timed = participant.repeat(_order(size, sets, rng), cold=True, spin=spin)
         medians.append(statistics.median(timed.seconds))
+        launching = timed.queued_seconds / size
         size = max(1, min(plan.most_calls, int(plan.batch_seconds / max(medians[-1], 1e-9))))
+        spin = min(plan.most_spin, _SPIN_SHARE * launching * size)
         if settled(medians, tolerance=plan.warm_up_tolerance):
-            return size, True
-    return size, False
+            return size, spin, True
+    return size, spin, False
 
 
 def _order(count: int, sets: int, rng: random.Random) -> list[int]:
@@ -177,9 +188,11 @@ def wall_clock(
     Args:
         claimed_about: seconds of a call as claimed so far: it decides how many calls make a batch.
         pairs: short and long batches, each.
-        spin: seconds that the device is kept busy first.
+        spin: seconds that the device is kept busy first, at least; longer where launching takes longer.
     """
     longest = max(8, min(most_calls, int(batch_seconds / max(claimed_about, 1e-9))))
+    probe = participant.repeat(_order(longest, sets, rng), cold=False, fresh=False, spin=spin)
+    spin = max(spin, min(_MOST_WALL_SPIN, _SPIN_SHARE * probe.queued_seconds))
     counts, walls, claims = [], [], []
     lengths = [rng.randint(2, max(2, longest // 4)) for _ in range(pairs)]
     lengths += [rng.randint(longest // 2 + 1, longest) for _ in range(pairs)]

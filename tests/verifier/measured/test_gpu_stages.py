@@ -90,6 +90,10 @@ def test_an_honest_kernel_goes_through_all_stages(reference: Reference) -> None:
     timing = found.timing
     assert timing is not None
     assert timing.kind is TimingKind.MEASURED
+    assert timing.seconds_low is not None
+    assert timing.seconds_high is not None
+    assert timing.seconds_low <= timing.seconds <= timing.seconds_high
+    assert "rounds" in timing.interval_source
     measured = timing.measurement
     assert measured is not None
     assert set(measured.medians) == {"candidate", "eager"}

@@ -36,7 +36,7 @@ bench: $(STAMP) ## Run the benchmarks
 	@for file in $(filter-out benchmarks/gpu_check.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 gpu-check: $(STAMP) ## On a machine with a GPU: every kernel there and on the emulator, measured and modelled
-	$(BIN)/python benchmarks/gpu_check.py --json gpu-check.json
+	$(BIN)/python benchmarks/gpu_check.py --json gpu-check.json --samples gpu-check.jsonl
 
 docs: $(STAMP) ## Write the generated pages of docs/ anew
 	$(BIN)/python docs/generate.py

@@ -1,6 +1,6 @@
 """Runs every kernel there is on this machine's GPU, beside the emulator, and prints one table: `make gpu-check`.
 
-    python benchmarks/gpu_check.py [--minutes N] [--jobs N] [--only REGEX] [--json FILE]
+    python benchmarks/gpu_check.py [--minutes N] [--jobs N] [--only REGEX] [--json FILE] [--samples FILE]
 
 - examples: the built-in coder's kernel for each module under examples/, against eager PyTorch and torch.compile;
 - kernels: one honest kernel for each task of tests/honest;
@@ -43,11 +43,12 @@ import torch  # noqa: E402
 from kernelwright.bench_tasks.kernelbench import read_task, task_from_source  # noqa: E402
 from kernelwright.bench_tasks.task import Task  # noqa: E402
 from kernelwright.sandbox.candidate import Candidate  # noqa: E402
-from kernelwright.sandbox.cuda.driver import gpus  # noqa: E402
+from kernelwright.sandbox.cuda.driver import driver_version, gpus  # noqa: E402
 from kernelwright.sandbox.cuda.gpu_process import GpuProcess, Program  # noqa: E402
 from kernelwright.sandbox.device import Device, gpu_problem  # noqa: E402
 from kernelwright.sandbox.isolation import choose_isolation  # noqa: E402
 from kernelwright.sandbox.kernel import Kernel  # noqa: E402
+from kernelwright.sandbox.launch import LaunchReport  # noqa: E402
 from kernelwright.sandbox.process import Limits  # noqa: E402
 from kernelwright.sandbox.reference import Reference  # noqa: E402
 from kernelwright.sandbox.trees import same_bits, tensors_of  # noqa: E402
@@ -57,7 +58,9 @@ from kernelwright.verifier.measured.gpu_stages import GpuOptions, launch_differe
 from kernelwright.verifier.measured.rounds import COLD, WARM, Plan, measure, wall_clock  # noqa: E402
 from kernelwright.verifier.measured.statistics import interval  # noqa: E402
 from kernelwright.verifier.model import assemble  # noqa: E402
+from kernelwright.verifier.model.agreement import median_error, spearman  # noqa: E402
 from kernelwright.verifier.model.gpus import Gpu, find_gpu  # noqa: E402
+from kernelwright.verifier.model.samples import Sample, sample_of, write_samples  # noqa: E402
 from kernelwright.verifier.statistical import compare  # noqa: E402
 from kernelwright.verifier.timing import modelled_call  # noqa: E402
 
@@ -161,7 +164,7 @@ def _check(subject: Subject, source: str, setting: Setting, stack: ExitStack, ro
         there = emulated.call(inputs, expected_bytes=sum(sizes), compiling=True, trace=True)
     modelled = modelled_call(own.name, there.reports, there.ops, setting.gpu)
     row["modelled_seconds"] = modelled.seconds
-    row["reports"] = [report.to_json() for report in there.reports]
+    row["reports"], row["torch_ops"] = [report.to_json() for report in there.reports], [op.name for op in there.ops]
     row["emulator_share"] = compare(there.outputs, expected, task.policy)[1]
 
     def opened(program: Program) -> GpuProcess:
@@ -300,8 +303,8 @@ def summary(rows: list[dict[str, Any]], ceilings: Ceilings) -> dict[str, Any]:
         "ceilings": ceilings.to_json(),
     }  # fmt: skip
     if len(timed) > 2:
-        found["model_rank_correlation"] = _spearman(modelled, cold)
-        found["model_median_error"] = statistics.median(abs(m / c - 1) for m, c in zip(modelled, cold, strict=True))
+        found["model_rank_correlation"] = spearman(modelled, cold)
+        found["model_median_error"] = median_error(modelled, cold)
         found["methods_differ_most"] = max(
             abs(row["cupti_seconds"] / row["measured"]["candidate"][WARM]["value"] - 1) for row in timed
         )
@@ -321,17 +324,25 @@ def summary(rows: list[dict[str, Any]], ceilings: Ceilings) -> dict[str, Any]:
     return found
 
 
-def _spearman(one: list[float], two: list[float]) -> float:
-    """Rank correlation (values are times: ties do not matter)."""
-
-    def ranks(values: list[float]) -> list[float]:
-        order = sorted(range(len(values)), key=values.__getitem__)
-        found = [0.0] * len(values)
-        for rank, position in enumerate(order):
-            found[position] = float(rank)
-        return found
-
-    return statistics.correlation(ranks(one), ranks(two))
+def samples(rows: list[dict[str, Any]]) -> list[Sample]:
+    """What `kernelwright calibrate --from` reads: the kernels that are one launch and nothing of torch's."""
+    found = []
+    for row in rows:
+        if "measured" in row and row["right"] and len(row["reports"]) == 1 and not row["torch_ops"]:
+            times = row["medians"]["candidate"][COLD]
+            found.append(
+                sample_of(
+                    LaunchReport.from_json(row["reports"][0]),
+                    gpu=row["device"]["name"],
+                    driver=driver_version() or "unknown",
+                    source=row["name"],
+                    seconds=row["measured"]["candidate"][COLD]["value"],
+                    repeats=row["calls"]["candidate"],
+                    standard_error=statistics.stdev(times) / math.sqrt(len(times)) if len(times) > 1 else 0.0,
+                    date=datetime.now(UTC),
+                )
+            )
+    return found
 
 
 def main() -> int:
@@ -341,6 +352,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=max(1, min(6, (os.cpu_count() or 2) // 2)))
     parser.add_argument("--only", default="", help="a regular expression that a kernel's name holds")
     parser.add_argument("--json", type=Path, help="write everything to this file")
+    parser.add_argument("--samples", type=Path, help="write samples for `kernelwright calibrate --from` to this file")
     parser.add_argument("--isolation", default="auto", choices=["auto", "bubblewrap", "docker", "process"])
     parser.add_argument("--gpu", default="", help="the table's name of this GPU, where it is not recognised")
     parser.add_argument("--runtime", default="cuda", choices=["cuda", "emulated"])
@@ -394,6 +406,8 @@ def main() -> int:
         options.json.write_text(
             json.dumps({"environment": environment, "summary": found, "rows": rows}, indent=1) + "\n"
         )
+    if options.samples and real:
+        write_samples(samples(rows), options.samples)
     for process in multiprocessing.active_children():
         process.terminate()
     return 0 if all(row.get("right", True) for row in rows) else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from kernelwright.agents.builtin.prelude_cores import CORES, multiply_add
+from kernelwright.agents.builtin.prelude_cores import cores_prelude, needed
 from kernelwright.agents.builtin.prelude_tensor import tensor_prelude
 
 __all__ = ["prelude"]
@@ -186,7 +186,8 @@ def prelude(features: Set[str]) -> str:
         parts.append("#include <cuda_bf16.h>\n")
     if "vector" in features:
         parts.append(_VECTOR)
-    parts += tensor_prelude(features)
+    parts += tensor_prelude(features | needed(features))
+    parts += cores_prelude(features)
     if indexed:
         parts.append(_INDEXED)
     if "online" in ops:
@@ -201,8 +202,6 @@ def prelude(features: Set[str]) -> str:
         parts.append(_REDUCE_ROW)
     if "exp2" in features:
         parts.append(_EXP2)
-    if "cores" in features:
-        parts += [CORES, *(multiply_add(d) for d in ("float16", "bfloat16") if f"cores:{d}" in features)]
     if "strided" in features:
         parts.append(_REDUCE_STRIDED)
     return "\n".join(parts)

@@ -216,6 +216,15 @@ class TorchsOwn(nn.Module):
         return self.attention(x, x, x, need_weights=False)[0]  # type: ignore[no-any-return]
 
 
+def test_attention_and_products_share_tensor_cores(runner: Runner) -> None:
+    torch.manual_seed(0)
+    module = SelfAttention(64, 2, own=True).half()
+    coder = check(runner, module, (half(1, 64, 64),), distributions=())
+    assert not coder.stays_in_torch
+    tensor = [r.kernel for r in runner.reports if r.counters.flops.get("tensor")]
+    assert len(tensor) == len(runner.reports) == 3
+
+
 @pytest.mark.parametrize(
     ("make", "launches"),
     [

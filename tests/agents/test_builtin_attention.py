@@ -127,7 +127,9 @@ def test_any_size(
 ) -> None:
     torch.manual_seed(m * n + d)
     inputs = (dtype(3, m, d), dtype(3, n, d), dtype(3, n, c))
-    check(runner, Calls(written(causal) if hide else written()), inputs, distributions=("large",))
+    # scores of large halves overflow in torch, whose answer is NaN then; the kernel keeps them in float32
+    values = "mixed" if dtype is half else "large"
+    check(runner, Calls(written(causal) if hide else written()), inputs, distributions=(values,))
     assert [r.kernel for r in runner.reports] == ["attention"]
 
 

@@ -105,6 +105,7 @@ COMMANDS = [
     ["resume", "zzz"],
     ["doctor"],
     ["gpus"],
+    ["calibrate", "--from", "missing.jsonl"],
 ]
 
 

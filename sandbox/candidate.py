@@ -6,7 +6,7 @@ process (`device_process`), which runs none of the candidate's code but its kern
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -26,7 +26,9 @@ from kernelwright.sandbox.spares import Processes, start_processes
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CallResult", "Candidate", "CandidateFailure"]
+__all__ = ["CallResult", "Candidate", "CandidateFailure", "failure_of"]
+
+_KINDS = frozenset({"build", "unsupported", "launch", "memory"})  # of failures that the worker names
 
 _GRACE_SECONDS = (
     5.0  # the emulator ends a launch at call_seconds by itself and says where; only then is the process killed
@@ -267,17 +269,7 @@ class Candidate:
         found = message.body.get("error")
         if not isinstance(found, dict):
             raise CandidateFailure("protocol", "the candidate answered outside the schema.")
-        text = str(found.get("message", ""))
-        kind = str(found.get("kind", "python"))
-        line = found.get("line")
-        raise CandidateFailure(
-            kind if kind in {"build", "unsupported", "launch", "memory"} else "python",
-            text if kind != "python" else f"{found.get('type')}: {text}",
-            line=line if isinstance(line, int) else None,
-            mend=str(found.get("mend", "")),
-            log=str(found.get("log", "")),
-            detail=str(found.get("traceback", "")),
-        )
+        raise failure_of(found, _KINDS)
 
     def close(self) -> None:
         """Ends the processes."""
@@ -288,6 +280,19 @@ class Candidate:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def failure_of(found: Mapping[str, Any], kinds: Collection[str]) -> CandidateFailure:
+    """A worker's error object (`serve.describe_error`) as a failure; what is of none of `kinds` is an error of its Python."""
+    text, kind, line = str(found.get("message", "")), str(found.get("kind", "python")), found.get("line")
+    return CandidateFailure(
+        kind if kind in kinds else "python",
+        text if kind != "python" else f"{found.get('type')}: {text}",
+        line=line if isinstance(line, int) else None,
+        mend=str(found.get("mend", "")),
+        log=str(found.get("log", "")),
+        detail=str(found.get("detail", "") or found.get("traceback", "")),
+    )
 
 
 def _places(claims: Any, rows: Sequence[Mapping[str, Any]]) -> tuple[Place, ...]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import inspect
-import linecache
 import socket
 import sys
 import types
@@ -28,6 +27,7 @@ from kernelwright.sandbox.emulated.forwarding import Forwarding, describe, to_de
 from kernelwright.sandbox.emulated.remote import Link, RemoteSession
 from kernelwright.sandbox.gradients import Wanted, differentiate
 from kernelwright.sandbox.hostcode import extension
+from kernelwright.sandbox.modules import copy_weights, new_module
 from kernelwright.sandbox.places import places_of
 from kernelwright.sandbox.serve import serve
 from kernelwright.sandbox.trees import construct, map_tensors, seed_torch, tensors_of
@@ -75,10 +75,7 @@ class Candidate:
     def load(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Runs the kernel's module."""
         source = message.body["source"]
-        linecache.cache[_FILE] = (len(source), None, source.splitlines(True), _FILE)
-        module = types.ModuleType("kernelwright_kernel")
-        module.__file__ = _FILE
-        sys.modules[module.__name__] = module
+        module = new_module("kernelwright_kernel", _FILE, source)
         assert self.forwarding is not None
         try:
             with self.forwarding:
@@ -106,11 +103,7 @@ class Candidate:
             model = self.model if update else construct(self.module.ModelNew, arguments)
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"ModelNew(...) is a {type(model).__name__}, not a torch.nn.Module")
-        own = {k: v for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)}
-        matched = [k for k in own if k in state and own[k].shape == state[k].shape]
-        with torch.no_grad():
-            for key in matched:
-                own[key].copy_(state[key])
+        own, matched = copy_weights(model, state)
         given = [own[key] for key in matched if own[key].numel()]
         if stale := [t for t in given if update or self.forwarding.is_remote(t)]:
             self.link.ask("wrote", addresses=[t.data_ptr() for t in stale])

@@ -15,6 +15,7 @@ __all__ = [
     "TENSOR_TYPES",
     "Counters",
     "CudaCode",
+    "GpuLaunch",
     "KernelResources",
     "LaunchOptions",
     "LaunchReport",
@@ -339,6 +340,37 @@ class LaunchReport:
             lines=tuple(LineCounters.from_json(line) for line in raw.get("lines", ())),
             code=None if raw.get("code") is None else CudaCode.from_json(raw["code"]),
         )
+
+
+@dataclass(frozen=True)
+class GpuLaunch:
+    """A kernel that ran on a GPU, as CUPTI recorded it in the process that launched it."""
+
+    name: str
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    seconds: float
+    registers: int = 0
+    shared_bytes: int = 0
+    stream: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `from_json` reads it back."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> GpuLaunch:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        (gx, gy, gz), (bx, by, bz) = data["grid"], data["block"]
+        return cls(
+            str(data["name"]), (int(gx), int(gy), int(gz)), (int(bx), int(by), int(bz)), float(data["seconds"]),
+            int(data["registers"]), int(data["shared_bytes"]), int(data["stream"]),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from kernelwright.sandbox.gradients import (
     gradient_names,
 )
 from kernelwright.sandbox.honest_runs import HonestRuns
+from kernelwright.sandbox.modules import new_module
 from kernelwright.sandbox.places import places_of, shared_storage
 from kernelwright.sandbox.sampling import DRAWS, INDEPENDENT, independent_values, picked, sample
 from kernelwright.sandbox.serve import describe_error, serve
@@ -58,14 +59,11 @@ class Reference:
         for folder in body["import_paths"]:
             sys.path.append(folder)
         source = body["source"]
-        linecache.cache[self.file] = (len(source), None, source.splitlines(True), self.file)
-        module = types.ModuleType("kernelwright_task")
-        module.__file__ = self.file
+        module = new_module("kernelwright_task", self.file, source)
         if "cuda" in source:  # files written for a GPU run on the CPU here
             torch_cuda.install()
         attachments = {key: bytes(value.numpy().tobytes()) for key, value in (message.values or {}).items()}
         module.__dict__["ATTACHMENTS"] = attachments
-        sys.modules[module.__name__] = module
         self._guard("the file", lambda: exec(compile(source, self.file, "exec"), module.__dict__))
         for name in ("Model", "get_inputs"):
             if not callable(getattr(module, name, None)):

@@ -12,19 +12,22 @@ from pathlib import Path
 from typing import Any, Self
 
 from kernelwright.errors import ProtocolError, SandboxError, WorkerCrashed, WorkerTimeout
-from kernelwright.sandbox.candidate import CallResult, CandidateFailure
+from kernelwright.sandbox.candidate import CallResult, CandidateFailure, failure_of
 from kernelwright.sandbox.cuda.faults import fault_of
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.gradients import Wanted
+from kernelwright.sandbox.launch import GpuLaunch
 from kernelwright.sandbox.places import Place
 from kernelwright.sandbox.process import Limits, Worker
 from kernelwright.sandbox.reference import InitState
 from kernelwright.sandbox.trees import tensors_of
 
-__all__ = ["BaselineFailed", "GpuError", "GpuLaunch", "GpuProcess", "Program", "Repeats"]
+__all__ = ["BaselineFailed", "GpuError", "GpuProcess", "Program", "Repeats"]
 
 _WORKER = "kernelwright.sandbox.cuda.worker"
 _SLACK_BYTES = 1 << 26  # what a reply may hold beyond the expected outputs before it is refused
+_KINDS = frozenset({"build", "unsupported", "launch", "memory", "unsafe", "crashed", "timeout"})
+"""Of failures that the worker names."""
 _ADDRESS_SPACE = (
     1 << 44
 )  # bytes: CUDA reserves address space for all memory of host and GPUs, so a limit on it says nothing
@@ -52,18 +55,6 @@ class Program:
     """Whether it is the reference, which the person who runs us wrote."""
     path: str | None = None
     attachments: Mapping[str, bytes] | None = None
-
-
-@dataclass(frozen=True)
-class GpuLaunch:
-    """A kernel that ran, as the process's CUPTI says."""
-
-    name: str
-    grid: tuple[int, int, int]
-    block: tuple[int, int, int]
-    seconds: float
-    registers: int
-    shared_bytes: int
 
 
 @dataclass(frozen=True)
@@ -151,7 +142,7 @@ class GpuProcess:
         body = self._request(
             "build", self.limits.load_seconds,
             values={"arguments": init.arguments if init.arguments is not None else [], "state": init.state},
-            seed=seed, runtime_seed=seed, update=update, class_name=self.program.class_name, prepared=self.program.prepared,
+            seed=seed, update=update, class_name=self.program.class_name, prepared=self.program.prepared,
             gradients=None if self._wanted is None else self._wanted.to_json(),
         ).body  # fmt: skip
         try:
@@ -178,13 +169,7 @@ class GpuProcess:
             outputs, after = values["outputs"], values["inputs"]
             places = tuple(map(Place.from_json, body["places"]))
             aliases = tuple((int(i), int(j)) for i, j in body["aliases"])
-            launches = tuple(
-                GpuLaunch(
-                    str(row["name"]), _triple(row["grid"]), _triple(row["block"]), float(row["seconds"]),
-                    int(row["registers"]), int(row["shared_bytes"]),
-                )
-                for row in body["launches"]
-            )  # fmt: skip
+            launches = tuple(map(GpuLaunch.from_json, body["launches"]))
             tensors = tensors_of(outputs)
             if (
                 not isinstance(after, list)
@@ -302,18 +287,6 @@ class GpuProcess:
         if kind == "device" and self.program.trusted:
             self.close()
             raise GpuError(f"the GPU failed: {text}", mend=mend)
-        line = found.get("line")
-        known = kind in {"build", "unsupported", "launch", "memory", "unsafe", "crashed", "timeout", "device"}
-        raise CandidateFailure(
-            ("crashed" if kind == "device" else kind) if known else "python",
-            text if known else f"{found.get('type')}: {text}",
-            line=line if isinstance(line, int) else None,
-            mend=mend,
-            log=str(found.get("log", "")),
-            detail=str(found.get("detail", "") or found.get("traceback", "")),
-        )
-
-
-def _triple(value: Any) -> tuple[int, int, int]:
-    x, y, z = value
-    return int(x), int(y), int(z)
+        if kind == "device":  # a claim; the baseline's process would know
+            found = {**found, "kind": "crashed"}
+        raise failure_of(found, _KINDS)

@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-__all__ = ["CudaRuntime", "EmulatedRuntime", "Launch", "Runtime", "launches_of", "open_runtime"]
+from kernelwright.sandbox.launch import GpuLaunch
+
+__all__ = ["CudaRuntime", "EmulatedRuntime", "Runtime", "launches_of", "open_runtime"]
 
 _FLUSH_SHARE = 2  # times the L2 that is written to empty it
 _PATTERN = 0xFF  # of every byte: a NaN in floating-point types, -1 in integers
@@ -28,26 +29,6 @@ _EMULATED_SECONDS = 60.0  # of one emulated launch at most
 _SPIN_CYCLES_A_SECOND = (
     1.0e9  # torch.cuda._sleep counts SM clocks; at most about 2 GHz, so a spin lasts half a second or more
 )
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A kernel that ran in a call, as CUPTI recorded it."""
-
-    name: str
-    grid: tuple[int, int, int]
-    block: tuple[int, int, int]
-    seconds: float
-    registers: int = 0
-    shared_bytes: int = 0
-    stream: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return {
-            "name": self.name, "grid": list(self.grid), "block": list(self.block), "seconds": self.seconds,
-            "registers": self.registers, "shared_bytes": self.shared_bytes, "stream": self.stream,
-        }  # fmt: skip
 
 
 class Runtime(Protocol):
@@ -73,7 +54,7 @@ class Runtime(Protocol):
     def poison(self, sizes: list[int]) -> None:
         """Fills memory that the next allocations of so many bytes are likely to get."""
 
-    def launches(self, work: Callable[[], Any]) -> tuple[Any, list[Launch]]:
+    def launches(self, work: Callable[[], Any]) -> tuple[Any, list[GpuLaunch]]:
         """Runs `work` and says which kernels ran."""
 
 
@@ -134,7 +115,7 @@ class CudaRuntime:
         for block in held:
             self._fill(block, _PATTERN)
 
-    def launches(self, work: Callable[[], Any]) -> tuple[Any, list[Launch]]:
+    def launches(self, work: Callable[[], Any]) -> tuple[Any, list[GpuLaunch]]:
         from torch.profiler import ProfilerActivity, profile
 
         with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as found:
@@ -150,28 +131,25 @@ class CudaRuntime:
             os.unlink(path)
 
 
-def launches_of(trace: dict[str, Any]) -> list[Launch]:
+def launches_of(trace: dict[str, Any]) -> list[GpuLaunch]:
     """The kernels of a trace in Chrome's format as torch.profiler (Kineto) writes it, in the order in which they began."""
     events = [e for e in trace.get("traceEvents", ()) if e.get("cat") == "kernel" and e.get("ph") == "X"]
     return [_launch(event) for event in sorted(events, key=lambda event: float(event.get("ts", 0)))]
 
 
-def _launch(event: dict[str, Any]) -> Launch:
+def _launch(event: dict[str, Any]) -> GpuLaunch:
     arguments = event.get("args", {})
-    return Launch(
-        name=str(event.get("name", "")),
-        grid=_triple(arguments.get("grid", (0, 0, 0))),
-        block=_triple(arguments.get("block", (0, 0, 0))),
-        seconds=1e-6 * float(event.get("dur", 0)),
-        registers=int(arguments.get("registers per thread", 0)),
-        shared_bytes=int(arguments.get("shared memory", 0)),
-        stream=int(arguments.get("stream", 0)),
+    return GpuLaunch.from_json(
+        {
+            "name": event.get("name", ""),
+            "grid": arguments.get("grid", (0, 0, 0)),
+            "block": arguments.get("block", (0, 0, 0)),
+            "seconds": 1e-6 * float(event.get("dur", 0)),
+            "registers": arguments.get("registers per thread", 0),
+            "shared_bytes": arguments.get("shared memory", 0),
+            "stream": arguments.get("stream", 0),
+        }
     )
-
-
-def _triple(sizes: Any) -> tuple[int, int, int]:
-    x, y, z = sizes
-    return int(x), int(y), int(z)
 
 
 class EmulatedRuntime:
@@ -225,10 +203,10 @@ class EmulatedRuntime:
     def poison(self, sizes: list[int]) -> None:
         pass
 
-    def launches(self, work: Callable[[], Any]) -> tuple[Any, list[Launch]]:
+    def launches(self, work: Callable[[], Any]) -> tuple[Any, list[GpuLaunch]]:
         self._session.take_reports()
         made = work()
-        return made, [Launch(r.kernel, r.grid, r.block, 0.0) for r in self._session.take_reports()]
+        return made, [GpuLaunch(r.kernel, r.grid, r.block, 0.0) for r in self._session.take_reports()]
 
 
 def _storages() -> list[torch.UntypedStorage]:

@@ -8,7 +8,6 @@ Run with ``python -m kernelwright.sandbox.cuda.worker FD``; `kernelwright.sandbo
 
 from __future__ import annotations
 
-import linecache
 import os
 import sys
 import time
@@ -22,8 +21,10 @@ import torch
 from kernelwright.errors import KernelError, KernelwrightError, UnsupportedError
 from kernelwright.sandbox.channel import DTYPES, ChannelClosed, Message, extent
 from kernelwright.sandbox.cuda.faults import Fault, fault_of
-from kernelwright.sandbox.cuda.runtime import Launch, Runtime, open_runtime
+from kernelwright.sandbox.cuda.runtime import Runtime, open_runtime
 from kernelwright.sandbox.gradients import Wanted, differentiate
+from kernelwright.sandbox.launch import GpuLaunch
+from kernelwright.sandbox.modules import copy_weights, new_module
 from kernelwright.sandbox.places import places_of, shared_storage
 from kernelwright.sandbox.serve import describe_error, judge_channel
 from kernelwright.sandbox.trees import construct, map_tensors, seed_torch, tensors_of
@@ -68,10 +69,7 @@ class GpuWorker:
     def load(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Runs a module's source and finds its class."""
         source, wanted = message.body["source"], str(message.body["class_name"])
-        linecache.cache[_FILE] = (len(source), None, source.splitlines(True), _FILE)
-        module = types.ModuleType("kernelwright_kernel")
-        module.__file__ = _FILE
-        sys.modules[module.__name__] = module
+        module = new_module("kernelwright_kernel", _FILE, source)
         for folder in message.body.get("import_paths", ()):
             sys.path.append(folder)
         module.__dict__["ATTACHMENTS"] = {k: bytes(v.numpy().tobytes()) for k, v in (message.values or {}).items()}
@@ -92,8 +90,8 @@ class GpuWorker:
         body, gpu = message.body, self.gpu
         arguments, state = message.values["arguments"], message.values["state"]
         seed_torch(int(body["seed"]))
-        if body["runtime_seed"] is not None and gpu.device.type == "cuda":
-            torch.cuda.manual_seed_all(int(body["runtime_seed"]))
+        if gpu.device.type == "cuda":
+            torch.cuda.manual_seed_all(int(body["seed"]))
         update = bool(body["update"])
         if update:
             model = self.model
@@ -103,10 +101,7 @@ class GpuWorker:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"{body['class_name']}(...) is a {type(model).__name__}, not a torch.nn.Module")
         model = model.to(gpu.device)
-        own = {k: v for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)}
-        matched = [k for k in own if k in state and own[k].shape == state[k].shape]
-        for key in matched:
-            own[key].copy_(state[key])
+        _own, matched = copy_weights(model, state)
         self.model = model
         self.wanted = None if body["gradients"] is None else Wanted.from_json(body["gradients"])
         mode = _COMPILE_MODES[str(body["prepared"])]
@@ -120,7 +115,7 @@ class GpuWorker:
         inputs = map_tensors(message.values, self._place)
         given = tensors_of(inputs)
         gpu.poison([int(n) for n in message.body["poison"]])
-        launches: list[Launch] = []
+        launches: list[GpuLaunch] = []
         if message.body["trace"]:
             outputs, launches = gpu.launches(partial(self._run, inputs))
         else:

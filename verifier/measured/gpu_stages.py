@@ -22,10 +22,10 @@ from kernelwright.errors import TaskError
 from kernelwright.events import Note, Observer, StageStarted
 from kernelwright.sandbox.candidate import CallResult
 from kernelwright.sandbox.cuda.clocks import Clocks
-from kernelwright.sandbox.cuda.gpu_process import BaselineFailed, GpuLaunch, GpuProcess, Program
+from kernelwright.sandbox.cuda.gpu_process import BaselineFailed, GpuProcess, Program
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.sandbox.launch import LaunchReport
+from kernelwright.sandbox.launch import GpuLaunch, LaunchReport
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
 from kernelwright.sandbox.symbols import plain_name

@@ -44,7 +44,7 @@ class Participant(Protocol):
 
     def repeat(
         self, order: Sequence[int], *, cold: bool, fresh: bool = True, spin: float = 0.0, compiling: bool = False
-    ) -> Any:
+    ) -> Timed:
         """Calls on these sets, as `GpuProcess.repeat` does."""
 
 

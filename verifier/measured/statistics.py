@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from kernelwright.verifier.timing import bootstrap_interval
 
 __all__ = ["Interval", "Slope", "interval", "paired_speedup", "relative_standard_error", "settled", "slope"]
 
-_RESAMPLES = 2000
+_RESAMPLES = 500  # of a slope
 _TAIL = 0.025  # on either side of a 95 % interval
 
 
@@ -23,16 +25,18 @@ class Interval:
     high: float
 
 
-def interval(values: Sequence[float], *, seed: int = 0) -> Interval:
+def interval(values: Sequence[float]) -> Interval:
     """The median with its percentile bootstrap interval.
 
     Raises:
         ValueError: no values.
     """
-    return _bootstrap(list(values), statistics.median, seed)
+    low, high = bootstrap_interval(values)
+    middle = statistics.median(values)
+    return Interval(middle, min(low, middle), max(high, middle))
 
 
-def paired_speedup(baseline: Sequence[float], candidate: Sequence[float], *, seed: int = 0) -> Interval:
+def paired_speedup(baseline: Sequence[float], candidate: Sequence[float]) -> Interval:
     """The median over rounds of baseline's time by candidate's, with its bootstrap interval; rounds stay together.
 
     Raises:
@@ -40,19 +44,7 @@ def paired_speedup(baseline: Sequence[float], candidate: Sequence[float], *, see
     """
     if len(baseline) != len(candidate):
         raise ValueError("the rounds of baseline and candidate are not paired")
-    return _bootstrap([b / c for b, c in zip(baseline, candidate, strict=True)], statistics.median, seed)
-
-
-def _bootstrap(values: list[float], figure: Callable[[list[float]], float], seed: int) -> Interval:
-    if not values:
-        raise ValueError("an interval needs values")
-    middle = figure(values)
-    if min(values) == max(values):
-        return Interval(middle, middle, middle)
-    rng = random.Random(seed)
-    drawn = sorted(figure(rng.choices(values, k=len(values))) for _ in range(_RESAMPLES))
-    cut = round(_TAIL * _RESAMPLES)
-    return Interval(middle, min(drawn[cut], middle), max(drawn[_RESAMPLES - 1 - cut], middle))
+    return interval([b / c for b, c in zip(baseline, candidate, strict=True)])
 
 
 def relative_standard_error(values: Sequence[float]) -> float:
@@ -96,7 +88,7 @@ def slope(counts: Sequence[int], walls: Sequence[float], *, seed: int = 0) -> Sl
 
     seconds = middle(points)
     rng = random.Random(seed)
-    drawn = sorted(s for _ in range(_RESAMPLES // 4) if not math.isnan(s := middle(rng.choices(points, k=len(points)))))
+    drawn = sorted(s for _ in range(_RESAMPLES) if not math.isnan(s := middle(rng.choices(points, k=len(points)))))
     cut = round(_TAIL * len(drawn))
     low, high = (drawn[cut], drawn[-1 - cut]) if drawn else (seconds, seconds)
     return Slope(seconds, statistics.median(w - seconds * n for n, w in points), min(low, seconds), max(high, seconds))

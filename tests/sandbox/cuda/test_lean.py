@@ -44,7 +44,7 @@ def ask(op, values=None, **fields):
     return getattr(worker, op)(Message(fields, values, None))
 ask("open", runtime="emulated", index=0, arch="sm_90")
 ask("load", source=KERNEL, class_name="ModelNew")
-ask("build", {"arguments": [], "state": {}}, seed=1, runtime_seed=None, update=False, class_name="ModelNew",
+ask("build", {"arguments": [], "state": {}}, seed=1, update=False, class_name="ModelNew",
     prepared="eager", gradients=None)
 x = torch.arange(64.0)
 fields, values = ask("call", [x], poison=[256], trace=True)

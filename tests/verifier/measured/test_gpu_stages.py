@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from kernelwright.bench_tasks.kernelbench import task_from_source
-from kernelwright.sandbox.cuda.gpu_process import GpuLaunch
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.sandbox.launch import Counters, LaunchReport
+from kernelwright.sandbox.launch import Counters, GpuLaunch, LaunchReport
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference
 from kernelwright.verifier.evaluate import evaluate

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Distribution", "NumericPolicy", "Task", "TaskSignature", "TensorSpec", "Workload"]
+__all__ = ["FEW_ELEMENTS", "Distribution", "NumericPolicy", "Task", "TaskSignature", "TensorSpec", "Workload"]
 
 
 class Distribution(StrEnum):
@@ -120,9 +120,13 @@ class Workload:
     dimension."""
     sizes: tuple[tuple[str, int], ...] = ()
     """Names of the task file that stand for other numbers in it: module and inputs are made anew under them. Never timed."""
+    for_few: bool = False
+    """Whether it is for tasks of which an output has fewer than `FEW_ELEMENTS`: one call says little of such an output."""
 
     def fits(self, signature: TaskSignature) -> bool:
         """Whether the task is small enough for it."""
+        if self.for_few and not any(s.numel < FEW_ELEMENTS for s in signature.outputs):
+            return False
         if self.most_elements is None:
             return True
         return sum(s.numel for s in (*signature.inputs, *signature.outputs)) <= self.most_elements
@@ -130,13 +134,16 @@ class Workload:
     def to_json(self) -> list[object]:
         """A JSON array; `from_json` reads it back."""
         fields: list[object] = [self.name, self.distribution.value, self.seeds, self.most_elements, self.strided]
-        return [*fields, [list(size) for size in self.sizes]] if self.sizes else fields
+        if self.sizes or self.for_few:
+            fields.append([list(size) for size in self.sizes])
+        return [*fields, True] if self.for_few else fields
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> Workload:
         """Reads what `to_json` wrote, and what earlier versions did."""
         sizes = tuple((str(name), int(size)) for name, size in data[5]) if len(data) > 5 else ()
-        return replace(cls(str(data[0]), Distribution(data[1]), int(data[2]), *data[3:5]), sizes=sizes)
+        found = cls(str(data[0]), Distribution(data[1]), int(data[2]), *data[3:5])
+        return replace(found, sizes=sizes, for_few=len(data) > 6 and bool(data[6]))
 
 
 @dataclass(frozen=True)
@@ -152,6 +159,8 @@ class NumericPolicy:
     - Over all elements together a root mean square of ``error / (rms of e in the row + 2 * eps * |reference|)`` of at
       most `rms_slack`: lower precision inside spoils most elements a little, even where none is far off. Outputs of few
       elements are taken over all calls together.
+    - Of outputs with few elements, over all calls on normally distributed inputs together a root mean square of the errors of at
+      most `normal_slack` times that of the same `e + 2 * eps * |reference|`.
     - In 16-bit types a mean of the same, with its sign, of at most `bias_slack` either way: honest rounding there goes
       up as often as down, a constant that is a per cent off does not.
     """
@@ -159,9 +168,12 @@ class NumericPolicy:
     slack: float = 12.0
     floor_ulps: float = 16.0
     rms_slack: float = 8.0
+    normal_slack: float = 2.5
     bias_slack: float = 0.25
 
 
+FEW_ELEMENTS = 64
+"""An output with fewer elements says too little of a root mean square in one call."""
 _SMALL = 1 << 20  # elements: where an emulated call takes less than about a second
 _TINY = 1 << 14  # elements: where it takes about a hundredth of one
 
@@ -178,6 +190,8 @@ DEFAULT_WORKLOADS = (
     # few rows say little of the places in a row: what leaves out one of a hundred shows after some hundred of them
     Workload("mixed, again", Distribution.MIXED, seeds=4, most_elements=_TINY),
     Workload("one-hot, again", Distribution.ONE_HOT, seeds=32, most_elements=_TINY),
+    # a sum of many terms hides what each of them errs; many sums of like terms show it
+    Workload("normal, again", Distribution.NORMAL, seeds=20, most_elements=_TINY, for_few=True),
 )
 
 
@@ -207,7 +221,7 @@ class Task:
                 "source": self.source,
                 "format": self.format,
                 "workloads": [w.to_json() for w in self.workloads],
-                "policy": [self.policy.slack, self.policy.floor_ulps, self.policy.rms_slack, self.policy.bias_slack],
+                "policy": list(asdict(self.policy).values()),
                 "attachments": {k: hashlib.sha256(v).hexdigest() for k, v in sorted(self.attachments.items())},
                 **({"backward": True} if self.backward else {}),
             },

@@ -42,8 +42,8 @@ def figures(case: Case, seeds: int) -> tuple[int, float, dict[str, float]]:
     honest, compared, found = 0.0, 0, dict.fromkeys(faults(case), math.inf)
     for seed in range(seeds):
         best = dict.fromkeys(found, 0.0)
-        for workload in DEFAULT_WORKLOADS:
-            inputs = inputs_of(case, workload.distribution.value, 1000 + seed)
+        for distribution in dict.fromkeys(workload.distribution for workload in DEFAULT_WORKLOADS):
+            inputs = inputs_of(case, distribution.value, 1000 + seed)
             expected = reference_of(case.function, inputs)
             for variant in case.honest.values():
                 honest, compared = max(honest, share(variant, inputs, expected)), compared + 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kernelwright.bench_tasks.task import NumericPolicy
+from kernelwright.bench_tasks.task import FEW_ELEMENTS, NumericPolicy
 from kernelwright.sandbox.reference import ReferenceResult
 from kernelwright.sandbox.trees import tensors_of
 
@@ -20,8 +21,8 @@ _PIECE = 1 << 18  # elements compared at a time
 _RMS_ULPS = (
     2.0  # machine epsilons of the reference added to the honest error, for intrinsics that err the same way everywhere
 )
-_MANY = 64  # elements: fewer say too little of a root mean square
-_MANY_OF_SEVERAL = 32  # elements that outputs of fewer than `_MANY` have had in several calls together
+_MANY_OF_SEVERAL = 32  # elements that outputs of fewer than `FEW_ELEMENTS` have had in several calls together
+_MANY_OF_LIKE = 16  # elements of the same in calls whose inputs are drawn alike
 _LOOKED_AT = 512  # elements: to tell whether results vary
 _ROW = 64  # elements: trailing dimensions are joined into one row until it holds this many, so that its maximum means something
 
@@ -58,6 +59,7 @@ def compare_outputs(
     Args:
         nan_is_free: ask for nothing where the reference, in its own dtype or in float64, answers NaN.
         past: what is known from earlier calls of the same kernel, for outputs of few elements; this call is added.
+            `Past.normal` of it, if inputs are drawn from the normal distribution.
 
     Returns:
         (the first mismatch or None, the largest error as a share of what is allowed).
@@ -194,9 +196,10 @@ def _compare(
     expected = honest if wide is None else wide
     if not bool(good.all()):
         return _report(position, mine, expected, good, policy, honest, shifted), errors.share
-    all_known = errors if errors.counted >= _MANY else past.with_those_of(position, errors)
-    whole = all_known.whole_share(policy)
-    mismatch = _imprecise(position, mine, expected, all_known, policy) if whole > 1 else None
+    known = (errors,) if errors.counted >= FEW_ELEMENTS else past.with_those_of(position, errors)
+    farthest = max(known, key=lambda e: e.whole_share(policy))
+    whole = farthest.whole_share(policy)
+    mismatch = _imprecise(position, mine, expected, farthest, policy) if whole > 1 else None
     return mismatch, max(errors.share, whole)
 
 
@@ -224,8 +227,14 @@ class _Errors:
     counted: int = 0
     """How many elements those sums are over."""
 
-    enough: int = _MANY
+    plain_squares: float = 0.0
+    """Sum of the squares of the errors as they are; of few elements only."""
+    usual_squares: float = 0.0
+    """Sum of the squares of what those errors are measured by."""
+    enough: int = FEW_ELEMENTS
     """Fewer elements say nothing as a whole."""
+    alike: bool = False
+    """Whether inputs of all calls were drawn alike, so that errors as they are can be compared between calls."""
 
     def joined(self, other: _Errors) -> _Errors:
         """Those of both."""
@@ -235,12 +244,18 @@ class _Errors:
             squares=self.squares + other.squares,
             outward=self.outward + other.outward,
             counted=self.counted + other.counted,
+            plain_squares=self.plain_squares + other.plain_squares,
+            usual_squares=self.usual_squares + other.usual_squares,
         )
 
     @property
     def rms(self) -> float:
-        """Root mean square; 0 of too few elements."""
-        return math.sqrt(self.squares / self.counted) if self.counted >= self.enough else 0.0
+        """Root mean square in units of the honest error; 0 of too few elements."""
+        if self.counted < self.enough:
+            return 0.0
+        if self.alike:  # of both, then their ratio: an element whose honest error is tiny by chance counts for little
+            return math.sqrt(self.plain_squares / self.usual_squares) if self.usual_squares else 0.0
+        return math.sqrt(self.squares / self.counted)
 
     @property
     def bias(self) -> float:
@@ -249,7 +264,11 @@ class _Errors:
 
     def whole_share(self, policy: NumericPolicy) -> float:
         """Of what is allowed for all elements together."""
-        return max(self.rms / policy.rms_slack, self.bias / policy.bias_slack)
+        return max(self.rms / self.rms_slack(policy), self.bias / policy.bias_slack)
+
+    def rms_slack(self, policy: NumericPolicy) -> float:
+        """What is allowed of the root mean square."""
+        return policy.normal_slack if self.alike else policy.rms_slack
 
 
 class Past:
@@ -257,12 +276,24 @@ class Past:
 
     def __init__(self) -> None:
         self._errors: dict[int, _Errors] = {}
+        self._normal: dict[int, _Errors] = {}
+        self._in_normal = False
 
-    def with_those_of(self, position: int, errors: _Errors) -> _Errors:
-        """Adds what an output erred in another call; gives all of them together."""
-        before = self._errors.get(position, _Errors(enough=_MANY_OF_SEVERAL))
-        self._errors[position] = before.joined(errors)
-        return self._errors[position]
+    def normal(self, is_so: bool = True) -> Past:
+        """The same, for a call whose inputs are drawn from the normal distribution, or are not."""
+        seen = copy.copy(self)
+        seen._in_normal = is_so
+        return seen
+
+    def with_those_of(self, position: int, errors: _Errors) -> tuple[_Errors, ...]:
+        """Adds what an output erred in another call; gives those of all calls together, and of all like it."""
+        every = self._errors.get(position, _Errors(enough=_MANY_OF_SEVERAL)).joined(errors)
+        self._errors[position] = every
+        if not self._in_normal:
+            return (every,)
+        like = self._normal.get(position, _Errors(enough=_MANY_OF_LIKE, alike=True)).joined(errors)
+        self._normal[position] = like
+        return every, like
 
 
 def _judge_piece(
@@ -303,12 +334,17 @@ def _judge_piece(
     outward = (
         float((ratio * reference.sign()).nan_to_num_(0.0, 0.0, 0.0).sum()) if narrow and _varied(reference) else 0.0
     )
-    return good & ~unwritten, _Errors(float(share.max()), float(ratio.square_().sum()), outward, ratio.numel())
+    plain = usually = 0.0
+    if ratio.numel() < FEW_ELEMENTS:
+        plain = float((ratio * usual).square().nan_to_num_(0.0, 0.0, 0.0).sum())
+        usually = float(usual.expand_as(ratio).square().nan_to_num_(0.0, 0.0, 0.0).sum())
+    squares = float(ratio.square_().sum())
+    return good & ~unwritten, _Errors(float(share.max()), squares, outward, ratio.numel(), plain, usually)
 
 
 def _varied(values: torch.Tensor) -> bool:
-    """Whether `_MANY` of some values differ from each other."""
-    return values.reshape(-1)[:: max(1, values.numel() // _LOOKED_AT)].unique().numel() >= _MANY
+    """Whether `FEW_ELEMENTS` of some values differ from each other."""
+    return values.reshape(-1)[:: max(1, values.numel() // _LOOKED_AT)].unique().numel() >= FEW_ELEMENTS
 
 
 def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
@@ -402,11 +438,12 @@ def _imprecise(
     where = f"[{', '.join(map(str, first))}]" if first else ""
     g, e = float(got[first]), float(expected[first])
     kind = _plain(got.dtype)
-    if errors.rms > policy.rms_slack:
-        over = "" if got.numel() >= _MANY else f" over the {errors.counted} elements of all calls so far"
+    if errors.rms > (slack := errors.rms_slack(policy)):
+        calls = "the calls on normally distributed inputs" if errors.alike else "all calls"
+        over = "" if got.numel() >= FEW_ELEMENTS else f" over the {errors.counted} elements of {calls} so far"
         what = (
             f"its errors have{over} a root mean square of {errors.rms:.3g} times what honest {kind} arithmetic shows, "
-            f"{policy.rms_slack:g} times are allowed: look for lower precision inside or a constant that is slightly off"
+            f"{slack:g} times are allowed: look for lower precision inside or a constant that is slightly off"
         )
     else:
         where_to = "far from" if errors.outward > 0 else "near"

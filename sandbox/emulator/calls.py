@@ -331,6 +331,7 @@ class CallEmitter:
             address = next(o for o in instr.operands if isinstance(o, Mem))
             site = self._sites.add(instr, address)
             site.extra[0] = int(_space(instr) == "shared")
+            site.moves_matrix = True
             if instr.op == "wmma":
                 self._sites.operand(site, 4, stride_of(instr))
                 table, call = wmma_table(instr, slot), f"kw_wmma_move(w, M, {site.number}, {name})"
@@ -343,8 +344,9 @@ class CallEmitter:
             stores = instr.op == "stmatrix" or "store" in instr.mods
             if _space(instr) != "shared":
                 site.accesses_global("store" if stores else "load", size)
-            # lanes wait for each other before it, not until each of them has stored
-            call = f"w->converged++; {call};" + ("" if stores else " w->converged++")
+            # a load is done for all lanes at once, and what they read before it is done when they store; but to wait for each
+            # other makes no lane's earlier writes visible, and a store has not ended when they go on
+            call = f"w->converged++; {call}" if stores else f"{call}; w->converged++"
         self._out.append(f"{{ static const int32_t {name}[] = {{{', '.join(map(str, table))}}}; {call}; }}")
 
     def _barrier_site(self, instr: Instr) -> int:

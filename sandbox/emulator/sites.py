@@ -43,6 +43,8 @@ class Site:
     """A store after which others may rely on what was stored before."""
     loads_float: bool = False
     """What is loaded is used as a floating-point number."""
+    moves_matrix: bool = False
+    """A warp's access to a matrix: one instruction, also where a header's function stands for it."""
     number: int = 0
 
     def text(self) -> str:
@@ -58,7 +60,7 @@ class Site:
 
     def _flags(self) -> int:
         """`KwSite::is_volatile`."""
-        flags = (self.is_volatile, self.info.where.in_header, self.releases, self.loads_float)
+        flags = (self.is_volatile, self.info.where.in_header, self.releases, self.loads_float, self.moves_matrix)
         return sum(1 << i for i, flag in enumerate(flags) if flag)
 
     def accesses_global(self, role: str, size: int) -> None:

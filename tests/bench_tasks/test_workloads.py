@@ -49,7 +49,11 @@ def test_what_is_not_understood_is_told_with_its_line(value, says):
 
 
 def test_workloads_survive_json_and_old_rows_are_read():
-    for workload in (*DEFAULT_WORKLOADS, Workload("s", Distribution.INFINITE, 2, strided=True)):
+    for workload in (
+        *DEFAULT_WORKLOADS,
+        Workload("s", Distribution.INFINITE, 2, strided=True),
+        Workload("n", Distribution.NORMAL, sizes=(("N", 7),), for_few=True),
+    ):
         assert Workload.from_json(workload.to_json()) == workload
     assert Workload.from_json(["normal", "normal", 1]) == Workload("normal", Distribution.NORMAL)
 
@@ -63,3 +67,15 @@ def test_a_workload_for_small_tasks_is_left_out_of_large_ones():
     assert small.fits(signature(10))
     assert not small.fits(signature(11))
     assert Workload("w", Distribution.ZEROS).fits(signature(1 << 40))
+
+
+def test_a_workload_for_few_elements_asks_for_an_output_that_has_few():
+    def signature(*outputs: int) -> TaskSignature:
+        inputs = (TensorSpec("x", (3,), "float32", (1,)),)
+        return TaskSignature(inputs, tuple(TensorSpec("y", (n,), "float32", (1,)) for n in outputs), ())
+
+    few = Workload("w", Distribution.NORMAL, most_elements=200, for_few=True)
+    assert few.fits(signature(63))
+    assert few.fits(signature(64, 1))
+    assert not few.fits(signature(64, 64))
+    assert not few.fits(signature(190, 10))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from kernelwright.export import MARKER
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 EXAMPLES = sorted(p for p in (Path(__file__).parents[2] / "examples").glob("*.py") if ".kernel" not in p.name)
+REPRESENTATIVE = {"softmax", "linear_relu"}
 
 SMALL = """\
 import torch
@@ -39,8 +41,15 @@ def get_init_inputs():
 NOT_LOWERED = SMALL.replace("torch.softmax(x, dim=-1)", "torch.linalg.svdvals(x)")
 
 
+def _cases() -> list[Any]:
+    return [
+        pytest.param(path, id=path.stem, marks=() if path.stem in REPRESENTATIVE else pytest.mark.examples)
+        for path in EXAMPLES
+    ]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", _cases())
 def test_every_example_passes(cli: Cli, example: Path) -> None:
     done = cli("optimize", example, "--rounds", "1", "--json")
     assert done.returncode == 0, done.stderr

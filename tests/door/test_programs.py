@@ -207,9 +207,6 @@ def test_an_extension_is_judged_sanitized_and_profiled(cli: Cli, tmp_path: Path)
     done = cli("profile", task, kernel, "--line")
     assert "relu_kernel" in done.stdout
     assert "y[i] = fmaxf(x[i], 0.f);" in done.stdout
-    kernel.write_text(EXTENSION.replace("if (i < n) ", ""))
-    judged = found(cli("verify", task, kernel, "--json"))
-    assert judged["verdict"] == "passed"  # 6,400 elements are 25 whole blocks
     kernel.write_text(EXTENSION.replace("if (i < n) ", "").replace("n + 255", "n + 511"))
     judged = found(cli("verify", task, kernel, "--json"))
     assert judged["verdict"] == "unsafe"

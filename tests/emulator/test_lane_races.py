@@ -84,3 +84,55 @@ def test_lanes_that_read_a_matrix_meet_after_it_was_stored(meeting: str, races: 
     if not races:
         wide = a.astype(np.float64)
         assert np.allclose(y, wide @ wide.T, rtol=1e-5, atol=1e-4)
+
+
+_LOADED = """#include <mma.h>
+extern "C" __global__ void f(const __half* a, float* y) {
+  using namespace nvcuda; __shared__ __half s[256]; int t = threadIdx.x;
+  wmma::fragment<wmma::matrix_a, 16, 16, 16, __half, wmma::row_major> x;
+  wmma::fragment<wmma::matrix_b, 16, 16, 16, __half, wmma::col_major> z;
+  wmma::fragment<wmma::accumulator, 16, 16, 16, float> sum;
+  wmma::fill_fragment(sum, 0.f); wmma::load_matrix_sync(z, a, 16);
+  STORED
+  wmma::mma_sync(sum, x, z, sum);
+  AFTER
+  wmma::store_matrix_sync(y, sum, 16, wmma::mem_row_major);
+}"""
+_STORE = "for (int i = t; i < 256; i += 32) s[i] = a[i];"
+_LOAD = "wmma::load_matrix_sync(x, s, 16);"
+_SAME = "for (int i = t; i < 256; i += 32) s[i] = __float2half(2.f * __half2float(a[i]));"
+
+MATRIX_LOADS = {
+    "stored lane by lane, then loaded": (f"{_STORE} {_LOAD}", "", True),
+    "lanes met in between": (f"{_STORE} __syncwarp(); {_LOAD}", "", False),
+    "overwritten once it was loaded": (f"{_STORE} __syncwarp(); {_LOAD} {_SAME}", "", False),
+    "a product in between is no meeting": (
+        f"{_STORE} __syncwarp(); {_LOAD} {_SAME}",
+        "__half own = s[(t * 8 + 37) & 255]; if (__half2float(own) == 1234.f) y[0] = 1.f;",
+        True,
+    ),
+    "copied asynchronously, then loaded": (
+        "__pipeline_memcpy_async(s + t * 8, a + t * 8, 16);"
+        f" __pipeline_commit(); __pipeline_wait_prior(0); {_LOAD}",
+        "",
+        True,
+    ),
+    "copied asynchronously, and lanes met": (
+        f"__pipeline_memcpy_async(s + t * 8, a + t * 8, 16); __pipeline_commit(); __pipeline_wait_prior(0); __syncwarp(); {_LOAD}",
+        "",
+        False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(MATRIX_LOADS))
+def test_to_load_a_matrix_makes_nobodys_writes_visible(name: str) -> None:
+    stored, after, races = MATRIX_LOADS[name]
+    source = "#include <cuda_pipeline.h>\n" + _LOADED.replace("STORED", stored).replace("AFTER", after)
+    a = np.random.default_rng(5).standard_normal((16, 16)).astype(np.float16)
+    y = np.zeros((16, 16), np.float32)
+    report = emulator.compile(source).launch("f", 1, 32, (a, y), memory=emulator.Memory())
+    assert {v.kind for v in report.violations} == ({"shared_race"} if races else set()), report.violations
+    if not races:
+        wide = a.astype(np.float64)
+        assert np.allclose(y, wide @ wide.T, rtol=1e-5, atol=1e-4)

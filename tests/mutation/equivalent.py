@@ -17,6 +17,8 @@ BY_ARGUMENT: dict[str, str] = {
     "row_norm-two_level/short_reduction/1": "only the first 3 lanes hold anything but the identity; offsets from 8 reach them",
     "sigmoid-unrolled/wrong_identity/0": "what stands in for elements beyond the end is never stored",
     "tanh-unrolled/wrong_identity/0": "what stands in for elements beyond the end is never stored",
+    "gelu_tanh-staged/wrong_identity/0": "what stands in for elements beyond the end is never stored",
+    "scaled_add_bf16-hfma/constant_0.02_percent/0": "the constant is rounded to bfloat16, where 0.5001 is 0.5 (the next is 0.50390625)",
     "softmax_backward-block/missing_barrier/2": "nothing writes the shared memory after that barrier: there is one reduction only",
     "row_min-two_level/wrong_step/0": "96 threads take all 77 columns in one step; the step is never taken",
 }

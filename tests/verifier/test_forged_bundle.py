@@ -61,7 +61,7 @@ def test_a_live_module_has_the_default_workloads() -> None:
     assert differing(task_from_module(Odd(), torch.ones(4))) == {}
 
 
-@pytest.mark.parametrize("name", ["slack", "rms_slack", "bias_slack", "floor_ulps"])
+@pytest.mark.parametrize("name", ["slack", "rms_slack", "normal_slack", "bias_slack", "floor_ulps"])
 @pytest.mark.parametrize("value", [1e15, float("nan"), 0.26000001])
 def test_a_policy_of_its_own(name: str, value: float) -> None:
     found = differing(replace(TASK, policy=replace(NumericPolicy(), **{name: value})))

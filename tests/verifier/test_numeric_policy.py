@@ -18,11 +18,11 @@ SEED = 20
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_honest_ways_pass_and_faults_are_found(case: Case):
     missed = set(faults(case))
-    for workload in DEFAULT_WORKLOADS:
-        inputs = inputs_of(case, workload.distribution.value, SEED)
+    for distribution in dict.fromkeys(workload.distribution for workload in DEFAULT_WORKLOADS):
+        inputs = inputs_of(case, distribution.value, SEED)
         expected = reference_of(case.function, inputs)
         for name, variant in case.honest.items():
-            assert share(variant, inputs, expected) <= 1, f"{name} on {workload.name}"
+            assert share(variant, inputs, expected) <= 1, f"{name} on {distribution.value}"
         missed -= {name for name in missed if math.isinf(share(faults(case)[name], inputs, expected))}
     assert not missed
 

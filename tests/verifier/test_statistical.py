@@ -76,16 +76,16 @@ TASKS: dict[str, Sampler] = {
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_another_run_of_the_reference_passes_twenty_times(name: str) -> None:
+def test_another_run_of_the_reference_passes_twelve_times(name: str) -> None:
     expected = sampled(TASKS[name])
     calls = []
-    for seed in range(20):
+    for seed in range(12):
         seed_torch(100 + seed)  # X came from seed 1
         output = TASKS[name](X)
         mismatch, _share = compare(output, expected, POLICY)
         assert mismatch is None, mismatch
         calls.append(output)
-    for start in range(0, 20, 4):
+    for start in range(0, 12, 4):
         assert between_calls(calls[start : start + 4], expected) is None
 
 
@@ -221,6 +221,7 @@ def test_random_values_that_depend_on_each_other_count_once() -> None:
 TASK = task_from_source(
     """
 import torch
+WORKLOADS = [{"distribution": "as_given", "seeds": 2}, {"distribution": "normal"}, {"distribution": "mixed"}]
 class Model(torch.nn.Module):
     def __init__(self, p):
         super().__init__()

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kernelwright.bench_tasks.task import Task, Workload
+from kernelwright.bench_tasks.task import Distribution, Task, Workload
 from kernelwright.errors import TaskError
 from kernelwright.events import Note, Observer, StageStarted
 from kernelwright.sandbox.candidate import CallResult
@@ -210,9 +210,10 @@ class _GpuJudge:
     def _compare(
         self, workload: Workload, inputs: Sequence[Any], result: CallResult, expected: ReferenceResult
     ) -> float:
-        free = workload.distribution.value == "infinite"
+        free = workload.distribution is Distribution.INFINITE
         policy = self.job.task.policy
-        mismatch, share = compare(result.outputs, expected, policy, nan_is_free=free, past=self.past)
+        past = self.past.normal(workload.distribution is Distribution.NORMAL)
+        mismatch, share = compare(result.outputs, expected, policy, nan_is_free=free, past=past)
         if mismatch is not None:
             raise StageFailed(
                 Verdict.WRONG,

@@ -46,7 +46,8 @@ struct KwSite {
   int32_t extra[6];
   int32_t provenance;  // shared memory: index of the variable that the address comes from; -1: unknown
   // Bits. 1: volatile or ordered in another way, takes no part in races; 2: in a library's header; 4: a store that
-  // releases; 8: what is loaded is a floating-point number.
+  // releases; 8: what is loaded is a floating-point number; 16: a warp's access to a
+  // matrix, for whose order the caller answers.
   int32_t is_volatile;
 };
 

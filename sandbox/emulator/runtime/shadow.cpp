@@ -113,9 +113,10 @@ void report_race(KwWarp* w, uint32_t site, int lane, uint64_t address, int size,
   w->worker->violation(KW_SHARED_RACE, (int)site, lane < 0 ? nullptr : w, lane, address, size, extra);
 }
 
-// Whether an access may be told to race with another lane of its warp. Library code knows what it does.
+// Whether an access may be told to race with another lane of its warp. Library code knows what it does,
+// but wmma::load_matrix_sync is one instruction.
 bool tells_lanes(const KwWorker& c, uint32_t site) {
-  return c.shadow.lanes && c.shadow.time <= Shadow::kLastTick && !(c.request->sites[site].is_volatile & 2);
+  return c.shadow.lanes && c.shadow.time <= Shadow::kLastTick && (c.request->sites[site].is_volatile & (2 | 16)) != 2;
 }
 
 bool on_its_way(KwWorker& c, uint64_t address, int size) {

@@ -8,7 +8,7 @@
 // warp has seen the earlier one's stamp.
 //
 // Lanes of one warp run in lockstep here, which a GPU does not promise. A lane that reads what another lane of its warp
-// wrote, or writes what that lane read, must have met it in between (__syncwarp, a shuffle, a barrier): the warp's tick
+// wrote, or writes what that lane read, must have met it in between (__syncwarp, a shuffle, a barrier; an ldmatrix for what it read): the warp's tick
 // changes then too, and the cell says which lane wrote it and which one read it. Kernels in which this can't be
 // (Translated.lanes_may_race) do without. An atomic begins a tick as well; a lane that at once reads plainly what another
 // lane's atomic has changed races all the same (Shadow::added).

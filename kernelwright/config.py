@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     baselines: tuple[Literal["eager", "compile", "max-autotune"], ...] = ("eager", "compile", "max-autotune")
     """What `verify` measures a kernel against on a GPU: eager PyTorch, and torch.compile in its default and its max-autotune
     mode; `optimize` measures against eager only."""
+    gpu_tools: tuple[Literal["memcheck", "racecheck", "initcheck", "synccheck", "ncu"], ...] = (
+        "memcheck", "racecheck", "initcheck", "synccheck", "ncu",
+    )  # fmt: skip
+    """What `verify` runs a kernel under on a GPU besides, where it is installed: compute-sanitizer's tools, and Nsight Compute."""
     timing_seconds: float = Field(default=20.0, gt=0, le=3600)
     """Seconds that measuring one kernel on a GPU may take; it ends earlier where the standard error falls under 0.5 %."""
     isolation: Literal["auto", "bubblewrap", "docker", "process"] = "auto"

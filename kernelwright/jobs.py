@@ -262,7 +262,9 @@ def verify_task(
         Spares(target.device, target.limits, last=True) as spares,  # torch is imported there while the reference opens
         open_reference(task, target.limits, observer) as reference,
     ):
-        evaluation = _evaluate(task, target, reference, spares, kernel, observer, baselines=settings.baselines)
+        evaluation = _evaluate(
+            task, target, reference, spares, kernel, observer, baselines=settings.baselines, tools=settings.gpu_tools
+        )
     if store is not None:
         store.add_evaluation(task, kernel, evaluation)
     return evaluation
@@ -298,7 +300,7 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
 
 def _evaluate(
     task: Task, target: Target, reference: Reference, spares: Spares, kernel: Kernel, observer: Observer,
-    *, baselines: tuple[str, ...] = ("eager",),
+    *, baselines: tuple[str, ...] = ("eager",), tools: tuple[str, ...] = (),
 ) -> Evaluation:  # fmt: skip
     from kernelwright.verifier.evaluate import evaluate
     from kernelwright.verifier.measured.gpu_stages import GpuOptions
@@ -314,7 +316,9 @@ def _evaluate(
         observer=observer,
         start=spares.take,
         on_gpu=GpuOptions(
-            Plan(budget_seconds=target.timing_seconds), ("eager", *(b for b in baselines if b != "eager"))
+            Plan(budget_seconds=target.timing_seconds),
+            ("eager", *(b for b in baselines if b != "eager")),
+            tools=tools,
         ),
     )
 

@@ -27,14 +27,15 @@ from kernelwright.sandbox.cache import cache_root
 from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Message
 from kernelwright.sandbox.isolation import Caps, Order, find_isolation
 
-__all__ = ["Limits", "Worker"]
+__all__ = ["OUTPUT_BYTES", "Limits", "Worker"]
 
 _KEPT = (
     "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "CXX",
     "KERNELWRIGHT_MARCH",
 )  # fmt: skip
 _SCRATCH = "kernelwright-"
-_STDERR_KEPT = 8000  # bytes of a worker's standard error shown after a crash
+OUTPUT_BYTES = 8000
+"""Of what a worker prints, the end that is kept, to be shown after a crash."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class Worker:
         trusted: it runs only code of ours, or of the person who runs us: it may write the build cache, and is not
             guarded against.
         gpu: it uses the machine's GPUs.
+        under: the command line of a tool that runs the process; it is in the sandbox too, and so may be lied about.
+        readable: further folders that the process may read: such a tool's.
+        output_bytes: how much of the end of what it prints is kept.
 
     Raises:
         SandboxError, OSError: it does not start.
@@ -94,6 +98,9 @@ class Worker:
         pass_fds: Sequence[int] = (),
         trusted: bool = False,
         gpu: bool = False,
+        under: Sequence[str] = (),
+        readable: Sequence[Path] = (),
+        output_bytes: int = OUTPUT_BYTES,
     ) -> None:
         self.name = name
         self.limits = limits
@@ -119,16 +126,16 @@ class Worker:
             "PYTHONNOUSERSITE": "1",
             "PYTHONUNBUFFERED": "1",
         } | dict(environment or {})
-        self._output = _Output()
+        self._output = _Output(output_bytes)
         try:
             order = Order(
-                command=(sys.executable, "-P", "-m", module, str(theirs.fileno())),
+                command=(*under, sys.executable, "-P", "-m", module, str(theirs.fileno())),
                 environment=env,
                 fds=(theirs.fileno(), *pass_fds),
                 output=self._output.entrance,
                 scratch=self._scratch,
                 caps=Caps(limits.memory_bytes, limits.processes, limits.scratch_bytes),
-                readable=() if trusted else (cache,),
+                readable=tuple(readable) if trusted else (cache, *readable),
                 writable=(cache,) if trusted else (),
                 trusted=trusted,
                 gpu=gpu,
@@ -257,6 +264,25 @@ class Worker:
         """The end of what the worker printed."""
         return self._output.text()
 
+    def finish(self, *, timeout: float) -> tuple[int | None, str]:
+        """Lets the worker end by itself, as it does when its judge is gone, then closes.
+
+        Args:
+            timeout: in seconds; what has not ended by then is killed.
+
+        Returns:
+            (its exit code, None if it had to be killed; the end of what it printed).
+        """
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        try:
+            code: int | None = self._running.wait(timeout=timeout)
+        except TimeoutError:
+            code = None
+        self.close()
+        return code, self.stderr()
+
     def close(self) -> None:
         """Ends the worker and everything it started, and removes its directory; it keeps nothing that we need."""
         if self._channel is not None:
@@ -276,7 +302,8 @@ class Worker:
 class _Output:
     """Standard output and error of a worker: a pipe of which the end is kept, so that no flood fills a disk or blocks it."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept_bytes: int) -> None:
+        self._kept_bytes = kept_bytes
         self._exit, self.entrance = os.pipe()
         self._stop, self._stopper = os.pipe()
         self._kept = b""
@@ -292,7 +319,7 @@ class _Output:
             part = os.read(self._exit, 1 << 16)
             if not part:
                 return
-            self._kept = (self._kept + part)[-_STDERR_KEPT:]
+            self._kept = (self._kept + part)[-self._kept_bytes :]
 
     def shut_entrance(self) -> None:
         """Once the worker has it."""

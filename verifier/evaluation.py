@@ -231,10 +231,19 @@ class Evaluation(_Frozen):
     device: DeviceInfo
     timing: Timing | None = None
     profile: Profile | None = None
+    """Counted by the emulator; `measured_profile` is what a GPU's profiler counted."""
     seeds: dict[str, int] = Field(default_factory=dict)
     """The secret seeds, told afterwards: by workload and repeat."""
     seconds: float = Field(default=0.0, ge=0)
     """Wall time of the whole evaluation."""
+
+    @property
+    def measured_profile(self) -> Profile | None:
+        """What Nsight Compute counted on the GPU that the time was measured on; None without."""
+        for stage in self.stages:
+            if stage.name == "gpu profile" and (found := (stage.evidence or {}).get("profile")) is not None:
+                return Profile.model_validate(found)
+        return None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -18,7 +18,7 @@ from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.gradients import Wanted
 from kernelwright.sandbox.launch import GpuLaunch
 from kernelwright.sandbox.places import Place
-from kernelwright.sandbox.process import Limits, Worker
+from kernelwright.sandbox.process import OUTPUT_BYTES, Limits, Worker
 from kernelwright.sandbox.reference import InitState
 from kernelwright.sandbox.trees import tensors_of
 
@@ -31,6 +31,8 @@ _KINDS = frozenset({"build", "unsupported", "launch", "memory", "unsafe", "crash
 _ADDRESS_SPACE = (
     1 << 44
 )  # bytes: CUDA reserves address space for all memory of host and GPUs, so a limit on it says nothing
+_TOOL_OUTPUT = 1 << 24  # bytes: a tool's report of some thousand launches or violations
+_END_SECONDS = 60.0  # for a tool to write its report once the process under it has ended
 _START_SECONDS = 120.0  # import of torch and the CUDA context
 _COMPILE_SECONDS = 900.0  # torch.compile with max-autotune
 
@@ -74,6 +76,8 @@ class GpuProcess:
 
     Args:
         runtime: `cuda`, or `emulated` to try the protocol where there is no GPU.
+        tool: the command line of a tool of NVIDIA's that it runs under, in the same sandbox.
+        tool_folder: where that tool lies.
 
     Raises (from every method):
         CandidateFailure: a kernel's module did not do what it was asked.
@@ -83,7 +87,7 @@ class GpuProcess:
 
     def __init__(
         self, program: Program, device: Device, *, limits: Limits | None = None, wanted: Wanted | None = None,
-        runtime: str = "cuda",
+        runtime: str = "cuda", tool: Sequence[str] = (), tool_folder: Path | None = None,
     ) -> None:  # fmt: skip
         self.program, self.limits = program, limits or Limits()
         self._wanted, self._runtime, self._device = wanted, runtime, device
@@ -96,9 +100,13 @@ class GpuProcess:
             environment={
                 "KERNELWRIGHT_MEMORY_BYTES": str(_ADDRESS_SPACE),
                 "TORCHINDUCTOR_COMPILE_THREADS": "1",  # else torch.compile starts more processes than a worker may have
-            },
+            }
+            | ({"LC_ALL": "C", "LANG": "C"} if tool else {}),  # Nsight Compute writes numbers as the locale has them
             trusted=program.trusted,
             gpu=runtime == "cuda",
+            under=tool,
+            readable=() if tool_folder is None else (tool_folder,),
+            output_bytes=_TOOL_OUTPUT if tool else OUTPUT_BYTES,
         )
 
     @property
@@ -151,17 +159,20 @@ class GpuProcess:
             raise self._outside() from error
 
     def call(
-        self, inputs: Sequence[Any], *, expected: Sequence[int], compiling: bool = False, trace: bool = False
-    ) -> tuple[CallResult, tuple[GpuLaunch, ...]]:
-        """One call, forward and backward if gradients are wanted; memory it is likely to get is poisoned before.
+        self, inputs: Sequence[Any], *, expected: Sequence[int], compiling: bool = False, trace: bool = False,
+        poison: bool = True,
+    ) -> tuple[CallResult, tuple[GpuLaunch, ...]]:  # fmt: skip
+        """One call, forward and backward if gradients are wanted.
 
         Args:
             expected: bytes of each output of the reference.
             compiling: the first call, which compiles.
             trace: say which kernels ran.
+            poison: fill memory that its outputs are likely to get with NaN before.
         """
         message = self._request(
-            "call", self.limits.call_seconds + self._compiling(compiling), values=list(inputs), poison=list(expected),
+            "call", self.limits.call_seconds + self._compiling(compiling), values=list(inputs),
+            poison=list(expected) if poison else [],
             trace=trace, max_bytes=2 * sum(expected) + sum(t.nbytes for t in tensors_of(list(inputs))) * 2 + _SLACK_BYTES,
         )  # fmt: skip
         body, values = message.body, message.values
@@ -234,6 +245,10 @@ class GpuProcess:
             repeats=repeats,
         ).body["rows"]  # fmt: skip
         return rows
+
+    def finish(self) -> tuple[int | None, str]:
+        """Lets the process end by itself, and the tool above it; (exit code, None if it was killed; what both printed)."""
+        return self._worker.finish(timeout=_END_SECONDS)
 
     def close(self) -> None:
         """Ends the process, and its context with it."""

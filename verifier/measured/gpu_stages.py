@@ -1,6 +1,6 @@
 """The stages of a verdict that need a GPU: built, compared and timed there, after the emulator has looked at every store.
 
-    ... integrity -> timing (modelled) -> gpu build -> gpu correctness -> gpu timing
+    ... integrity -> timing (modelled) -> gpu build -> gpu correctness -> gpu sanitise -> gpu timing -> gpu profile
 
 What ran on the emulator is what must run on the GPU: the same kernels with the same grids. Every timed call may be looked at
 afterwards, and the times that the process claims must agree with the judge's own clock.
@@ -34,9 +34,11 @@ from kernelwright.verifier.correctness import Past
 from kernelwright.verifier.effects import refuse_effects
 from kernelwright.verifier.evaluation import Timing, Verdict
 from kernelwright.verifier.measured.ceilings import PRODUCTS, measure_ceilings, with_ceilings
+from kernelwright.verifier.measured.gpu_tools import FencedRun, profiled, sanitised
 from kernelwright.verifier.measured.report import CANDIDATE, measured_timing, refuse_impossible, summary
 from kernelwright.verifier.measured.rounds import WARM, Plan, Rounds, WallClock, measure, wall_clock
 from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.verifier.profilers.sanitizer import TOOLS as SANITIZERS
 from kernelwright.verifier.stages import StageFailed, Stages
 from kernelwright.verifier.statistical import compare
 from kernelwright.verifier.timing import is_jump
@@ -66,6 +68,10 @@ class GpuOptions:
     """Square matrix products that the ceilings are taken from: dtype and side."""
     runtime: str = "cuda"
     """As `GpuProcess` has it."""
+    tools: tuple[str, ...] = ()
+    """Of `gpu_tools.TOOLS`, those that the kernel is run under besides; empty leaves their stages out."""
+    tool_seconds: float = 300.0
+    """Wall limit of each of them."""
 
 
 @dataclass
@@ -130,11 +136,30 @@ class _GpuJudge:
             stage.evidence = {"device": self.properties, "runtime": job.options.runtime}
         with self.stages.run("gpu correctness") as stage:
             stage.summary, stage.evidence = self._correctness(candidate)
+        names, seconds = [report.kernel for report in job.emulated], job.options.tool_seconds
+        run: FencedRun | None = None
+        if checks := [tool for tool in SANITIZERS if tool in job.options.tools]:
+            with self.stages.run("gpu sanitise") as stage:
+                run = self._under_tools(program)
+                sanitised(stage, run, names, checks, seconds=seconds)
         with self.stages.run("gpu timing") as stage:
             timing = self._timing(candidate)
             stage.summary = summary(timing)
             stage.evidence = {} if timing.measurement is None else {"measurement": timing.measurement.model_dump()}
+        if "ncu" in job.options.tools:
+            with self.stages.run("gpu profile") as stage:
+                profiled(stage, run or self._under_tools(program), names, seconds=seconds)
         return timing
+
+    def _under_tools(self, program: Program) -> FencedRun:
+        """The task's own workload, to be called under a tool."""
+        job = self.job
+        inputs, expected = self._drawn(job.task.workloads[0], 0)
+        return FencedRun(
+            program, job.device, job.limits, init=job.reference.init(self.weights_seed, moved=self.moved),
+            seed=self.weights_seed, inputs=inputs, expected=_sizes(expected), wanted=job.reference.wanted,
+            runtime=job.options.runtime,
+        )  # fmt: skip
 
     def _open(self, program: Program) -> GpuProcess:
         job = self.job

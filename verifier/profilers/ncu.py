@@ -197,6 +197,7 @@ def profile(
     keep_caches: bool = False,
     environment: Mapping[str, str] | None = None,
     runner: Runner = run_tool,
+    to_output: bool = False,
 ) -> NcuRun:
     """Runs a program under Nsight Compute.
 
@@ -205,6 +206,7 @@ def profile(
     Args:
         seconds: wall limit of each run.
         environment: further variables for the tool and the program.
+        to_output: the report comes on standard output, among what the program prints: a runner's files may be its own.
 
     Raises:
         ValueError: as `command` does.
@@ -218,8 +220,9 @@ def profile(
         with tempfile.TemporaryDirectory(prefix="kernelwright-ncu-") as folder:
             log = Path(folder, "ncu.csv")
             line = command(
-                program, ncu=str(tool), selection=selection, metrics=wanted, log_file=str(log), keep_caches=keep_caches
-            )
+                program, ncu=str(tool), selection=selection, metrics=wanted, log_file="" if to_output else str(log),
+                keep_caches=keep_caches,
+            )  # fmt: skip
             try:
                 done = runner(line, seconds=seconds, environment=tool_environment(**dict(environment or {})))
             except OSError as error:
@@ -227,7 +230,10 @@ def profile(
                     problems=(Problem("ncu", ProblemKind.FAILED, f"Nsight Compute does not start: {error}."),)
                 )
             text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        found = parse("\n".join((text, *_said_by_tool(done.stdout), *_said_by_tool(done.stderr))), wanted=wanted)
+        said = () if to_output else _said_by_tool(done.stdout)
+        found = parse(
+            "\n".join((done.stdout if to_output else text, *said, *_said_by_tool(done.stderr))), wanted=wanted
+        )
         unknown = [name for problem in found.problems for name in _named(problem) if name in wanted]
         if unknown and not found.launches:
             for name in unknown:

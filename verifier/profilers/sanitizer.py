@@ -75,6 +75,7 @@ def sanitize(
     seconds: float = _SECONDS,
     environment: Mapping[str, str] | None = None,
     runner: Runner = run_tool,
+    to_output: bool = False,
 ) -> SanitizerRun:
     """Runs a program under one of the tools; what goes wrong is a problem of the result.
 
@@ -82,6 +83,7 @@ def sanitize(
         sources: CUDA texts by file name, for the lines that violations show.
         seconds: wall limit.
         environment: further variables for the tool and the program.
+        to_output: the report comes on standard output, among what the program prints: a runner's files may be its own.
 
     Raises:
         ValueError: as `command` does.
@@ -95,7 +97,7 @@ def sanitize(
             sanitizer=str(found_tool or "compute-sanitizer"),
             kernels=kernels,
             leaks=leaks,
-            log_file=str(log),
+            log_file="" if to_output else str(log),
         )
         if found_tool is None:
             return SanitizerRun(tool, problems=(_MISSING,), command=tuple(line))
@@ -105,6 +107,8 @@ def sanitize(
             problem = Problem("compute-sanitizer", ProblemKind.FAILED, f"compute-sanitizer does not start: {error}.")
             return SanitizerRun(tool, problems=(problem,), command=tuple(line))
         text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    if to_output:
+        text = done.stdout
     run = parse(text or done.stderr, tool, returncode=done.returncode, sources=sources)
     if done.timed_out:
         late = Problem(

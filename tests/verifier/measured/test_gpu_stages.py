@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -71,21 +72,25 @@ def reference() -> Iterator[Reference]:
         yield opened
 
 
-def judged(source: str, reference: Reference) -> Evaluation:
+def judged(source: str, reference: Reference, options: GpuOptions = QUICK) -> Evaluation:
     seeds = itertools.count(7)
     return evaluate(
         TASK, Kernel(source, "t"), device=DEVICE, reference=reference, gpu=find_gpu("H200"), limits=Limits(call_seconds=20),
-        draw_seed=lambda: next(seeds), on_gpu=QUICK,
+        draw_seed=lambda: next(seeds), on_gpu=options,
     )  # fmt: skip
 
 
 def test_an_honest_kernel_goes_through_all_stages(reference: Reference) -> None:
-    found = judged(KERNEL, reference)
+    found = judged(KERNEL, reference, replace(QUICK, tools=("memcheck", "ncu"), tool_seconds=60.0))
     assert found.verdict is Verdict.PASSED, found.reason
     names = [stage.name for stage in found.stages]
-    assert names[-3:] == ["gpu build", "gpu correctness", "gpu timing"]
+    assert names[-5:] == ["gpu build", "gpu correctness", "gpu sanitise", "gpu timing", "gpu profile"]
     assert names.index("integrity") < names.index("gpu build")
-    assert all(stage.status is StageStatus.PASSED for stage in found.stages)
+    without_a_gpu = {"gpu sanitise", "gpu profile"}  # the tools are absent, or find no GPU
+    for stage in found.stages:
+        assert stage.status is (StageStatus.SKIPPED if stage.name in without_a_gpu else StageStatus.PASSED)
+        assert stage.summary
+    assert found.measured_profile is None
     timing = found.timing
     assert timing is not None
     assert timing.kind is TimingKind.MEASURED

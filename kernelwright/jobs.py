@@ -282,7 +282,7 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
         open_reference(run.task, target.limits, observer) as reference,
     ):
         graph = capture_graph(reference, observer)
-        coder = BuiltinCoder(graph, run.task.name, plain_first=run.rounds > 1, arch=target.gpu.arch)
+        coder = BuiltinCoder(graph, run.task.name, plain_first=run.rounds > 1, arch=target.gpu.arch, sms=target.gpu.sms)
         if coder.stays_in_torch:
             observer(Note("stays in torch: " + ", ".join(coder.stays_in_torch)))
         judge = RooflineJudge(target.gpu, coder.space)

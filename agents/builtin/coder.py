@@ -28,6 +28,7 @@ class BuiltinCoder:
         plain_first: begin with the plainest kernels; not worth it when there is one round only.
         arch: the architecture that kernels are for (`sm_90`): what it lacks is no choice. Without it they are for compute
             capability 8.0 and later.
+        sms: streaming multiprocessors of the GPU, for grids that fill it once; 0 leaves such grids out.
 
     Raises:
         LoweringError: nothing of the module can be lowered; the message names the operations.
@@ -35,10 +36,10 @@ class BuiltinCoder:
 
     name = "builtin"
 
-    def __init__(self, graph: Graph, task_name: str, *, plain_first: bool = True, arch: str = "") -> None:
+    def __init__(self, graph: Graph, task_name: str, *, plain_first: bool = True, arch: str = "", sms: int = 0) -> None:
         self.task_name = task_name
         self.plain_first = plain_first
-        self._lowered = lower(graph, arch)
+        self._lowered = lower(graph, arch, sms)
         self._space = ParameterSpace(self._lowered.kernels)
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kernelwright.agents.builtin.lessons import Choice, Value, seconds
+from kernelwright.agents.builtin.persistent import KNOB, with_blocks_per_sm
 from kernelwright.agents.builtin.slices import with_slices
 from kernelwright.agents.builtin.tensor_forecast import on_tensor_cores
 from kernelwright.agents.protocols import PastAttempt
@@ -64,7 +65,7 @@ def launched_kernels(base: PastAttempt, gpu: Gpu) -> dict[str, LaunchedKernel]:
 
 def can_forecast(knob: str, value: Value) -> bool:
     """Whether there is a rule for this knob, by its short name, at values such as this."""
-    return (knob in KNOBS or knob == "slices") and isinstance(value, int) and not isinstance(value, bool)
+    return (knob in KNOBS or knob in ("slices", KNOB)) and isinstance(value, int) and not isinstance(value, bool)
 
 
 def forecast(kernel: LaunchedKernel, changes: Changes, gpu: Gpu) -> float | None:
@@ -111,7 +112,7 @@ def _gained(kernel: LaunchedKernel, changes: Changes, gpu: Gpu) -> float | None:
     splits = [new for key, (old, new) in changes.items() if key.endswith(".split") and (old == 1) != (new == 1)]
     gained = sum(gpu.launch_seconds if new == 1 else -gpu.launch_seconds for new in splits)
     for report, was in zip(kernel.launches, kernel.before, strict=True):
-        after = _changed(report, kernel, changes)
+        after = _changed(report, kernel, changes, gpu)
         if after is None:
             return impossible
         try:
@@ -131,9 +132,14 @@ def _on_tensor_cores(kernel: LaunchedKernel, final: Choice) -> bool:
     return "tensor" in (kernel.choice.get("cores"), final.get("cores"))
 
 
-def _changed(report: LaunchReport, kernel: LaunchedKernel, changes: Changes) -> LaunchReport | None:
+def _changed(report: LaunchReport, kernel: LaunchedKernel, changes: Changes, gpu: Gpu) -> LaunchReport | None:
     """The launch with all changes; slices last, since they divide what the others leave."""
     final = _final(kernel, changes)
+    resident, wanted = int(kernel.choice.get(KNOB, 0)), int(final.get(KNOB, 0))
+    if resident != wanted:  # by itself only: a persistent grid hides how many blocks the other knobs make
+        return with_blocks_per_sm(report, resident, wanted, gpu.sms) if len(changes) == 1 else None
+    if resident:
+        return None
     if _on_tensor_cores(kernel, final):
         return on_tensor_cores(report, kernel.choice, final)
     after: LaunchReport | None = report

@@ -30,7 +30,7 @@ _TEMPLATE_WORDS = """
 abs acos acosh all any asin asinh assert at atan atan2 atanh begin block ceil clock cos cosh dim3 end erf erfc erfinv exp exp2
 expm1 fabs flat floor floor_divide fma fmod half hypot isinf isnan lane lgamma live load_vector log log10 log1p log2 max maximum
 min minimum more my_row part peak pow printf prod reduce_row reduce_strided relu remainder_of rint round rsqrt shuffle_xor sigmoid
-sign sin sinh sqrt stage steps store_vector sum tan tanh total trunc value vector
+sign sin sinh sqrt stage steps store_vector sum tan tanh total trunc turn value vector
 a_tile b_tile a_part b_part a_next b_next me of_slice slice step tile_m tile_n thread_m thread_n later k_begin multiply
 fetch_a fetch_b stage_a stage_b copy_a copy_b copy_async commit_copies wait_for_copies shared shared_address load_matrices
 load_matrices_transposed multiply_add_float16 multiply_add_bfloat16 warp_m warp_n rows row column held
@@ -83,7 +83,7 @@ class KernelTemplate:
             return rows.legal(self.spec, choice)
         if self.spec.kind == "attention":
             return attention.legal(self.spec, choice)
-        return self.spec.kind == "pointwise" or matmul.legal(self.spec, choice)
+        return (pointwise if self.spec.kind == "pointwise" else matmul).legal(self.spec, choice)
 
     def generate(self, choice: Mapping[str, int | str | bool], pointers: Mapping[Buffer, str]) -> Generated:
         """The CUDA of one choice."""
@@ -119,8 +119,8 @@ class LoweredGraph:
     stays_in_torch: tuple[str, ...]
 
 
-def lower(graph: Graph, arch: str = "") -> LoweredGraph:
-    """Lowers a graph, for an architecture (`sm_90`) or any from compute capability 8.0 on.
+def lower(graph: Graph, arch: str = "", sms: int = 0) -> LoweredGraph:
+    """Lowers a graph, for an architecture (`sm_90`) or any from compute capability 8.0 on, and a GPU of so many SMs.
 
     Raises:
         LoweringError: nothing of it can be lowered, or it can't be written down; says which operations and why.
@@ -154,7 +154,7 @@ def lower(graph: Graph, arch: str = "") -> LoweredGraph:
         if unit.kind == "torch":
             continue
         assert unit.spec is not None
-        unit.spec.arch = arch
+        unit.spec.arch, unit.spec.sms = arch, sms
         kernel = KernelTemplate(_unique(_kernel_name(unit), used), unit.spec, unit)
         if not kernel.empty:
             kernels.append(kernel)

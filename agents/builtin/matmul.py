@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from kernelwright.agents.builtin import simt_tiles, tensor_tiles
 from kernelwright.agents.builtin.generated import Generated, ceil_div
+from kernelwright.agents.builtin.persistent import KNOB, fits, values
 from kernelwright.agents.builtin.spec import KernelSpec
 from kernelwright.agents.builtin.tile_operands import Choice, can_copy_async, sizes
 from kernelwright.agents.builtin.values import Buffer
@@ -42,6 +43,7 @@ def space(spec: KernelSpec) -> dict[str, tuple[Value, ...]]:
         "split": _splits(spec),
         "copy": ("registers", "async") if can_copy_async(spec) else ("registers",),
         "cores": ("cuda", "tensor") if tensor else ("cuda",),
+        KNOB: values(spec, _tiles(spec, 16, 16)),
     }
 
 
@@ -50,7 +52,15 @@ def legal(spec: KernelSpec, p: Choice) -> bool:
     steps, split = ceil_div(sizes(spec)[3], int(p["tile_k"])), int(p["split"])
     if split not in _splits(spec) or ceil_div(steps, split) * (split - 1) >= steps:  # a part without work
         return False
+    if not fits(spec, p, _tiles(spec, int(p["tile_m"]), int(p["tile_n"]))) or (split > 1 and p.get(KNOB)):
+        return False
     return tensor_tiles.legal(spec, p) if p["cores"] == "tensor" else simt_tiles.legal(spec, p)
+
+
+def _tiles(spec: KernelSpec, tile_m: int, tile_n: int) -> int:
+    """Tiles of the result, of all batches."""
+    batch, m, n, _ = sizes(spec)
+    return batch * ceil_div(m, tile_m) * ceil_div(n, tile_n)
 
 
 def _splits(spec: KernelSpec) -> tuple[int, ...]:
@@ -81,6 +91,7 @@ def _choice(tile: tuple[int, int, int, int, int], stages: int, copy: str, cores:
         "split": 1,
         "copy": copy,
         "cores": cores,
+        KNOB: 0,
     }
 
 

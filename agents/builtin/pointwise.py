@@ -18,11 +18,12 @@ from kernelwright.agents.builtin.generated import (
     write_parameter,
 )
 from kernelwright.agents.builtin.loops import Indexer, LoopVar, is_vector, merge, spec_affines
+from kernelwright.agents.builtin.persistent import KNOB, fits, pieces, resident, values
 from kernelwright.agents.builtin.spec import KernelSpec
 from kernelwright.agents.builtin.stores import ElementStores
 from kernelwright.agents.builtin.values import Buffer
 
-__all__ = ["defaults", "generate", "space"]
+__all__ = ["defaults", "generate", "legal", "space"]
 
 _BYTES_PER_THREAD = 16
 _FULL_WAVE_THREADS = 132 * 2048
@@ -57,11 +58,24 @@ def vector_widths(spec: KernelSpec, inner: LoopVar | None) -> tuple[int, ...]:
 def space(spec: KernelSpec) -> dict[str, tuple[int | str | bool, ...]]:
     """Legal values of each knob."""
     loops = _loops(spec)
+    threads = (64, 128, 256, 512, 1024)
     return {
         "vector_width": vector_widths(spec, loops[-1] if loops else None),
-        "threads": (64, 128, 256, 512, 1024),
+        "threads": threads,
         "unroll": (1, 2, 4),
+        KNOB: values(spec, ceil_div(spec.extent(spec.rows), threads[0])),
     }
+
+
+def legal(spec: KernelSpec, p: Mapping[str, int | str | bool]) -> bool:
+    """Whether a combination makes sense."""
+    return fits(spec, p, _blocks(spec, p))
+
+
+def _blocks(spec: KernelSpec, p: Mapping[str, int | str | bool]) -> int:
+    """Of a plain grid."""
+    width, threads, unroll = (int(p[k]) for k in ("vector_width", "threads", "unroll"))
+    return ceil_div(spec.extent(spec.rows) // width, threads * unroll)
 
 
 def defaults(spec: KernelSpec) -> dict[str, int | str | bool]:
@@ -79,7 +93,7 @@ def defaults(spec: KernelSpec) -> dict[str, int | str | bool]:
     width = max(fitting)
     while width > 1 and total // width < _FULL_WAVE_THREADS // 4:
         width //= 2
-    return {"vector_width": width, "threads": 256, "unroll": 1}
+    return {"vector_width": width, "threads": 256, "unroll": 1, KNOB: 0}
 
 
 def generate(
@@ -92,8 +106,9 @@ def generate(
     total = spec.extent(spec.rows)
     vectors = total // width
     reads, writes = kernel_buffers(spec)
-    blocks = ceil_div(vectors, threads * unroll)
-    index = index_type(blocks * threads * unroll)
+    blocks = _blocks(spec, parameters)
+    grid = resident(spec, parameters, blocks)
+    index = index_type((blocks + grid) * threads * unroll)
     writer = ScopeWriter(spec.evaluator, Indexer(spec.space.extents, loops), pointers, inner, width)
     code = Code()
     what = f"{width} neighbouring elements" if width > 1 else "one element"
@@ -107,31 +122,36 @@ def generate(
     )
     code.add(f"constexpr {index} VECTORS = {vectors};", "")
     exact = vectors == blocks * threads * unroll
-    wide = f"static_cast<{index}>(blockIdx.x)" if index != "int" else "blockIdx.x"
-    if unroll > 1:
-        code.add("#pragma unroll")
-        code.open(f"for (int u = 0; u < {unroll}; ++u) {{")
-        code.add(f"const {index} vector = ({wide} * {unroll} + u) * {threads} + threadIdx.x;")
-        if not exact:
-            code.open("if (vector < VECTORS) {")
-    else:
-        code.add(f"const {index} vector = {wide} * {threads} + threadIdx.x;")
-        if not exact:
-            code.add("if (vector >= VECTORS) return;")
-    if inner is not None:
-        code.add(*writer.indexer.decompose("vector", loops, index, width))
-    write_elements(code, writer, spec, {}, pointers)
-    if unroll > 1:
-        if not exact:
+    with pieces(code, grid, blocks, index, shared=False) as block:
+        if unroll > 1:
+            code.add("#pragma unroll")
+            code.open(f"for (int u = 0; u < {unroll}; ++u) {{")
+            code.add(f"const {index} vector = ({block} * {unroll} + u) * {threads} + threadIdx.x;")
+            if not exact:
+                code.open("if (vector < VECTORS) {")
+        else:
+            code.add(f"const {index} vector = {block} * {threads} + threadIdx.x;")
+            if not exact:
+                code.add(f"if (vector >= VECTORS) {'break' if grid else 'return'};")
+        if inner is not None:
+            code.add(*writer.indexer.decompose("vector", loops, index, width))
+        write_elements(code, writer, spec, {}, pointers)
+        if unroll > 1:
+            if not exact:
+                code.close()
             code.close()
-        code.close()
     code.close()
     features = dtype_features([b.dtype for b in (*reads, *writes)])
     if width > 1:
         features.add("vector")
     summary = f"{width * unroll} element{'s' if width * unroll > 1 else ''} a thread, {threads} threads a block"
+    summary += f", {grid} blocks that stay" if grid else ""
     return Generated(
-        code.text(), [Launch(name, (blocks, 1, 1), threads, (*reads, *writes))], writer.helpers, features, summary
+        code.text(),
+        [Launch(name, (grid or blocks, 1, 1), threads, (*reads, *writes))],
+        writer.helpers,
+        features,
+        summary,
     )
 
 

@@ -18,6 +18,7 @@ from kernelwright.agents.builtin.generated import (
     write_parameter,
 )
 from kernelwright.agents.builtin.loops import Indexer
+from kernelwright.agents.builtin.persistent import pieces, resident
 from kernelwright.agents.builtin.prelude import OP_NAME
 from kernelwright.agents.builtin.row_reduction import Accumulator, accumulator
 from kernelwright.agents.builtin.rows import RowAnalysis, accumulator_dtype
@@ -57,7 +58,9 @@ class RowWriter:
         indexer = Indexer(spec.space.extents, (*self.a.row_loops, *self.a.column_loops))
         self.writer = ScopeWriter(self.ev, indexer, pointers, self.a.inner, self.width)
         self.column = index_type(self.a.columns + self.span)
-        self.row_type = index_type(self.a.rows + self.rows_per_block)
+        self.grid = resident(spec, p, ceil_div(self.a.rows, self.rows_per_block))
+        """Blocks of a persistent grid; 0 for a plain one."""
+        self.row_type = index_type(self.a.rows + self.rows_per_block * (1 + self.grid))
         self.code = Code()
         self.names: dict[int, str] = {}
         """Values of the row, known to all its lanes."""
@@ -71,20 +74,22 @@ class RowWriter:
         signature(
             code, self.name, self.threads, reads, [write_parameter(b.dtype, self.pointers[b]) for b in self.writes]
         )
-        self._open_row()
-        if self.in_registers:
-            for number, (_, last) in self.a.caches.items():
-                if last > 0:
-                    kept = self.writer.fresh("kept")
-                    code.add(f"{C_TYPE[self.ev.values[number].dtype]} {kept}[{self.chunks}][{self.width}];")
-                    self.cached[number] = kept
-        self._load_early()
-        for level in range(self.a.passes):
-            self._pass(level)
-        self._row_stores(self._live, "lane == 0" if self.lanes > 1 else "")
+        blocks = ceil_div(self.a.rows, self.rows_per_block)
+        shared = self.lanes > 32 or (self.a.strided and self.lanes > 1)
+        with pieces(code, self.grid, blocks, self.row_type, shared=shared) as block:
+            self._open_row(block)
+            if self.in_registers:
+                for number, (_, last) in self.a.caches.items():
+                    if last > 0:
+                        kept = self.writer.fresh("kept")
+                        code.add(f"{C_TYPE[self.ev.values[number].dtype]} {kept}[{self.chunks}][{self.width}];")
+                        self.cached[number] = kept
+            self._load_early()
+            for level in range(self.a.passes):
+                self._pass(level)
+            self._row_stores(self._live, "lane == 0" if self.lanes > 1 else "")
         code.close()
-        grid = ceil_div(self.a.rows, self.rows_per_block)
-        launch = Launch(self.name, (grid, 1, 1), self.threads, (*self.reads, *self.writes))
+        launch = Launch(self.name, (self.grid or blocks, 1, 1), self.threads, (*self.reads, *self.writes))
         return Generated(code.text(), [launch], self.writer.helpers, self.features, self._summary())
 
     def _load_early(self) -> None:
@@ -105,23 +110,24 @@ class RowWriter:
         parts = [who, f"{self.width} elements a load" if self.width > 1 else "", how[self.strategy]]
         if self.split > 1:
             parts.append(f"{self.split} blocks a row")
+        if self.grid:
+            parts.append(f"{self.grid} blocks that stay")
         return ", ".join(p for p in parts if p)
 
     def _describe(self) -> None:
         self.code.add(f"// {self.a.rows} rows of {self.a.columns} columns: {self._summary()}.")
 
-    def _open_row(self) -> None:
+    def _open_row(self, block: str = "blockIdx.x") -> None:
         code = self.code
         code.add(f"constexpr {self.row_type} ROWS = {self.a.rows};")
         code.add(f"constexpr {self.column} COLUMNS = {self.a.columns};")
         code.add(f"constexpr int LANES = {self.lanes};  // threads that share a row")
-        block = "static_cast<long long>(blockIdx.x)" if self.row_type != "int" else "blockIdx.x"
         if self.a.strided:
             code.add(f"const int lane = threadIdx.x / {self.rows_per_block};")
             mine = f"{block} * {self.rows_per_block} + threadIdx.x % {self.rows_per_block}"
         elif self.rows_per_block == 1:
             code.add("const int lane = threadIdx.x;")
-            mine = "blockIdx.x"
+            mine = block
         else:
             code.add("const int lane = threadIdx.x % LANES;")
             mine = f"{block} * {self.rows_per_block} + threadIdx.x / LANES"

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from kernelwright.agents.builtin.dtypes import SIZE
 from kernelwright.agents.builtin.generated import ceil_div, kernel_buffers
 from kernelwright.agents.builtin.loops import LoopVar, merge, spec_affines
+from kernelwright.agents.builtin.persistent import KNOB, fits, values
 from kernelwright.agents.builtin.pointwise import vector_widths
 from kernelwright.agents.builtin.spec import KernelSpec, Reduction
 from kernelwright.agents.builtin.values import Evaluator
@@ -185,6 +186,7 @@ def space(spec: KernelSpec) -> dict[str, tuple[int | str | bool, ...]]:
     knobs["unroll"] = (1, 2, 4, 8)
     if a.can_split() and a.columns >= 2048:
         knobs["split"] = tuple(s for s in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if a.columns // s >= 256)
+    knobs[KNOB] = values(spec, a.rows)
     found = dict(knobs)
     for name in ("threads", "rows_per_block"):
         found[name] = tuple(v for v in knobs[name] if _possible(spec, a, knobs, name, v))
@@ -229,6 +231,8 @@ def legal(spec: KernelSpec, p: Mapping[str, int | str | bool], analysis: RowAnal
         scratch = sum(max(threads // 32, 1) * _scratch_size(spec, r) for r in spec.reductions)
     if scratch > _STATIC_SHARED:
         return False
+    if not fits(spec, p, ceil_div(a.rows, rows_per_block)) or (split > 1 and p.get(KNOB)):
+        return False
     if p["strategy"] == "registers":
         if split > 1:
             return False
@@ -251,7 +255,7 @@ def defaults(spec: KernelSpec) -> dict[str, int | str | bool]:
     """A good start: the fewest threads per row that keep it in registers, four rows to a block."""
     a = RowAnalysis(spec)
     knobs = space(spec)
-    choice: dict[str, int | str | bool] = {"vector_width": 1, "strategy": "registers", "unroll": 4, "split": 1}
+    choice: dict[str, int | str | bool] = {"vector_width": 1, "strategy": "registers", "unroll": 4, "split": 1, KNOB: 0}
     if a.strided:
         choice.update(_strided_defaults(spec, a))
     else:

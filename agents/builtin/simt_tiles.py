@@ -182,7 +182,7 @@ class SimtWriter(TileWriter):
             code.close()
             code.add("__syncthreads();")
         code.close()
-        code.add("if (slice != 0) return;")
+        code.add(f"if (slice != 0) {'continue' if self.resident else 'return'};")
 
     def _epilogue(self, total: str) -> set[str]:
         """Applies the pointwise work to the sums and stores them."""

@@ -57,6 +57,7 @@ class ParameterSpace:
             "slices": 1,
             "copy": "registers",
             "cores": "cuda",
+            "blocks_per_sm": 0,
         }
         result = dict(self.defaults)
         for kernel in self.kernels:

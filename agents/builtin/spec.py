@@ -74,6 +74,8 @@ class KernelSpec:
     n_dims: list[int] = field(default_factory=list)
     arch: str = ""
     """Architecture it is for (`sm_90`); empty for any from compute capability 8.0 on."""
+    sms: int = 0
+    """Streaming multiprocessors of the GPU that it is for; 0 if that is not known."""
 
     def extent(self, dims: Sequence[int]) -> int:
         """Product of the extents of some loop dimensions."""

@@ -22,6 +22,7 @@ from kernelwright.agents.builtin.generated import (
     write_parameter,
 )
 from kernelwright.agents.builtin.loops import Indexer, is_vector, merge, spec_affines
+from kernelwright.agents.builtin.persistent import pieces, resident
 from kernelwright.agents.builtin.pointwise import write_elements
 from kernelwright.agents.builtin.spec import KernelSpec
 from kernelwright.agents.builtin.tile_loads import Loader
@@ -68,6 +69,8 @@ class TileWriter:
         """The sums of each part of K, where several blocks share a tile."""
         if self.split > 1:
             self.partial = Scratch(f"{name}_partial", self.compute, self.split * self.batch * self.m * self.n)
+        self.resident = resident(spec, p, self.batch * self.tiles_m * self.tiles_n)
+        """Blocks of a persistent grid; 0 for a plain one."""
         self.dynamic_shared = 0
         """Bytes of dynamic shared memory a block is launched with."""
         self.code = Code()
@@ -122,20 +125,22 @@ class TileWriter:
         numbers |= {"BATCHES": self.batch} if self.split > 1 else {}
         numbers |= {"TILES_M": self.tiles_m, "TILES_N": self.tiles_n}
         code.add(*[f"constexpr int {name} = {value};" for name, value in numbers.items()])
-        code.add("const int tile_n = blockIdx.x % TILES_N * TILE_N;")
-        code.add("const int tile_m = blockIdx.x / TILES_N % TILES_M * TILE_M;")
-        if self.batch > 1:
-            turn = " % BATCHES" if self.split > 1 else ""
-            code.add(f"const int batch = blockIdx.x / (TILES_N * TILES_M){turn};")
-            code.add(*self.indexer.decompose("batch", self.batch_loops, "int"))
-        if self.split > 1:
-            code.add("const int part = blockIdx.x / (TILES_N * TILES_M * BATCHES);")
-            code.add("const int first = part * STEPS * TILE_K;")
-            if self.all_steps % self.split:
-                code.add(f"const int steps = min(STEPS, {self.all_steps} - part * STEPS);")
-        helpers = self.body()
+        blocks = self.batch * self.tiles_m * self.tiles_n * self.split
+        with pieces(code, self.resident, blocks, "int", shared=True) as block:
+            code.add(f"const int tile_n = {block} % TILES_N * TILE_N;")
+            code.add(f"const int tile_m = {block} / TILES_N % TILES_M * TILE_M;")
+            if self.batch > 1:
+                part = " % BATCHES" if self.split > 1 else ""
+                code.add(f"const int batch = {block} / (TILES_N * TILES_M){part};")
+                code.add(*self.indexer.decompose("batch", self.batch_loops, "int"))
+            if self.split > 1:
+                code.add(f"const int part = {block} / (TILES_N * TILES_M * BATCHES);")
+                code.add("const int first = part * STEPS * TILE_K;")
+                if self.all_steps % self.split:
+                    code.add(f"const int steps = min(STEPS, {self.all_steps} - part * STEPS);")
+            helpers = self.body()
         code.close()
-        grid = (self.batch * self.tiles_m * self.tiles_n * self.split, 1, 1)
+        grid = (self.resident or blocks, 1, 1)
         features = dtype_features([b.dtype for b in (*reads, *writes)]) | self.features
         launches = [Launch(self.name, grid, self.threads, (*inputs, *results), self.dynamic_shared)]
         if self.partial is not None:
@@ -149,6 +154,7 @@ class TileWriter:
         text += f", {self.stages} stage{'s' if self.stages > 1 else ''}"
         text += " of cp.async" if self.asynchronous else ""
         text += f", {self.slices} slices of K" if self.slices > 1 else ""
+        text += f", {self.resident} blocks that stay" if self.resident else ""
         return text + (f", K split in {self.split} parts" if self.split > 1 else "")
 
     def loaders(self) -> None:

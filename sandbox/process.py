@@ -306,7 +306,7 @@ class _Output:
         self._kept_bytes = kept_bytes
         self._exit, self.entrance = os.pipe()
         self._stop, self._stopper = os.pipe()
-        self._kept = b""
+        self._kept = bytearray()
         self._open = True
         self._reader = threading.Thread(target=self._read, name="kernelwright-output", daemon=True)
         self._reader.start()
@@ -319,7 +319,9 @@ class _Output:
             part = os.read(self._exit, 1 << 16)
             if not part:
                 return
-            self._kept = (self._kept + part)[-self._kept_bytes :]
+            self._kept += part
+            if len(self._kept) > 2 * self._kept_bytes:  # not each time: what is cut off costs a copy of what stays
+                del self._kept[: -self._kept_bytes]
 
     def shut_entrance(self) -> None:
         """Once the worker has it."""
@@ -327,7 +329,7 @@ class _Output:
 
     def text(self) -> str:
         """The end of what was written."""
-        return self._kept.decode(errors="replace")
+        return bytes(self._kept[-self._kept_bytes :]).decode(errors="replace")
 
     def close(self) -> None:
         """Reads what has been written and ends; whoever still writes gets an error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import importlib.machinery
@@ -11,6 +12,7 @@ import json
 import logging
 import os
 import re
+import sys
 import tempfile
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +43,9 @@ __all__ = ["Extensions", "install"]
 log = logging.getLogger(__name__)
 
 _DIALECT = "c++20"  # torch's own for extensions (torch/utils/cpp_extension.py)
+_OWN_FIRST = (
+    os.RTLD_NOW | os.RTLD_DEEPBIND
+)  # how an extension is loaded: its own libraries come before those of the process
 # what include/kernelwright_binding.hpp knows of pybind11
 _BOUND = frozenset(
     {"arg", "module_", "module", "literals", "gil_scoped_release", "gil_scoped_acquire", "call_guard", "none"}
@@ -165,15 +170,21 @@ class Extensions:
         if not is_python_module:
             import torch
 
-            explain_missing(name, lambda: torch.ops.load_library(str(library)))
+            explain_missing(name, lambda: ctypes.CDLL(str(library), mode=_OWN_FIRST))
+            torch.ops.loaded_libraries.add(str(library))
             return None
         loader = importlib.machinery.ExtensionFileLoader(name, str(library))
         spec = importlib.util.spec_from_loader(name, loader, origin=str(library))
         assert spec is not None
 
         def run() -> types.ModuleType:
-            module = importlib.util.module_from_spec(spec)
-            loader.exec_module(module)
+            flags = sys.getdlopenflags()
+            sys.setdlopenflags(_OWN_FIRST)
+            try:
+                module = importlib.util.module_from_spec(spec)
+                loader.exec_module(module)
+            finally:
+                sys.setdlopenflags(flags)
             return module
 
         module = explain_missing(name, run)
@@ -274,7 +285,8 @@ class _Build:
             self._at_home(error)
             raise
         half = work / library.name
-        tool.link(objects, half, [*torch_libraries(), *self._libraries])
+        # first, and loaded so that its libraries come before those of the process: a torch built for CUDA brings another runtime
+        tool.link(objects, half, [str(tool.runtime()), *torch_libraries(), *self._libraries])
         folder.mkdir(exist_ok=True)
         os.replace(half, library)
         return units

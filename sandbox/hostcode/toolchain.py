@@ -107,13 +107,13 @@ class HostTool:
         """
         sources = sorted((HERE / "runtime").glob("*.cpp"))
         folder = cache_folder("hostcode")
-        made = cached(folder / f"libkernelwright-cuda-{_digest(self.identity, 'runtime')}.so")
+        made = cached(folder / f"libkernelwright-cuda-{_digest(self.identity, 'runtime, with a name of its own')}.so")
         if not made.is_file():
             with tempfile.TemporaryDirectory(dir=_made(folder), prefix=".runtime-") as name:
                 half = Path(name) / "runtime.so"
                 command = [
                     self.compiler, "-std=c++17", "-O1", "-fPIC", "-w", "-shared", *map(str, sources), "-o", str(half),
-                    *(f"-isystem{path}" for path in _cuda_folders()),
+                    f"-Wl,-soname,{made.name}", *(f"-isystem{path}" for path in _cuda_folders()),
                 ]  # fmt: skip
                 done = _run(command, Path(name))
                 if done.returncode:

@@ -19,7 +19,7 @@ from kernelwright.export import MARKER
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 EXAMPLES = sorted(p for p in (Path(__file__).parents[2] / "examples").glob("*.py") if ".kernel" not in p.name)
-REPRESENTATIVE = {"softmax", "linear_relu"}
+REPRESENTATIVE = {"softmax"}
 
 SMALL = """\
 import torch

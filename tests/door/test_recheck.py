@@ -98,7 +98,7 @@ def test_a_forged_bundle_in_which_any_error_is_allowed(home: Path, capsys: pytes
     wrong = kernel("y[i] = 0.25f + 0.0f * x[i];")
     around = from_json(members["environment.json"].decode())
     around["device"]["versions"]["kernelwright"] = "0.0.1"
-    lax = replace(task_from_source(TASK_SOURCE, name="x"), policy=NumericPolicy(1e15, 1e15, 1e15, 1e15))
+    lax = replace(task_from_source(TASK_SOURCE, name="x"), policy=NumericPolicy(**task["policy"]))
     ids = {"task_id": lax.id, "kernel_id": replace(wrong, author=kernel_author(members)).id}
     head = from_json(members["evaluation.json"].decode()) | ids
     members |= {

@@ -120,7 +120,7 @@ def test_malformed_ptx(ptx: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_much_malformed_ptx(ptx: str, tmp_path: Path) -> None:
-    fuzz(ptx, range(150, 2500), tmp_path)
+    fuzz(ptx, range(150, 1500), tmp_path)
 
 
 @pytest.mark.parametrize(

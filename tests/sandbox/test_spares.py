@@ -26,6 +26,7 @@ needs_bubblewrap = pytest.mark.skipif(bool(bubblewrap_problem()), reason=bubblew
 
 TASK = """
 import torch
+WORKLOADS = [{"distribution": "normal"}]
 class Model(torch.nn.Module):
     def forward(self, x):
         return x * 3

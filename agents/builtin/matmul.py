@@ -72,8 +72,7 @@ def _splits(spec: KernelSpec) -> tuple[int, ...]:
 def defaults(spec: KernelSpec) -> dict[str, Value]:
     """Tensor cores where they suit, and cp.async where what is copied can be."""
     chosen = _tensor_defaults(spec) if tensor_tiles.suits(spec) else _cuda_defaults(spec)
-    batch, m, n, _ = sizes(spec)
-    blocks = batch * ceil_div(m, int(chosen["tile_m"])) * ceil_div(n, int(chosen["tile_n"]))
+    blocks = _tiles(spec, int(chosen["tile_m"]), int(chosen["tile_n"]))
     for split in _splits(spec)[1:]:
         trial = {**chosen, "split": split}
         if blocks * split > _SMS or sizes(spec)[3] < _LONG_PART * split:

@@ -29,14 +29,13 @@ def values(spec: KernelSpec, most_blocks: int) -> tuple[int, ...]:
 
 def fits(spec: KernelSpec, parameters: Mapping[str, int | str | bool], blocks: int) -> bool:
     """Whether the choice leaves every block more than one piece of a plain grid of so many blocks."""
-    wanted = int(parameters.get(KNOB, 0))
-    return not wanted or bool(spec.sms and wanted * spec.sms < blocks)
+    return not parameters.get(KNOB, 0) or bool(resident(spec, parameters, blocks))
 
 
 def resident(spec: KernelSpec, parameters: Mapping[str, int | str | bool], blocks: int) -> int:
     """Blocks of the persistent grid; 0 for a plain one."""
-    wanted = int(parameters.get(KNOB, 0))
-    return wanted * spec.sms if wanted and fits(spec, parameters, blocks) else 0
+    grid = int(parameters.get(KNOB, 0)) * spec.sms
+    return grid if grid < blocks else 0
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class GpuOptions:
     runtime: str = "cuda"
     """As `GpuProcess` has it."""
     tools: tuple[str, ...] = ()
-    """Of `gpu_tools.TOOLS`, those that the kernel is run under besides; empty leaves their stages out."""
+    """`ncu` and compute-sanitizer's tools that the kernel is run under besides; empty leaves their stages out."""
     tool_seconds: float = 300.0
     """Wall limit of each of them."""
 

@@ -6,7 +6,6 @@ prints there is a claim like everything else in it: a report can refuse a kernel
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,16 +21,13 @@ from kernelwright.sandbox.reference import InitState
 from kernelwright.verifier.evaluation import StageStatus, Verdict
 from kernelwright.verifier.profilers import ncu, sanitizer
 from kernelwright.verifier.profilers.sanitizer_report import SanitizerFinding, SanitizerRun
-from kernelwright.verifier.profilers.tools import Finished, Problem, ProblemKind
+from kernelwright.verifier.profilers.tools import SYMBOL, Finished, Problem, ProblemKind
 from kernelwright.verifier.stages import OpenStage, StageFailed
 from kernelwright.verifier.wording import counted
 
-__all__ = ["TOOLS", "FencedRun", "profiled", "sanitised"]
+__all__ = ["FencedRun", "profiled", "sanitised"]
 
-TOOLS = (*sanitizer.TOOLS, "ncu")
-"""What a kernel is run under where it is there."""
 _PROGRAM = ("the kernel",)  # stands for the process in the command line that a tool's module makes
-_SYMBOL = re.compile(r"[A-Za-z_$][\w$]*")
 
 
 class FencedRun:
@@ -141,7 +137,7 @@ def _failed(tool: str, run: FencedRun) -> Problem:
 
 
 def _symbols(kernels: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for name in kernels if _SYMBOL.fullmatch(name)))
+    return tuple(dict.fromkeys(name for name in kernels if SYMBOL.fullmatch(name)))
 
 
 def _status(something: bool, problems: Sequence[Problem]) -> StageStatus:

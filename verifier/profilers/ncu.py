@@ -21,6 +21,7 @@ from kernelwright.verifier.model.metric_table import describe
 from kernelwright.verifier.profilers.ncu_metrics import ALIASES, MEASURED_ONLY, METRICS, SECTIONS
 from kernelwright.verifier.profilers.tools import (
     OUTPUT_BYTES,
+    SYMBOL,
     Problem,
     ProblemKind,
     Runner,
@@ -167,7 +168,7 @@ def command(
     if selection.skip < 0 or (selection.count is not None and selection.count < 1):
         raise ValueError(f"launches to skip can't be negative, nor those to profile fewer than 1: {selection}")
     for name in selection.kernels:
-        if not re.fullmatch(r"[A-Za-z_$][\w$]*", name):
+        if not SYMBOL.fullmatch(name):
             raise ValueError(f"{name!r} is no symbol of a kernel; give it as launch reports do, mangled")
     line = [
         ncu, "--csv", "--page", "raw", "--print-units", "base", "--print-kernel-base", "mangled", "--clock-control", "none",

@@ -5,14 +5,21 @@ Options as in NVIDIA's "Compute Sanitizer" user manual (CUDA 11.6 to 13).
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from kernelwright.verifier.profilers.sanitizer_report import ERROR_EXIT, SanitizerRun, parse
-from kernelwright.verifier.profilers.tools import Problem, ProblemKind, Runner, find_tool, run_tool, tool_environment
+from kernelwright.verifier.profilers.tools import (
+    SYMBOL,
+    Problem,
+    ProblemKind,
+    Runner,
+    find_tool,
+    run_tool,
+    tool_environment,
+)
 
 __all__ = ["TOOLS", "command", "sanitize"]
 
@@ -57,7 +64,7 @@ def command(
     if tool == "racecheck":
         line += ["--racecheck-report", "all"]  # where it is (analysis), and between which threads (hazard)
     for name in kernels:
-        if not re.fullmatch(r"[A-Za-z_$][\w$]*", name):
+        if not SYMBOL.fullmatch(name):
             raise ValueError(f"{name!r} is no symbol of a kernel; give it as launch reports do, mangled")
         line += ["--kernel-name", f"kne={name}"]
     if log_file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,23 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-__all__ = ["OUTPUT_BYTES", "Finished", "Problem", "ProblemKind", "Runner", "find_tool", "run_tool", "tool_environment"]
+__all__ = [
+    "OUTPUT_BYTES",
+    "SYMBOL",
+    "Finished",
+    "Problem",
+    "ProblemKind",
+    "Runner",
+    "find_tool",
+    "run_tool",
+    "tool_environment",
+]
 
 OUTPUT_BYTES = 64 << 20
 """Of a tool's output, the most that is read: a report of ten thousand launches has some 20 MB (2 kB a launch)."""
+
+SYMBOL = re.compile(r"[A-Za-z_$][\w$]*")
+"""A kernel's name as in the machine code: mangled, or plain for `extern "C"`."""
 
 _KEPT = (
     "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "VIRTUAL_ENV", "CUDA_HOME", "CUDA_PATH",

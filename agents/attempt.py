@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from kernelwright.agents.protocols import Advice, Coder, Judge, PastAttempt, Proposal
+from kernelwright.agents.protocols import Advice, Coder, Judge, PastAttempt, Proposal, Turn
 from kernelwright.errors import KernelwrightError
 from kernelwright.events import Observer, StageFinished, StageStarted, ignore
 from kernelwright.sandbox.kernel import Kernel
@@ -48,7 +48,7 @@ class AttemptResult:
     """What came of one attempt."""
 
     aim: str
-    """`start`, `repair` (the attempt before failed) or `improve` (it passed)."""
+    """`start` (from the reference), `repair` (the parent failed) or `improve` (it passed)."""
     kernel: Kernel
     plan: str
     evaluation: Evaluation
@@ -60,7 +60,7 @@ class AttemptResult:
 
 
 def run_attempt(
-    number: int,
+    turn: Turn,
     history: tuple[PastAttempt, ...],
     advice: Advice | None,
     coder: Coder,
@@ -73,12 +73,12 @@ def run_attempt(
     on_plan: Callable[[str], None] = lambda _plan: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AttemptResult | None:
-    """Makes attempt `number`, or goes on with it when `checkpointer` holds its beginning; None: nothing new to try.
+    """Makes attempt `turn.number`, or goes on with it when `checkpointer` holds its beginning; None: nothing new to try.
 
     Args:
-        number: 1-based.
-        history: the attempts before it, in order.
-        advice: what the judge said after the last of them.
+        turn: which attempt it is, and what it starts from.
+        history: the attempts before it that coder and judge are shown, in order.
+        advice: what the judge said of `turn.parent`.
         thread_id: names this attempt among all that the checkpointer holds.
         on_plan: told the coder's plan as soon as it is known, before the stage `write` is told to have finished; again
             when a killed attempt is gone on with.
@@ -90,7 +90,7 @@ def run_attempt(
     from langsmith import tracing_context
 
     tell = _once(on_plan)
-    graph = _graph(_Nodes(number, history, advice, coder, judge, evaluate, observer, tell, clock), checkpointer)
+    graph = _graph(_Nodes(turn, history, advice, coder, judge, evaluate, observer, tell, clock), checkpointer)
     config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
     # The environment may ask LangGraph to send traces to a server; kernels and tasks never leave this machine so.
     with tracing_context(enabled=False):
@@ -167,7 +167,7 @@ def _kernel(data: Mapping[str, Any]) -> Kernel:
 class _Nodes:
     """The nodes of the graph; each takes the state and returns what it adds."""
 
-    number: int
+    turn: Turn
     history: tuple[PastAttempt, ...]
     advice: Advice | None
     coder: Coder
@@ -179,14 +179,14 @@ class _Nodes:
 
     def plan(self, state: AttemptState) -> AttemptState:
         """Settles what this attempt does: `start`, `repair` a kernel that failed, or `improve` one that passed."""
-        last = self.history[-1].evaluation if self.history else None
-        aim = "start" if last is None else "improve" if last.passed else "repair"
+        parent = self.turn.parent
+        aim = "start" if parent is None else "improve" if parent.evaluation.passed else "repair"
         return {"aim": aim}
 
     def write(self, state: AttemptState) -> AttemptState:
         """Asks the coder for a kernel."""
         with self._stage("write", state) as end:
-            proposal = self.coder.propose(self.history, self.advice)
+            proposal = self.coder.propose(self.history, self.advice, self.turn)
             if proposal is None:
                 end.status, end.summary = "skipped", _NOTHING_NEW
             else:
@@ -210,7 +210,7 @@ class _Nodes:
         kernel = _kernel(json.loads(state["proposal"])["kernel"])
         evaluation = Evaluation.model_validate(json.loads(state["evaluation"]))
         with self._stage("judge", state) as end:
-            advice = self.judge.advise(PastAttempt(self.number, kernel, evaluation), self.history)
+            advice = self.judge.advise(PastAttempt(self.turn.number, kernel, evaluation), self.history)
             end.summary = advice.change
         return {"advice": json.dumps(advice.model_dump()), "seconds": end.total}
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation
 
-__all__ = ["Advice", "Coder", "Judge", "PastAttempt", "Proposal"]
+__all__ = ["Advice", "Coder", "Judge", "PastAttempt", "Proposal", "Turn"]
 
 
 class Advice(BaseModel):
@@ -43,6 +43,16 @@ class PastAttempt:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Which proposal of a run is asked for. What a coder sees of the run it gets besides, as `history`."""
+
+    number: int
+    """1-based number of the attempt that the kernel is for."""
+    parent: PastAttempt | None = None
+    """The attempt whose kernel is to be mended or made faster; None: write one from the reference."""
+
+
+@dataclass(frozen=True)
 class Proposal:
     """A kernel to evaluate, with why."""
 
@@ -59,13 +69,19 @@ class Coder(Protocol):
 
     name: str
 
-    def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None) -> Proposal | None:
+    def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None, turn: Turn) -> Proposal | None:
         """The next kernel to try, or None when nothing new is left to try.
 
-        Deterministic in its arguments, so that a resumed run goes on as if never stopped.
+        The same arguments give the same kernel, so that a resumed run goes on as if never stopped. Several threads may ask
+        for different turns at once.
+
+        Args:
+            history: earlier attempts, in order, as far as the strategy shows them.
+            advice: the judge's on `turn.parent`.
 
         Raises:
             LoweringError: the coder can write nothing at all for this task.
+            ModelError: no reply came, or the budget does not allow the call.
         """
         ...
 

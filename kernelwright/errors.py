@@ -16,6 +16,8 @@
     │   ├── WorkerCrashed                 it ended by itself (signal or exit code)
     │   ├── WorkerTimeout                 it was ended at its time limit
     │   └── ProtocolError                 it answered something outside the schema
+    ├── ModelError                        a language model gave no reply
+    │   └── BudgetReached                 it was not asked: the call could have passed the budget
     └── StoreError                        the database
 
 An error says what was asked, what was found, and what to do about it. Worker processes import this module, so it
@@ -25,6 +27,7 @@ needs the standard library only.
 from __future__ import annotations
 
 __all__ = [
+    "BudgetReached",
     "BuildError",
     "BundleError",
     "ConfigError",
@@ -34,6 +37,7 @@ __all__ = [
     "LaunchError",
     "LoweringError",
     "MisuseError",
+    "ModelError",
     "NotFoundError",
     "ProtocolError",
     "SandboxError",
@@ -156,6 +160,14 @@ class WorkerTimeout(SandboxError):
 
 class ProtocolError(SandboxError):
     """A worker answered something outside the schema."""
+
+
+class ModelError(KernelwrightError):
+    """A language model could not be reached, or gave no reply, after all retries."""
+
+
+class BudgetReached(ModelError):
+    """A call was not made, because it could have passed the budget."""
 
 
 class StoreError(KernelwrightError):

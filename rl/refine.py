@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelwright.agents.attempt import AttemptResult, Evaluate, run_attempt
 from kernelwright.agents.checkpoint import checkpoints_in, checkpoints_usable
-from kernelwright.agents.protocols import Coder, Judge, PastAttempt
+from kernelwright.agents.protocols import Coder, Judge, PastAttempt, Turn
 from kernelwright.errors import KernelwrightError, NotFoundError, StoreError
 from kernelwright.events import AttemptFinished, AttemptStarted, Observer, RunFinished, RunStarted, ignore
 from kernelwright.rl.run import Attempt, Run, RunStatus, RunStore
@@ -87,10 +87,11 @@ class _Rounds:
             if advice is not None and advice.mode == "stop":
                 return f"The judge sees nothing left worth trying: {advice.change}"
             number = len(attempts) + 1
+            history = tuple(PastAttempt(a.number, a.kernel, a.evaluation, a.advice) for a in attempts)
             with checkpoints_usable(self.checkpoints):
                 result = run_attempt(
-                    number,
-                    tuple(PastAttempt(a.number, a.kernel, a.evaluation, a.advice) for a in attempts),
+                    Turn(number, history[-1] if history else None),
+                    history,
                     advice,
                     self.coder,
                     self.judge,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from kernelwright.agents.protocols import Advice, PastAttempt, Proposal
+from kernelwright.agents.protocols import Advice, PastAttempt, Proposal, Turn
 from kernelwright.bench_tasks.task import Distribution, NumericPolicy, Task, Workload
 from kernelwright.errors import KernelwrightError
 from kernelwright.events import Observer, StageFinished, StageStarted
@@ -146,7 +146,9 @@ class ScriptedCoder:
     errors: dict[int, KernelwrightError] = field(default_factory=dict)
     seen: list[tuple[tuple[PastAttempt, ...], Advice | None]] = field(default_factory=list)
 
-    def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None) -> Proposal | None:
+    def propose(
+        self, history: tuple[PastAttempt, ...], advice: Advice | None, turn: Turn | None = None
+    ) -> Proposal | None:
         number = len(history) + 1
         self.at(f"write {number}")
         self.seen.append((history, advice))

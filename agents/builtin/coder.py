@@ -10,7 +10,7 @@ from kernelwright.agents.builtin.lessons import best as best_of
 from kernelwright.agents.builtin.lower import lower
 from kernelwright.agents.builtin.space import Choice, ParameterSpace, Value
 from kernelwright.agents.builtin.write import write_module
-from kernelwright.agents.protocols import Advice, PastAttempt, Proposal
+from kernelwright.agents.protocols import Advice, PastAttempt, Proposal, Turn
 from kernelwright.bench_tasks.graph import Graph
 from kernelwright.errors import NotFoundError
 from kernelwright.sandbox.kernel import Kernel
@@ -65,7 +65,9 @@ class BuiltinCoder:
         """The source for a full choice of parameters, and what was generated per kernel."""
         return write_module(self._lowered, self.task_name, self._space.split(parameters))
 
-    def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None) -> Proposal | None:
+    def propose(
+        self, history: tuple[PastAttempt, ...], advice: Advice | None, turn: Turn | None = None
+    ) -> Proposal | None:
         """The plainest kernels first, easy to get right and the measure of all that follows; then the usual choice
         for these shapes, after the judge's advice if that promises more; then what the judge advises, applied to the best
         kernel so far, or that one's nearest untried neighbour. None when every neighbour has been tried."""

@@ -31,7 +31,7 @@ from search_doubles import (
 
 from kernelwright.agents.attempt import AttemptResult, run_attempt
 from kernelwright.agents.checkpoint import checkpoints_in
-from kernelwright.agents.protocols import PastAttempt
+from kernelwright.agents.protocols import PastAttempt, Turn
 from kernelwright.errors import StoreError, WorkerCrashed
 from kernelwright.events import Event, StageFinished, StageStarted, ignore
 from kernelwright.verifier.evaluation import Verdict
@@ -51,7 +51,7 @@ def attempt(
 ) -> AttemptResult | None:
     with checkpoints_in(path) as saver:
         return run_attempt(
-            len(history) + 1,
+            Turn(len(history) + 1, history[-1] if history else None),
             history,
             history[-1].advice if history else None,
             coder or ScriptedCoder(9),
@@ -232,9 +232,10 @@ def test_no_trace_leaves_the_machine_even_when_the_environment_asks(tmp_path: Pa
             from search_doubles import ScriptedCoder, ScriptedEvaluate, ScriptedJudge
             from kernelwright.agents.attempt import run_attempt
             from kernelwright.agents.checkpoint import checkpoints_in
+            from kernelwright.agents.protocols import Turn
             with checkpoints_in(None) as saver:
                 coder, evaluate = ScriptedCoder(1), ScriptedEvaluate([1e-5])
-                assert run_attempt(1, (), None, coder, ScriptedJudge(), evaluate, saver, "run:1")
+                assert run_attempt(Turn(1), (), None, coder, ScriptedJudge(), evaluate, saver, "run:1")
             import langsmith.utils
             assert langsmith.utils.tracing_is_enabled()  # outside, the person's own setting holds
         """

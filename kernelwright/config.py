@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,6 +80,22 @@ class Settings(BaseSettings):
     `process`, which is no fence (docs/isolation.md)."""
     rounds: int = Field(default=6, ge=1, le=1000)
     """Attempts that one `optimize` may make."""
+    strategy: Literal["refine", "fsr", "translate-evolve", "best-of-n"] = "refine"
+    """How attempts follow from one another (docs/strategies.md)."""
+    candidates: int | None = Field(default=None, ge=1, le=64)
+    """Proposals of one round, for strategies that make several; unset, it is 4 (`fsr`, `best-of-n`) or 8 (`translate-evolve`)."""
+    model: str = ""
+    """Language model that writes kernels: `openai:NAME`, `anthropic:NAME` or `http://host:port/v1#NAME`; empty is the built-in coder."""
+    judge_model: str = ""
+    """Language model that judges attempts, named as `model` is; empty is the same as `model`, `builtin` the built-in judge."""
+    builtin_first: int = Field(default=0, ge=0, le=1000)
+    """Attempts that the built-in coder makes before the language model goes on from them."""
+    budget: Decimal | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
+    """US dollars that the model calls of one run may cost together; unset is no limit."""
+    reasoning: Literal["none", "low", "medium", "high"] | None = None
+    """How much the models are to reason before they answer; unset is their own default."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """How freely the models draw their words; unset is their own default."""
     call_seconds: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds one call of a kernel or of its reference may take before its process is ended."""
     memory_bytes: int = Field(default=16 * 2**30, ge=2**30)

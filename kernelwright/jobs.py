@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from kernelwright.config import ENVIRONMENT_PREFIX, Settings
 from kernelwright.db.lookup import Kind
 from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError, KernelwrightError, MisuseError, NotFoundError, StoreError
-from kernelwright.events import Note, Observer
+from kernelwright.events import Observer
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
 from kernelwright.sandbox.kernel import Kernel
@@ -26,8 +27,10 @@ from kernelwright.sandbox.process import Limits
 from kernelwright.verifier.evaluation import Evaluation
 from kernelwright.verifier.model.calibration import calibrated_gpu
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
+from kernelwright.writers import BUILTIN, NO_TRAFFIC, Traffic, chosen_names, exemplars_for, writers_of
 
 if TYPE_CHECKING:
+    from kernelwright.agents.llm.briefing import StartingPoint
     from kernelwright.sandbox.emulated_module import EmulatedModule
     from kernelwright.sandbox.reference import Reference
     from kernelwright.sandbox.spares import Spares
@@ -45,8 +48,6 @@ __all__ = [
     "utc_now",
     "verify_task",
 ]
-
-STRATEGY = "refine"
 
 
 @dataclass(frozen=True)
@@ -154,36 +155,72 @@ def open_store(settings: Settings, *, to_read: bool = False) -> Store:
 
 
 def optimize_task(
-    task: Task, settings: Settings, *, store: Store, observer: Observer, clock: Callable[[], datetime] = utc_now
+    task: Task,
+    settings: Settings,
+    *,
+    store: Store,
+    observer: Observer,
+    start: StartingPoint | None = None,
+    traffic: Traffic = NO_TRAFFIC,
+    clock: Callable[[], datetime] = utc_now,
 ) -> Outcome:
-    """A new search on `task` with the built-in coder and judge.
+    """A new search on `task` with the coder, judge and strategy of the settings.
+
+    Args:
+        start: code that the first kernels are translated from; it needs a language model.
+        traffic: where exchanges with model servers are kept or taken from.
 
     Raises:
         TaskError: the reference does not run, or is no function of its inputs.
-        LoweringError: the coder can write no part of it.
+        LoweringError: the built-in coder is to write, and can write no part of it.
+        ConfigError: a model that can't be used.
+        ModelError: a model gave no reply, after all retries; the run can be gone on with.
         KeyboardInterrupt: finished attempts are stored, and the run's status is `interrupted`.
     """
     from kernelwright.rl.ids import new_run_id
 
+    if start is not None and not settings.model:
+        raise MisuseError(
+            "the built-in coder writes kernels from the reference and can't translate code.",
+            mend="Name a language model: --model openai:NAME, anthropic:NAME or http://host:port/v1#NAME.",
+        )
     target = resolve_target(settings)
+    coder, judge = chosen_names(settings)
+    kept = _kept(settings)
+    if start is not None:
+        kept["start"] = {"source": start.source, "language": start.language}
+    if coder != BUILTIN:
+        kept["exemplars"] = exemplars_for(task, target.gpu, store)
     run = Run(
         id=new_run_id(task.name),
         task=task,
-        strategy=STRATEGY,
-        coder="builtin",
-        judge="roofline",
+        strategy=settings.strategy,
+        coder=coder,
+        judge=judge,
         device=target.device.kind,
         gpu=target.gpu.name,
         rounds=settings.rounds,
         status=RunStatus.RUNNING,
         created=clock(),
-        settings=_kept(settings),
+        settings=kept,
     )
-    return _search(run, target, settings, store, observer)
+    return _search(run, target, settings, store, observer, traffic, clock)
 
 
-def resume_run(run_id: str, settings: Settings, *, store: Store, observer: Observer) -> Outcome:
+def resume_run(
+    run_id: str,
+    settings: Settings,
+    *,
+    store: Store,
+    observer: Observer,
+    budget: Decimal | None = None,
+    traffic: Traffic = NO_TRAFFIC,
+    clock: Callable[[], datetime] = utc_now,
+) -> Outcome:
     """Goes on with a stored run where it stopped, under the settings it was started with.
+
+    Args:
+        budget: US dollars that all model calls of the run may cost together, in place of the run's own.
 
     Raises:
         NotFoundError: no such run.
@@ -194,8 +231,10 @@ def resume_run(run_id: str, settings: Settings, *, store: Store, observer: Obser
         raise MisuseError(
             f"run {run.id} is finished: there is nothing to go on with.", mend=f"See it: kernelwright show {run.id}"
         )
-    settings = settings.model_copy(update={**run.settings, "gpu": run.gpu, "device": run.device, "rounds": run.rounds})
-    return _search(run, resolve_target(settings), settings, store, observer)
+    kept = {name: value for name, value in run.settings.items() if name in Settings.model_fields}
+    kept["budget"] = budget if budget is not None else kept.get("budget") and Decimal(kept["budget"])
+    settings = settings.model_copy(update={**kept, "gpu": run.gpu, "device": run.device, "rounds": run.rounds})
+    return _search(run, resolve_target(settings), settings, store, observer, traffic, clock)
 
 
 def stored_kernel(store: Store, identifier: str) -> StoredKernel:
@@ -270,10 +309,16 @@ def verify_task(
     return evaluation
 
 
-def _search(run: Run, target: Target, settings: Settings, store: Store, observer: Observer) -> Outcome:
-    from kernelwright.agents.builtin.coder import BuiltinCoder
-    from kernelwright.agents.builtin.judge import RooflineJudge
-    from kernelwright.opening import capture_graph, open_reference
+def _search(
+    run: Run,
+    target: Target,
+    settings: Settings,
+    store: Store,
+    observer: Observer,
+    traffic: Traffic,
+    clock: Callable[[], datetime],
+) -> Outcome:
+    from kernelwright.opening import open_reference
     from kernelwright.rl.search import search
     from kernelwright.rl.strategies import strategy_named
     from kernelwright.sandbox.spares import Spares
@@ -281,17 +326,14 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
     with (
         Spares(target.device, target.limits) as spares,
         open_reference(run.task, target.limits, observer) as reference,
+        writers_of(run, settings, target.gpu, reference, store, observer, traffic=traffic, clock=clock) as writers,
     ):
-        graph = capture_graph(reference, observer)
-        coder = BuiltinCoder(graph, run.task.name, plain_first=run.rounds > 1, arch=target.gpu.arch, sms=target.gpu.sms)
-        if coder.stays_in_torch:
-            observer(Note("stays in torch: " + ", ".join(coder.stays_in_torch)))
-        judge = RooflineJudge(target.gpu, coder.space)
         search(
             run,
-            strategy=strategy_named(run.strategy, run.settings.get("candidates")),
-            coder=coder,
-            judge=judge,
+            strategy=strategy_named(run.strategy, settings.candidates),
+            coder=writers.coder,
+            judge=writers.judge,
+            ranker=writers.ranker,
             evaluate=partial(_evaluate, run.task, target, reference, spares),
             store=store,
             checkpoints=store.checkpoints or settings.checkpoints,
@@ -340,10 +382,14 @@ def _check_inputs(made_for: Sequence[TensorSpec], _module: object, inputs: tuple
         )
 
 
+_KEPT = (
+    "isolation", "call_seconds", "memory_bytes", "candidates", "builtin_first", "reasoning", "temperature",
+)  # fmt: skip
+"""Settings that a resumed run must find as they were, beside those that a run has fields for."""
+
+
 def _kept(settings: Settings) -> dict[str, Any]:
-    """What a resumed run must find as it was."""
     return {
-        "isolation": settings.isolation,
-        "call_seconds": settings.call_seconds,
-        "memory_bytes": settings.memory_bytes,
+        **{name: getattr(settings, name) for name in _KEPT},
+        "budget": None if settings.budget is None else str(settings.budget),
     }

@@ -28,7 +28,7 @@ from kernelwright.cli.profiling import profile
 from kernelwright.cli.programs import run as run_program
 from kernelwright.cli.programs import sanitize
 from kernelwright.cli.stored import export, runs, show
-from kernelwright.cli.work import optimize, resume, verify
+from kernelwright.cli.work import optimize, resume, translate, verify
 from kernelwright.errors import KernelwrightError
 
 __all__ = ["group", "main", "run"]
@@ -53,6 +53,7 @@ def group() -> None:
 
 for _command in (
     optimize,
+    translate,
     verify,
     recheck,
     run_program,

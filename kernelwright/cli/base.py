@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kernelwright.config import Settings
     from kernelwright.events import Event, Observer
 
-__all__ = ["Interrupted", "RunId", "common_flags", "console", "device_flags", "print_json", "start"]
+__all__ = ["Function", "Interrupted", "RunId", "common_flags", "console", "device_flags", "print_json", "start"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

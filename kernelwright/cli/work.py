@@ -1,4 +1,4 @@
-"""The commands that judge kernels: `optimize`, `resume`, `verify`."""
+"""The commands that judge kernels: `optimize`, `translate`, `resume`, `verify`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kernelwright.cli.base import Interrupted, RunId, common_flags, console, device_flags, print_json, start
+from kernelwright.cli.base import Function, Interrupted, RunId, common_flags, console, device_flags, print_json, start
+from kernelwright.errors import MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,22 +18,96 @@ if TYPE_CHECKING:
     from kernelwright.db.store import Store
     from kernelwright.events import Observer
     from kernelwright.jobs import Outcome
+    from kernelwright.writers import Traffic
 
-__all__ = ["optimize", "resume", "verify"]
+__all__ = ["optimize", "resume", "translate", "verify"]
+
+_LANGUAGES = {
+    ".c": "c", ".h": "c", ".cc": "c++", ".cpp": "c++", ".cxx": "c++", ".hpp": "c++", ".cu": "cuda", ".cuh": "cuda", ".py": "python",
+}  # fmt: skip
+"""What `translate` takes a file for, by how its name ends."""
+_LARGEST_START = 256 << 10
+"""Bytes of a file to translate: some 80,000 tokens, what the contexts of models hold beside the rest."""
+
+
+def _search_flags(function: Function) -> Function:
+    """Adds what `optimize` and `translate` share: rounds, strategy, models, money, the file to write."""
+    for option in reversed(
+        (
+            click.option("--rounds", type=int, metavar="N", help="Attempts to make at most (default: 6)."),
+            click.option(
+                "--strategy",
+                type=click.Choice(["refine", "fsr", "translate-evolve", "best-of-n"]),
+                help="How attempts follow from one another (default: refine; docs/strategies.md).",
+            ),
+            click.option(
+                "--candidates", type=int, metavar="N", help="Proposals of a round (default: the strategy's own)."
+            ),
+            click.option(
+                "--model",
+                metavar="MODEL",
+                help="Language model that writes kernels: openai:NAME, anthropic:NAME or http://host:port/v1#NAME "
+                "(default: the built-in coder).",
+            ),
+            click.option(
+                "--judge",
+                "judge_model",
+                metavar="MODEL",
+                help="Language model that judges attempts, or `builtin` (default: the same as --model).",
+            ),
+            click.option(
+                "--builtin-first",
+                type=int,
+                metavar="N",
+                help="Attempts the built-in coder makes before the model (default: 0).",
+            ),
+            click.option(
+                "--budget", type=str, metavar="DOLLARS", help="Stop before the model call that could pass this sum."
+            ),
+            click.option(
+                "--reasoning",
+                type=click.Choice(["none", "low", "medium", "high"]),
+                help="How much models are to reason.",
+            ),
+            click.option("--temperature", type=float, metavar="T", help="How freely models draw their words."),
+            *_traffic_flags,
+            click.option(
+                "--out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here)."
+            ),
+            click.option("--force", is_flag=True, help="Overwrite a file at --out that kernelwright did not write."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+_traffic_flags = (
+    click.option(
+        "--record",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Keep every exchange with a model server there, without secrets.",
+    ),
+    click.option(
+        "--replay",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Answer from what --record kept, in place of a server.",
+    ),
+)
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--rounds", type=int, metavar="N", help="Attempts to make at most (default: 6).")
-@click.option("--out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here).")
-@click.option("--force", is_flag=True, help="Overwrite a file at --out that kernelwright did not write.")
+@_search_flags
 @device_flags
 @common_flags
 def optimize(
     file: Path,
-    rounds: int | None,
     out: Path | None,
     force: bool,
+    record: Path | None,
+    replay: Path | None,
     as_json: bool,
     verbose: bool,
     debug: bool,
@@ -47,32 +122,105 @@ def optimize(
     Examples:
       kernelwright optimize examples/softmax.py
       kernelwright optimize my_module.py --gpu A100 --rounds 10 --out fast.py
+      kernelwright optimize my_module.py --model anthropic:NAME --budget 2.50
       kernelwright optimize my_module.py --json > result.json
     """
     from kernelwright.bench_tasks.kernelbench import read_task
     from kernelwright.export import check_target, default_target
     from kernelwright.jobs import optimize_task
 
-    settings = start(verbose=verbose, rounds=rounds, **flags)
+    settings = start(verbose=verbose, **flags)
+    traffic = _traffic(record, replay)
     task = read_task(file)
     target = out or default_target(task)
     check_target(target, force=force)
 
     def work(store: Store, observer: Observer) -> Outcome:
-        return optimize_task(task, settings, store=store, observer=observer)
+        return optimize_task(task, settings, store=store, observer=observer, traffic=traffic)
+
+    return _search(work, settings, target, force=force, as_json=as_json)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="TASK",
+    help="The module that says what is right: Model, get_inputs(), get_init_inputs().",
+)
+@_search_flags
+@device_flags
+@common_flags
+def translate(
+    file: Path,
+    reference: Path,
+    out: Path | None,
+    force: bool,
+    record: Path | None,
+    replay: Path | None,
+    as_json: bool,
+    verbose: bool,
+    debug: bool,
+    **flags: Any,
+) -> int:
+    """Make CUDA kernels from a C or C++ loop nest, or from existing CUDA.
+
+    FILE (.c, .cpp, .cu, or .py) is where the language model starts from; TASK says what is right, and kernels are judged
+    as everywhere. It needs --model.
+
+    \b
+    Example:
+      kernelwright translate stencil.c --reference stencil_task.py --model openai:NAME --budget 1
+    """
+    from kernelwright.agents.llm.briefing import StartingPoint
+    from kernelwright.bench_tasks.kernelbench import read_task
+    from kernelwright.export import check_target, default_target
+    from kernelwright.jobs import optimize_task
+
+    settings = start(verbose=verbose, **flags)
+    traffic = _traffic(record, replay)
+    language = _LANGUAGES.get(file.suffix.lower())
+    if language is None:
+        raise MisuseError(
+            f"{file.name} can't be translated: what language it is in is told by how its name ends.",
+            mend=f"Known are {', '.join(_LANGUAGES)}.",
+        )
+    beginning = StartingPoint(_text_of(file), language)  # type: ignore[arg-type]
+    task = read_task(reference)
+    target = out or default_target(task)
+    check_target(target, force=force)
+
+    def work(store: Store, observer: Observer) -> Outcome:
+        return optimize_task(task, settings, store=store, observer=observer, start=beginning, traffic=traffic)
 
     return _search(work, settings, target, force=force, as_json=as_json)
 
 
 @click.command()
 @click.argument("run_id", metavar="ID")
+@click.option("--budget", type=str, metavar="DOLLARS", help="All that the model calls of the run may cost together.")
+@_traffic_flags[0]
+@_traffic_flags[1]
 @click.option("--out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here).")
 @click.option("--force", is_flag=True, help="Overwrite a file at --out that kernelwright did not write.")
 @common_flags
-def resume(run_id: str, out: Path | None, force: bool, as_json: bool, verbose: bool, debug: bool) -> int:
+def resume(
+    run_id: str,
+    budget: str | None,
+    record: Path | None,
+    replay: Path | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
     """Go on with an interrupted run.
 
-    ID may be the first characters of a run's id, if no other begins so. Its module need not exist as a file any more.
+    ID may be the first characters of a run's id, if no other begins so. Its module need not exist as a file any more. A
+    model's reply that was paid for is not paid twice.
 
     \b
     Example:
@@ -81,14 +229,16 @@ def resume(run_id: str, out: Path | None, force: bool, as_json: bool, verbose: b
     from kernelwright.export import check_target, default_target
     from kernelwright.jobs import open_store, resume_run
 
-    settings = start(verbose=verbose)
+    settings = start(verbose=verbose, budget=budget)
+    traffic = _traffic(record, replay)
     with open_store(settings, to_read=True) as store:
         run = store.run(run_id)
     target = out or default_target(run.task)
     check_target(target, force=force)
 
     def work(store: Store, observer: Observer) -> Outcome:
-        return resume_run(run.id, settings, store=store, observer=observer)
+        more = settings.budget if budget is not None else None
+        return resume_run(run.id, settings, store=store, observer=observer, budget=more, traffic=traffic)
 
     return _search(work, settings.model_copy(update={"gpu": run.gpu}), target, force=force, as_json=as_json)
 
@@ -164,6 +314,36 @@ def verify(
     if as_json:
         print_json(found)
     return 0 if evaluation.passed else 1
+
+
+def _traffic(record: Path | None, replay: Path | None) -> Traffic:
+    from kernelwright.writers import Traffic
+
+    if record is not None and replay is not None:
+        raise MisuseError("--record and --replay exclude each other.", mend="Give one of them.")
+    return Traffic(record, replay)
+
+
+def _text_of(file: Path) -> str:
+    """The text of a file to translate.
+
+    Raises:
+        MisuseError: it can't be read, is too large, or is no text.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise MisuseError(f"it can't be read ({error.strerror}).", path=str(file)) from error
+    if len(data) > _LARGEST_START:
+        raise MisuseError(
+            f"it has {len(data):,} bytes; a file to translate may have {_LARGEST_START:,}.",
+            mend="Cut it down to the loop nest or kernel, and what it calls.",
+            path=str(file),
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise MisuseError(f"it is no UTF-8 text ({error.reason}).", path=str(file)) from error
 
 
 def _search(

@@ -1,0 +1,247 @@
+"""Who writes and who judges the kernels of a run: the built-in pair, language models, or one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kernelwright.agents.protocols import Coder, Judge
+from kernelwright.config import Settings
+from kernelwright.errors import LoweringError
+from kernelwright.events import Note, Observer, StageFinished, StageStarted
+from kernelwright.rl.run import Run
+from kernelwright.rl.search import Ranker
+from kernelwright.verifier.evaluation import TimingKind
+from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.words import counted
+
+if TYPE_CHECKING:
+    from kernelwright.agents.builtin.coder import BuiltinCoder
+    from kernelwright.agents.llm.briefing import Briefing
+    from kernelwright.agents.models.protocol import ModelClient
+    from kernelwright.agents.models.spec import Models
+    from kernelwright.bench_tasks.graph import Graph
+    from kernelwright.bench_tasks.task import Task
+    from kernelwright.db.store import Store
+    from kernelwright.sandbox.reference import Reference
+
+__all__ = ["BUILTIN", "NO_TRAFFIC", "ROOFLINE", "Traffic", "Writers", "chosen_names", "exemplars_for", "writers_of"]
+
+BUILTIN = "builtin"
+ROOFLINE = "roofline"
+_EXEMPLARS = 3
+"""Winners of the store that prompts show at most: three kernels of some hundred lines fill a tenth of a usual context."""
+
+
+@dataclass(frozen=True)
+class Writers:
+    """Coder, judge and ranker of one run."""
+
+    coder: Coder
+    judge: Judge
+    ranker: Ranker | None = None
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Where exchanges with model servers are kept, or taken from in place of a server; at most one of them."""
+
+    record: Path | None = None
+    replay: Path | None = None
+
+
+NO_TRAFFIC = Traffic()
+
+
+def chosen_names(settings: Settings) -> tuple[str, str]:
+    """Coder and judge as a run names them."""
+    judge = settings.judge_model or settings.model
+    return settings.model or BUILTIN, ROOFLINE if judge in {"", BUILTIN} else judge
+
+
+def exemplars_for(task: Task, gpu: Gpu, store: Store) -> list[dict[str, Any]]:
+    """The winners of the store that the prompts of a new run show, as the run keeps them: named, not copied.
+
+    Chosen once, so that a run which is gone on with shows the same ones whatever has been stored since.
+    """
+    return [
+        {
+            "kernel": winner.kernel.id,
+            "task": winner.task.name,
+            "speedup": timing.speedup,
+            "kind": timing.kind.value,
+            "gpu": timing.gpu,
+            "why": winner.why,
+        }
+        for winner in store.similar(task, gpu.name, _EXEMPLARS)
+        if (timing := winner.evaluation.timing) is not None
+    ]
+
+
+@contextmanager
+def writers_of(
+    run: Run,
+    settings: Settings,
+    gpu: Gpu,
+    reference: Reference,
+    store: Store,
+    observer: Observer,
+    *,
+    traffic: Traffic,
+    clock: Callable[[], datetime],
+) -> Iterator[Writers]:
+    """The writers that the run's settings name; their connections are closed at the end.
+
+    Raises:
+        TaskError, LoweringError: the built-in coder is to write and can't.
+        ConfigError: a model that can't be used: no such provider, no key, no price though there is a budget.
+    """
+    with ExitStack() as stack:
+        models = stack.enter_context(_models(settings, traffic))
+        clients = _Paid(run, settings, models, store, clock)
+        judge_name = run.judge
+        graph: Graph | None
+        if run.coder == BUILTIN:
+            graph, builtin = _builtin(run, gpu, reference, observer)
+            coder: Coder = _builtin_for(run, builtin)
+            judge = _roofline(gpu, builtin)
+            briefing = None
+        else:
+            from kernelwright.agents.llm.coder import LlmCoder
+
+            graph = _graph_if_any(reference, observer)
+            briefing = _briefing(run, gpu, reference, graph, store)
+            model = clients.named(run.coder)
+            coder = LlmCoder(model, briefing, reasoning=settings.reasoning, temperature=settings.temperature)
+            judge = _roofline(gpu, None)
+            if settings.builtin_first:
+                coder = _after_builtin(run, gpu, reference, graph, coder, settings.builtin_first, observer)
+        if judge_name != ROOFLINE:
+            from kernelwright.agents.llm.judge import LlmJudge
+
+            briefing = briefing or _briefing(run, gpu, reference, graph, store)
+            judge = LlmJudge(clients.named(judge_name), briefing, judge, reasoning=settings.reasoning)
+        ranker = None
+        if run.coder != BUILTIN and briefing is not None:
+            from kernelwright.agents.llm.votes import Voters
+
+            ranker = Voters(clients.named(run.coder if judge_name == ROOFLINE else judge_name), briefing)
+        yield Writers(coder, judge, ranker)
+
+
+class _Paid:
+    """The models of one run, each opened once, all on the run's budget and ledger."""
+
+    def __init__(
+        self, run: Run, settings: Settings, models: Models, store: Store, clock: Callable[[], datetime]
+    ) -> None:
+        self._run, self._settings, self._models, self._store, self._clock = run, settings, models, store, clock
+        self._opened: dict[str, ModelClient] = {}
+
+    def named(self, spec: str) -> ModelClient:
+        from kernelwright.agents.models.paid import PaidModel
+        from kernelwright.agents.models.prices import load_prices
+
+        if spec not in self._opened:
+            self._opened[spec] = PaidModel(
+                self._models.client(spec),
+                self._store,
+                self._run.id,
+                load_prices(self._settings),
+                budget=self._settings.budget,
+                clock=self._clock,
+            )
+        return self._opened[spec]
+
+
+def _models(settings: Settings, traffic: Traffic) -> Models:
+    from kernelwright.agents.models.spec import Models
+
+    return Models(settings, record=traffic.record, replay=traffic.replay)
+
+
+def _builtin(
+    run: Run, gpu: Gpu, reference: Reference, observer: Observer, graph: Graph | None = None
+) -> tuple[Graph, BuiltinCoder]:
+    from kernelwright.agents.builtin.coder import BuiltinCoder
+    from kernelwright.opening import capture_graph
+
+    graph = graph or capture_graph(reference, observer)
+    coder = BuiltinCoder(graph, run.task.name, plain_first=run.rounds > 1, arch=gpu.arch, sms=gpu.sms)
+    if coder.stays_in_torch:
+        observer(Note("stays in torch: " + ", ".join(coder.stays_in_torch)))
+    return graph, coder
+
+
+def _builtin_for(run: Run, coder: BuiltinCoder) -> Coder:
+    """The built-in coder as the run's strategy needs it: where proposals are to differ by chance, it draws."""
+    from kernelwright.agents.builtin.sampler import BuiltinSampler
+
+    return coder if run.strategy == "refine" else BuiltinSampler(coder, run.id)
+
+
+def _after_builtin(
+    run: Run, gpu: Gpu, reference: Reference, graph: Graph | None, then: Coder, count: int, observer: Observer
+) -> Coder:
+    """`then`, after `count` attempts of the built-in coder; at once where that can't write anything for the module."""
+    from kernelwright.agents.llm.seeded import Seeded
+
+    if graph is None:
+        observer(Note("the built-in coder can't write the first attempts: the module could not be captured."))
+        return then
+    try:
+        _, builtin = _builtin(run, gpu, reference, observer, graph)
+    except LoweringError as error:
+        observer(Note(f"the built-in coder can't write the first attempts: {error.message}"))
+        return then
+    return Seeded(_builtin_for(run, builtin), then, count)
+
+
+def _roofline(gpu: Gpu, coder: BuiltinCoder | None) -> Judge:
+    from kernelwright.agents.builtin.judge import RooflineJudge
+
+    return RooflineJudge(gpu, {} if coder is None else coder.space)
+
+
+def _graph_if_any(reference: Reference, observer: Observer) -> Graph | None:
+    """The module as a graph; None where it can't be captured, which a language model does not need."""
+    started = time.monotonic()
+    observer(StageStarted("capture"))
+    graph = reference.capture()
+    took = time.monotonic() - started
+    if graph.problem:
+        observer(StageFinished("capture", "warned", graph.problem, took))
+        return None
+    observer(StageFinished("capture", "passed", counted(len(graph.nodes), "operation"), took))
+    return graph
+
+
+def _briefing(run: Run, gpu: Gpu, reference: Reference, graph: Graph | None, store: Store) -> Briefing:
+    from kernelwright.agents.llm.briefing import Briefing, StartingPoint
+    from kernelwright.agents.llm.exemplar import Exemplar
+
+    start = run.settings.get("start")
+    exemplars = tuple(
+        Exemplar(
+            task_name=known["task"],
+            source=store.kernel(known["kernel"]).source,
+            speedup=known["speedup"],
+            kind=TimingKind(known["kind"]),
+            gpu=known["gpu"],
+            why=known["why"],
+        )
+        for known in run.settings.get("exemplars", ())
+    )
+    return Briefing(
+        task=run.task,
+        signature=reference.signature,
+        gpu=gpu,
+        graph=graph,
+        starting_point=None if start is None else StartingPoint(start["source"], start["language"]),
+        exemplars=exemplars,
+    )

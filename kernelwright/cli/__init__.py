@@ -24,6 +24,7 @@ from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.evidence import recheck
 from kernelwright.cli.machine import doctor, gpus
+from kernelwright.cli.model_server import model_server
 from kernelwright.cli.profiling import profile
 from kernelwright.cli.programs import run as run_program
 from kernelwright.cli.programs import sanitize
@@ -66,6 +67,7 @@ for _command in (
     doctor,
     gpus,
     calibrate,
+    model_server,
 ):
     group.add_command(_command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ _LEAST_THINKING = 1024
 """Tokens; the least `budget_tokens` that the interface takes."""
 _THINKING_SHARE = {"low": 8, "medium": 4, "high": 2}
 """Which part of the output tokens an older model may think with: one in so many."""
+_ABOUT_FORMAT = re.compile(r"output_config(?!\.(?!format))|output_format|json_schema|structured output")
+"""What a refusal of a schema names; one of thinking names `output_config.effort` as the way to go."""
+_ABOUT_THINKING = re.compile("thinking|effort|adaptive|budget_tokens|output_config")
 _MOST_MARKS = 4
 """Cache marks that a request may have."""
 
@@ -55,8 +59,8 @@ class AnthropicClient(Provider):
         # retries are `Provider`'s: each try is metered by itself
         self._sdk = Anthropic(api_key=key, base_url=base_url, http_client=http, timeout=http.timeout, max_retries=0)
         self._unknown: set[str] = set()
-        self._way = 0
-        """Which of `_ways` this model takes; the refused ones come before it."""
+        self._way = {False: 0, True: 0}
+        """Which of `_ways` this model takes for not thinking and for thinking; those before it were refused."""
 
     def close(self) -> None:
         """Closes its connections."""
@@ -78,7 +82,7 @@ class AnthropicClient(Provider):
         config: dict[str, Any] = {}
         if request.reasoning is not None:
             ways = _ways(request.reasoning, request.max_output_tokens)
-            thinking, effort = ways[min(self._way, len(ways) - 1)]
+            thinking, effort = ways[min(self._way[request.reasoning != "none"], _WAYS - 1)]
             if thinking is not None:
                 body["thinking"] = thinking
             if effort is not None:
@@ -88,18 +92,19 @@ class AnthropicClient(Provider):
         if config:
             body["output_config"] = config
         if request.temperature is not None and "temperature" not in self._unknown:
-            body["temperature"] = request.temperature
+            body["extra_body"] = {"temperature": request.temperature}  # older models' only: the SDK has left it out
         return body
 
     def _ask(self, request: Request) -> Answer:
         from anthropic import APIStatusError
 
         while True:
+            tried = dict(self._way)
             body = self.parameters(request)
             try:
                 return self._exchange(body)
             except APIStatusError as error:
-                if error.status_code == 400 and self._do_without(said(error, ()), body):
+                if error.status_code == 400 and self._do_without(said(error, ()), body, request, tried):
                     continue
                 raise failure_of(error, self.name, begun=False, usage=None, secrets=self._secrets) from None
 
@@ -131,23 +136,19 @@ class AnthropicClient(Provider):
                 secrets=self._secrets,
             ) from None
 
-    def _do_without(self, words: str, body: dict[str, Any]) -> bool:
+    def _do_without(self, words: str, body: dict[str, Any], request: Request, tried: dict[bool, int]) -> bool:
         """Whether something that the server refused is now said in another way, so that asking again is worth it."""
-        if "temperature" in body and "temperature" in words:
+        if "extra_body" in body and "temperature" in words:
             self._unknown.add("temperature")
             return True
         config = body.get("output_config", {})
-        if "format" in config and any(
-            word in words for word in ("output_config.format", "output_format", "json_schema", "structured output")
-        ):
+        if "format" in config and _ABOUT_FORMAT.search(words):
             self._unknown.add("schema")
             return True
-        thinks = "thinking" in body or "effort" in config
-        if thinks and any(
-            word in words for word in ("thinking", "effort", "adaptive", "budget_tokens", "output_config")
-        ):
-            self._way += 1
-            return self._way < _WAYS
+        if request.reasoning is not None and _ABOUT_THINKING.search(words):
+            to_think = request.reasoning != "none"
+            self._way[to_think] = max(self._way[to_think], tried[to_think] + 1)  # another thread may be further
+            return self._way[to_think] < _WAYS
         return False
 
 

@@ -91,6 +91,8 @@ def failure_of(
         if isinstance(link, httpx2.HTTPError):
             return _network(link, name, begun, usage, secrets)
     if isinstance(error, ValueError | TypeError | AttributeError | KeyError | IndexError):
+        if not begun:
+            raise error  # a fault of ours: nothing of the server's was read yet
         return broken(name, f"the reply is no valid message ({_words(error, secrets)})", usage)
     return broken(name, f"the connection broke ({_words(error, secrets)})", usage, charged=begun)
 

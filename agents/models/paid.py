@@ -25,7 +25,6 @@ _PER_MESSAGE = 32
 """Tokens that a server may add around each message (role, turn markers); chat templates add 3 to 10."""
 _PER_REQUEST = 512
 """Tokens that a server may add to a request: a system text of its own for thinking or for a schema."""
-_CENT = Decimal("0.01")
 _NOTHING = Decimal(0)
 
 _log = logging.getLogger(__name__)
@@ -36,11 +35,10 @@ def _utc_now() -> datetime:
 
 
 def dollars_text(amount: Decimal) -> str:
-    """``$1.23``; below ten cents with the digits that matter: ``$0.0042``."""
-    if amount >= Decimal("0.1") or amount == 0:
-        return f"${amount.quantize(_CENT):f}"
-    digits = 1 - amount.adjusted()
-    return f"${amount.quantize(Decimal(1).scaleb(-digits)):f}"
+    """``$1.23``; of less than ten cents two digits that matter: ``$0.05``, ``$0.0042``."""
+    digits = 2 if amount == 0 else max(2, 1 - amount.adjusted())
+    whole, _, part = f"{amount.quantize(Decimal(1).scaleb(-digits)):f}".partition(".")
+    return f"${whole}.{part[:2]}{part[2:].rstrip('0')}"
 
 
 def input_bound(request: Request) -> int:

@@ -166,13 +166,14 @@ class TestCosts:
 
 def test_an_older_database_is_migrated_with_what_is_in_it(tmp_path: Path) -> None:
     engine = make_engine(tmp_path / "old.db")
-    made = attempt(RUN, 1, 1e-5)
+    small = replace(TASK, attachments={})
+    made = attempt(RUN, 1, 1e-5, task=small)
     with writing(engine).begin() as connection:
         command.upgrade(alembic_config(connection), "0001")
         assert revision_of(connection) == "0001"
-        task, device = rows.task_columns(TASK, EPOCH), rows.device_columns(made.evaluation.device, EPOCH)
+        task, device = rows.task_columns(small, EPOCH), rows.device_columns(made.evaluation.device, EPOCH)
         connection.execute(insert(TaskRow).values(task))
-        connection.execute(insert(RunRow).values(rows.run_columns(run(task=replace(TASK, attachments={})), EPOCH)))
+        connection.execute(insert(RunRow).values(rows.run_columns(run(task=small), EPOCH)))
         connection.execute(insert(KernelRow).values(rows.kernel_columns(made.kernel, EPOCH)))
         connection.execute(insert(DeviceRow).values(device))
         connection.execute(insert(EvaluationRow).values(rows.evaluation_columns(made.evaluation, EPOCH)))
@@ -181,8 +182,8 @@ def test_an_older_database_is_migrated_with_what_is_in_it(tmp_path: Path) -> Non
     for _ in range(2):
         with Store(tmp_path / "old.db") as store:
             assert store.attempts(RUN) == [made]
-            assert store.evaluations_of(kernel(1).id) == [evaluation(kernel(1), 1e-5)]
-            assert store.run(RUN).task.source == TASK.source
+            assert store.evaluations_of(kernel(1).id) == [evaluation(kernel(1), 1e-5, task=small)]
+            assert store.run(RUN).task == small
             if store.answered(RUN, Place(1, "coder")) is None:
                 store.add_call(call())
             assert store.calls(RUN) == [call()]

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     Double,
     ForeignKey,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -34,6 +36,7 @@ __all__ = [
     "Immutable",
     "KernelParentRow",
     "KernelRow",
+    "ModelCallRow",
     "RunRow",
     "TaskAttachmentRow",
     "TaskRow",
@@ -215,3 +218,46 @@ class AttemptRow(Immutable, Base):
     seconds: Mapped[float]
     kernel: Mapped[KernelRow] = relationship()
     evaluation: Mapped[EvaluationRow] = relationship()
+
+
+class ModelCallRow(Immutable, Base):
+    """`kernelwright.agents.models.calls.Call`: one try at a call of a language model.
+
+    `attempt` is no foreign key: a call is paid before its attempt has ended, and the attempt may never end. Tokens are as
+    in `Usage`; `dollars` is the exact decimal number as text, so sums are made outside the database.
+    """
+
+    __tablename__ = "model_calls"
+    __table_args__ = (
+        CheckConstraint("attempt >= 1 AND turn >= 0", name="place_in_range"),
+        Index(
+            "ux_model_calls_answered",
+            "run_id",
+            "attempt",
+            "role",
+            "turn",
+            unique=True,
+            sqlite_where=text("reply IS NOT NULL"),
+            postgresql_where=text("reply IS NOT NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    attempt: Mapped[int]
+    role: Mapped[str]
+    turn: Mapped[int]
+    model: Mapped[str]
+    prompt: Mapped[str]
+    request: Mapped[dict[str, Any]]
+    reply: Mapped[dict[str, Any] | None]
+    error: Mapped[str]
+    input_tokens: Mapped[int] = mapped_column(BigInteger)
+    cache_read_tokens: Mapped[int] = mapped_column(BigInteger)
+    cache_write_tokens: Mapped[int] = mapped_column(BigInteger)
+    output_tokens: Mapped[int] = mapped_column(BigInteger)
+    reasoning_tokens: Mapped[int] = mapped_column(BigInteger)
+    dollars: Mapped[str]
+    estimated: Mapped[bool]
+    seconds: Mapped[float]
+    created: Mapped[datetime]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,9 +15,13 @@ from sqlalchemy import Select, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, joinedload, sessionmaker
 
+from kernelwright.agents.models.calls import Call
+from kernelwright.agents.models.protocol import Place, Reply
 from kernelwright.agents.ranking import fastest
 from kernelwright.bench_tasks.task import Task
 from kernelwright.db import rows
+from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
+from kernelwright.db.costs import Costs, costs
 from kernelwright.db.engine import BUSY_SECONDS, make_engine, place_of, use_wal, writing
 from kernelwright.db.lookup import Found, Kind, find, resolve
 from kernelwright.db.migrate import upgrade
@@ -27,6 +32,7 @@ from kernelwright.db.models import (
     EvaluationRow,
     KernelParentRow,
     KernelRow,
+    ModelCallRow,
     RunRow,
     TaskAttachmentRow,
     TaskRow,
@@ -57,7 +63,8 @@ class MeasuredRow:
 
 
 class Store:
-    """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore`.
+    """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore` and
+    `kernelwright.agents.models.calls.CallStore`.
 
     Every call is one transaction. What is stored is never changed: attempts, evaluations, kernels and tasks are
     append-only, and a run only changes its status. Use it as a context manager, or call `close`.
@@ -161,6 +168,22 @@ class Store:
             session.execute(insert(AttemptRow).values(columns))
             run.updated = self._clock()
 
+    def add_call(self, call: Call) -> None:
+        """Stores a call of a model; it is on disk when this returns.
+
+        Raises:
+            NotFoundError: no run has exactly this id.
+            StoreError: the call has a reply, and its place in the run already has one.
+        """
+        with self._writing() as session:
+            _run_row(session, call.run_id)
+            if call.reply is not None and session.scalar(answer_query(call.run_id, call.place)) is not None:
+                raise StoreError(
+                    f"Run {call.run_id} already has a reply at {call.place}.",
+                    mend="Another process may be working on this run: let one of them go on.",
+                )
+            session.execute(insert(ModelCallRow).values(call_columns(call)))
+
     def add_evaluation(self, task: Task, kernel: Kernel, evaluation: Evaluation) -> str:
         """Stores an evaluation that belongs to no run, with its task and kernel; returns its id.
 
@@ -255,6 +278,29 @@ class Store:
                 .order_by(EvaluationRow.created, EvaluationRow.id)
             )
             return [MeasuredRow(rows.evaluation_of(row), row.created) for row in session.scalars(query)]
+
+    def answered(self, run_id: str, place: Place) -> Reply | None:
+        """The reply that a call at this place of the run had."""
+        with self._reading() as session:
+            found = session.scalar(answer_query(run_id, place))
+            return None if found is None else reply_of(found)
+
+    def calls(self, run_id: str) -> list[Call]:
+        """Every call of a run, failed ones included, oldest first."""
+        with self._reading() as session:
+            query = select(ModelCallRow).where(ModelCallRow.run_id == run_id).order_by(ModelCallRow.id)
+            return [call_of(row) for row in session.scalars(query)]
+
+    def spent(self, run_id: str) -> Decimal:
+        """Dollars that the calls of a run cost together, exactly."""
+        with self._reading() as session:
+            texts = session.scalars(select(ModelCallRow.dollars).where(ModelCallRow.run_id == run_id))
+            return sum(map(Decimal, texts), Decimal(0))
+
+    def costs(self, run_id: str | None = None) -> Costs:
+        """What the calls of the run with exactly this id cost, or those of all runs."""
+        with self._reading() as session:
+            return costs(session, run_id)
 
     def find(self, prefix: str, kinds: tuple[Kind, ...] = tuple(Kind)) -> Found:
         """What the id, or the beginning of one, names.

@@ -93,8 +93,9 @@ def configuration_page() -> str:
         "rounds = 10",
         "```",
         "",
-        "`KERNELWRIGHT_CACHE` is also read by the worker processes. API keys are not settings: they stay in the",
-        "variables that their vendors name, are never stored, and are not in the environment of the processes that run kernels.",
+        "`KERNELWRIGHT_CACHE` is also read by the worker processes. Keys of models are better kept in the variables that their",
+        "vendors name (`OPENAI_API_KEY`, `ANTHROPIC_API_KEY`), which win over the settings; wherever they are, they are never stored or",
+        "logged, and are not in the environment of the processes that run kernels ([models](models.md)).",
     ]
     return "\n".join(parts) + "\n"
 

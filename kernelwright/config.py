@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -100,6 +100,19 @@ class Settings(BaseSettings):
     """Seconds one call of a kernel or of its reference may take before its process is ended."""
     memory_bytes: int = Field(default=16 * 2**30, ge=2**30)
     """Bytes of address space of a kernel's or a reference's process; torch maps several GiB that it never touches."""
+    openai_api_key: SecretStr | None = None
+    """Key for `openai:` models where OPENAI_API_KEY is not set. It is never stored, logged or handed to a kernel's process."""
+    anthropic_api_key: SecretStr | None = None
+    """Key for `anthropic:` models where ANTHROPIC_API_KEY is not set; kept as the other one."""
+    compatible_api_key: SecretStr | None = None
+    """Key for models at a URL, where their server asks for one; kept as the others."""
+    model_concurrency: int = Field(default=4, ge=1, le=256)
+    """Calls that may be under way at one server of models at once."""
+    model_seconds: float = Field(default=600.0, gt=0, le=86_400)
+    """Seconds that one try at a call of a model may take."""
+    prices: Path | None = None
+    """File with prices of models, looked at before those that come with the program (docs/models.md); without it, `prices.toml`
+    beside the user's settings file, if there is one."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that goes to the log file in `data`."""
 
@@ -172,7 +185,7 @@ def settings_table() -> list[tuple[str, str, str, str]]:
     words = {"data": "the platform's data folder", "cache": "the platform's cache folder"}
     rows = []
     for name, field in Settings.model_fields.items():
-        default = words.get(name) or (f"`{field.default}`" if field.default != "" else "empty")
+        default = words.get(name) or (f"`{field.default}`" if field.default not in {"", None} else "empty")
         rows.append((name, ENVIRONMENT_PREFIX + name.upper(), default, field.description or ""))
     return rows
 
@@ -227,4 +240,6 @@ def _explain(error: ValidationError, given: dict[str, Any], files: list[tuple[Pa
         origin, value = name, found[-1][1] if found else None
         path = str(found[-1][0]) if found else None
     what = str(first["msg"])
+    if name.endswith("_api_key"):
+        return ConfigError(f"{origin} is no key: {what[:1].lower()}{what[1:]}.", path=path)
     return ConfigError(f"{origin} can't be {value!r}: {what[:1].lower()}{what[1:]}.", path=path)

@@ -17,8 +17,6 @@ from kernelwright.errors import KernelwrightError
 
 __all__ = ["Check", "checks", "ready"]
 
-API_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
-"""Names of the variables that model clients read. Their values are never read here."""
 _PROBE_SECONDS = 10.0
 """Longest wait for one program to answer."""
 
@@ -55,7 +53,7 @@ def checks(settings: Settings) -> list[Check]:
         _cupy(),
         *_profilers(),
         *_isolations(),
-        *(_key(name) for name in API_KEYS),
+        *_keys(settings),
     ]
 
 
@@ -213,10 +211,18 @@ def _isolations() -> list[Check]:
     return found
 
 
-def _key(name: str) -> Check:
-    adds = "kernels written by language models, once a later release has them; the built-in coder needs no key"
-    present = bool(os.environ.get(name))
-    return Check(name, present, "set" if present else "not set", adds)
+def _keys(settings: Settings) -> list[Check]:
+    """Which keys are set, and where; never what they are."""
+    from kernelwright.agents.models.spec import KEYS
+
+    adds = "kernels written by language models (optimize --model); the built-in coder needs no key"
+    found = []
+    for provider, variable in KEYS.items():
+        kept = getattr(settings, f"{provider}_api_key")
+        in_settings = kept is not None and bool(kept.get_secret_value().strip())
+        where = "set" if os.environ.get(variable, "").strip() else "set by the settings" if in_settings else ""
+        found.append(Check(variable, bool(where), where or "not set", adds))
+    return found
 
 
 def _ask(program: str, *arguments: str) -> str | None:

@@ -22,6 +22,7 @@ import click
 from kernelwright import __version__
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.calibrate import calibrate
+from kernelwright.cli.costs import costs
 from kernelwright.cli.evidence import recheck
 from kernelwright.cli.machine import doctor, gpus
 from kernelwright.cli.model_server import model_server
@@ -63,6 +64,7 @@ for _command in (
     runs,
     show,
     export,
+    costs,
     resume,
     doctor,
     gpus,

@@ -12,11 +12,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_calls import call
 from search_doubles import DEVICE, EPOCH, TASK, advice, attempt, evaluation, kernel, run
 from sqlalchemy import delete, select, update
 
 from kernelwright.db.lookup import Found, Kind
-from kernelwright.db.models import AttemptRow, Base, DeviceRow, EvaluationRow, Immutable, KernelRow, TaskRow
+from kernelwright.db.models import (
+    AttemptRow,
+    Base,
+    DeviceRow,
+    EvaluationRow,
+    Immutable,
+    KernelRow,
+    ModelCallRow,
+    TaskRow,
+)
 from kernelwright.db.store import Store
 from kernelwright.db.summary import _FARTHEST_FIRST
 from kernelwright.db.types import dump_json, load_json
@@ -177,6 +187,7 @@ class TestWriting:
             "evaluations": 2,
             "runs": 2,
             "attempts": 4,
+            "model_calls": 0,
         }
 
 
@@ -188,16 +199,17 @@ class TestImmutable:
         store.create_run(run())
         store.add_attempt(attempt("softmax-7k3f9q", 1, 1e-5))
         store.add_attempt(attempt("softmax-7k3f9q", 2, 1e-5))
+        store.add_call(call())
         return tmp_path / "new" / "kernelwright.db"
 
-    @pytest.mark.parametrize("row", [TaskRow, KernelRow, DeviceRow, EvaluationRow, AttemptRow])
+    @pytest.mark.parametrize("row", [TaskRow, KernelRow, DeviceRow, EvaluationRow, AttemptRow, ModelCallRow])
     def test_session_refuses_changed_and_deleted_objects(self, store: Store, path: Path, row: Any) -> None:
         with pytest.raises(StoreError, match="immutable"), store._writing() as session:
             session.scalars(select(row)).first().created = EPOCH + timedelta(days=1)
         with pytest.raises(StoreError, match="immutable"), store._writing() as session:
             session.delete(session.scalars(select(row)).first())
 
-    @pytest.mark.parametrize("row", [TaskRow, KernelRow, DeviceRow, EvaluationRow, AttemptRow])
+    @pytest.mark.parametrize("row", [TaskRow, KernelRow, DeviceRow, EvaluationRow, AttemptRow, ModelCallRow])
     def test_session_refuses_statements(self, store: Store, path: Path, row: Any) -> None:
         for statement in (update(row).values(created=EPOCH), delete(row)):
             with pytest.raises(StoreError, match="immutable"), store._writing() as session:

@@ -1,0 +1,144 @@
+"""Recorded exchanges: without secrets, replayed byte for byte with no server and no key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model_calls import request
+
+from kernelwright.agents.models.provider import Patience
+from kernelwright.agents.models.spec import Models
+from kernelwright.config import Settings
+from kernelwright.errors import ConfigError, ModelError
+
+KEYS = ("sk-canary-openai-0123456789", "canary/anthropic+ABCDEFGH", "canary_compatible_zyxwvu")
+TEXT = "PLAN: ünïcode ✓ 𝄞\n```python\nkey = 'sk-not-a-key-but-code-of-the-reply'\n```\n"
+each = pytest.mark.parametrize("provider", ["openai", "anthropic", "compatible"])
+
+
+@pytest.fixture
+def replayed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Models]:
+    """Models without keys whose servers are gone."""
+
+    def models(folder: Path) -> Models:
+        for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+            monkeypatch.delenv(name, raising=False)
+        return Models(Settings(), replay=folder, environ={}, patience=Patience(sleep=lambda _: None))
+
+    return models
+
+
+def name_of(room: Any, provider: str) -> str:
+    return str(room.client(provider).name)
+
+
+@each
+def test_a_run_is_repeated_from_its_recording(start: Any, replayed: Any, tmp_path: Path, provider: str) -> None:
+    """Same body twice, a fault between, a refusal, a broken stream: the second time everything is as it was."""
+    folder = tmp_path / "tape" / "new"
+    script = [
+        {"text": TEXT, "usage": {"input": 7, "cache_read": 5, "output": 3}},
+        {"fault": {"kind": "rate_limit", "retry_after": 3}},
+        {"fault": "drop_mid", "text": TEXT},
+        {"text": "second"},
+        {"fault": "refusal"},
+    ]
+    room = start({"replies": script}, record=folder)
+    asked = [request(), request(), request(text="other")]
+    name = name_of(room, provider)
+    first = [room.client(provider).complete(one) for one in asked]
+    assert first[0].text == TEXT
+    assert first[1].text == "second"
+    assert len(list(folder.iterdir())) == 5
+    room.server.close()
+    with replayed(folder) as models:
+        second = [models.client(name).complete(one) for one in asked]
+        assert [(r.text, r.usage, r.stop_reason, r.request_id) for r in second] == [
+            (r.text, r.usage, r.stop_reason, r.request_id) for r in first
+        ]
+        with pytest.raises(ConfigError, match="no answer to this request") as caught:
+            models.client(name).complete(request(text="never asked"))
+        assert "record it again" in caught.value.mend
+        with pytest.raises(ConfigError, match=r"\(.*-004\)|\(.*-005\)"):  # the same once more than it was recorded
+            models.client(name).complete(request())
+
+
+@each
+def test_no_secret_is_in_a_recording(start: Any, tmp_path: Path, provider: str) -> None:
+    """Nor where a prompt or a reply holds the key itself."""
+    folder = tmp_path / "tape"
+    room = start({"replies": [{"text": " ".join(KEYS)}, {"fault": "server_error", "times": 9}]}, record=folder)
+    room.client(provider).complete(request(text="my key is " + " ".join(KEYS)))
+    with pytest.raises(ModelError):
+        room.client(provider).complete(request())
+    own = {"openai": KEYS[0], "anthropic": KEYS[1], "compatible": KEYS[2]}[provider]
+    texts = [file.read_text() for file in folder.iterdir()]
+    assert len(texts) == 5
+    for text in texts:
+        assert own not in text
+        kept = json.loads(text)
+        assert kept.keys() <= {"format", "request", "response", "broken"}
+        assert kept["request"].keys() == {"method", "path", "body"}
+        assert kept["response"]["headers"].keys() <= {"content-type", "request-id", "x-request-id", "retry-after"}
+
+
+def test_a_server_that_is_not_there_is_recorded_too(start: Any, replayed: Any, tmp_path: Path) -> None:
+    room = start({"replies": []}, record=tmp_path / "tape", tries=2)
+    client = room.client("compatible")
+    room.server.close()
+    with pytest.raises(ModelError, match="can't be reached"):
+        client.complete(request())
+    with replayed(tmp_path / "tape") as models, pytest.raises(ConfigError, match="-003"):
+        models.client(client.name).complete(request())
+
+
+def test_recording_goes_on_in_a_folder_that_has_some(start: Any, replayed: Any, tmp_path: Path) -> None:
+    for text in ("one", "two"):
+        room = start({"replies": [{"text": text}]}, record=tmp_path / "tape")
+        room.client("openai").complete(request())
+    with replayed(tmp_path / "tape") as models:
+        assert [models.client("openai:m").complete(request()).text for _ in range(2)] == ["one", "two"]
+
+
+def test_two_clients_of_a_run_share_the_tape(start: Any, replayed: Any, tmp_path: Path) -> None:
+    room = start({"replies": [{"text": "a"}, {"text": "b"}]}, record=tmp_path / "tape")
+    for model in ("m", "n"):
+        room.client("openai", model).complete(request())
+    with replayed(tmp_path / "tape") as models:
+        assert [models.client(f"openai:{model}").complete(request()).text for model in ("n", "m")] == ["b", "a"]
+
+
+def test_nothing_to_replay(replayed: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no recorded exchange here"):
+        replayed(tmp_path).client("openai:m")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 99}',
+        '{"format": 1, "response": {}}',
+        '{"format": 1, "response": {"status": "x", "body": ""}}',
+        "\x00",
+    ],
+)
+def test_a_damaged_file_is_named(start: Any, replayed: Any, tmp_path: Path, text: str) -> None:
+    room = start({"replies": [{"text": "a"}]}, record=tmp_path / "tape")
+    room.client("openai").complete(request())
+    (file,) = (tmp_path / "tape").iterdir()
+    file.write_text(text)
+    with replayed(tmp_path / "tape") as models, pytest.raises(ConfigError, match=r"recorded exchange"):
+        models.client("openai:m").complete(request())
+
+
+def test_a_folder_that_can_not_be_made(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="can't be made"):
+        start({"replies": []}, record=tmp_path / "file" / "tape").client("openai")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,8 @@ from kernelwright.config import Settings
 from kernelwright.errors import LoweringError
 from kernelwright.events import Note, Observer, StageFinished, StageStarted
 from kernelwright.rl.run import Run
-from kernelwright.rl.search import Ranker
+from kernelwright.rl.search import Clock, Ranker
+from kernelwright.rl.strategies.translate_evolve import SHOWN
 from kernelwright.verifier.evaluation import TimingKind
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.words import counted
@@ -93,7 +93,7 @@ def writers_of(
     observer: Observer,
     *,
     traffic: Traffic,
-    clock: Callable[[], datetime],
+    clock: Clock,
 ) -> Iterator[Writers]:
     """The writers that the run's settings name; their connections are closed at the end.
 
@@ -103,7 +103,7 @@ def writers_of(
     """
     with ExitStack() as stack:
         models = stack.enter_context(_models(settings, traffic))
-        clients = _Paid(run, settings, models, store, clock)
+        clients = _Paid(run, settings, models, store, observer, clock)
         judge_name = run.judge
         graph: Graph | None
         if run.coder == BUILTIN:
@@ -117,7 +117,13 @@ def writers_of(
             graph = _graph_if_any(reference, observer)
             briefing = _briefing(run, gpu, reference, graph, store)
             model = clients.named(run.coder)
-            coder = LlmCoder(model, briefing, reasoning=settings.reasoning, temperature=settings.temperature)
+            coder = LlmCoder(
+                model,
+                briefing,
+                reasoning=settings.reasoning,
+                temperature=settings.temperature,
+                kernels_shown=SHOWN if run.strategy == "translate-evolve" else 1,
+            )
             judge = _roofline(gpu, None)
             if settings.builtin_first:
                 coder = _after_builtin(run, gpu, reference, graph, coder, settings.builtin_first, observer)
@@ -138,24 +144,25 @@ class _Paid:
     """The models of one run, each opened once, all on the run's budget and ledger."""
 
     def __init__(
-        self, run: Run, settings: Settings, models: Models, store: Store, clock: Callable[[], datetime]
+        self, run: Run, settings: Settings, models: Models, store: Store, observer: Observer, clock: Clock
     ) -> None:
-        self._run, self._settings, self._models, self._store, self._clock = run, settings, models, store, clock
+        from kernelwright.agents.models.paid import Purse
+        from kernelwright.agents.models.prices import load_prices
+
+        self._run, self._models, self._store, self._observer, self._clock = run, models, store, observer, clock
+        self._prices = load_prices(settings.prices)
+        self._purse = Purse(settings.budget, store.spent(run.id))
         self._opened: dict[str, ModelClient] = {}
 
     def named(self, spec: str) -> ModelClient:
         from kernelwright.agents.models.paid import PaidModel
-        from kernelwright.agents.models.prices import load_prices
 
         if spec not in self._opened:
-            self._opened[spec] = PaidModel(
-                self._models.client(spec),
-                self._store,
-                self._run.id,
-                load_prices(self._settings),
-                budget=self._settings.budget,
-                clock=self._clock,
-            )
+            client = self._models.client(spec)
+            model = PaidModel(client, self._store, self._run.id, self._prices, self._purse, self._clock)
+            if model.note:
+                self._observer(Note(model.note))
+            self._opened[spec] = model
         return self._opened[spec]
 
 

@@ -15,13 +15,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from search_doubles import TASK, evaluation, run
-
-from kernelwright.agents.builtin.judge import RooflineJudge
 from kernelwright.agents.llm.briefing import Briefing
 from kernelwright.agents.llm.coder import LlmCoder
 from kernelwright.agents.llm.judge import LlmJudge
 from kernelwright.agents.llm.votes import Voters
+from search_doubles import TASK, evaluation, run
+
+from kernelwright.agents.builtin.judge import RooflineJudge
 from kernelwright.agents.models.paid import PaidModel
 from kernelwright.agents.models.prices import load_prices
 from kernelwright.agents.models.provider import Patience

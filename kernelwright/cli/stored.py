@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelwright.cli.base import common_flags, console, print_json, start
+from kernelwright.errors import MisuseError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,8 +43,15 @@ def runs(limit: int, task_name: str | None, as_json: bool, verbose: bool, debug:
 @click.command()
 @click.argument("identifier", metavar="ID")
 @click.option("--source", is_flag=True, help="Print the kernel's source instead (of a run: its best kernel's).")
+@click.option(
+    "--messages",
+    "attempt",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Of a run: print what was said to and by language models in attempt N; 0 for all.",
+)
 @common_flags
-def show(identifier: str, source: bool, as_json: bool, verbose: bool, debug: bool) -> int:
+def show(identifier: str, source: bool, attempt: int | None, as_json: bool, verbose: bool, debug: bool) -> int:
     """Show a run, a kernel or an evaluation.
 
     ID may be the first characters of an id, if no other begins so.
@@ -51,6 +59,7 @@ def show(identifier: str, source: bool, as_json: bool, verbose: bool, debug: boo
     \b
     Examples:
       kernelwright show softmax-7k3f
+      kernelwright show softmax-7k3f --messages 2
       kernelwright show 9f3ac1 --source > kernel.py
     """
     from kernelwright.db.lookup import Kind
@@ -59,7 +68,11 @@ def show(identifier: str, source: bool, as_json: bool, verbose: bool, debug: boo
     screen = console(as_json)
     with open_store(start(verbose=verbose), to_read=True) as store:
         found = store.find(identifier, (Kind.RUN, Kind.KERNEL, Kind.EVALUATION))
-        if source:
+        if attempt is not None:
+            if found.kind is not Kind.RUN:
+                raise MisuseError(f"--messages is for a run, and {found.id} is none.", mend="Give a run's id.")
+            view = _messages(store, found.id, attempt, screen)
+        elif source:
             view = _source(store, found.kind, found.id, screen, as_json)
         elif found.kind is Kind.RUN:
             view = _run(store, found.id, screen)
@@ -106,14 +119,17 @@ def export(identifier: str, out: Path | None, force: bool, as_json: bool, verbos
 def _run(store: Store, run_id: str, screen: Console) -> dict[str, Any]:
     from rich.text import Text
 
+    from kernelwright.agents.llm.outcomes import outcomes
     from kernelwright.render import attempts_table, best_block
+    from kernelwright.render_models import advice_lines, cost_line
+    from kernelwright.rl.strategy import past
     from kernelwright.views import run_json
     from kernelwright.words import counted, one_line
 
     run, attempts, best = store.run(run_id), store.attempts(run_id), store.best(run_id)
     head = f"Run {run.id}: {run.task.name}, {run.status.value}, {len(attempts)} of {counted(run.rounds, 'round')}"
     screen.print(Text(one_line(head), style="bold"))
-    about = f"coder {run.coder}, judge {run.judge}, {run.device}, {run.gpu}, {run.created:%Y-%m-%d %H:%M} UTC"
+    about = f"{run.strategy}, coder {run.coder}, judge {run.judge}, {run.device}, {run.gpu}, {run.created:%Y-%m-%d %H:%M} UTC"
     screen.print(Text(one_line(about), style="dim"))
     if run.message:
         screen.print(Text(one_line(run.message, 2000), style="yellow"))
@@ -122,7 +138,21 @@ def _run(store: Store, run_id: str, screen: Console) -> dict[str, Any]:
         screen.print(best_block(run, best))
         for attempt in attempts:
             screen.print(Text(f"  {attempt.number}: kernel {attempt.kernel.id}", style="dim"))
+        screen.print(advice_lines(outcomes(past(attempts))))
+    if (line := cost_line(store.costs(run.id), run.settings.get("budget"))) is not None:
+        screen.print(line)
     return run_json(run, attempts, best)
+
+
+def _messages(store: Store, run_id: str, attempt: int, screen: Console) -> dict[str, Any]:
+    from kernelwright.render_models import call_json, conversation
+
+    calls = [call for call in store.calls(run_id) if attempt in (0, call.place.attempt)]
+    if not calls:
+        of = f"attempt {attempt} of run" if attempt else "run"
+        screen.print(f"No language model was asked in {of} {run_id}.")
+    screen.print(conversation(calls), soft_wrap=True)
+    return {"id": run_id, "calls": [call_json(call) for call in calls]}
 
 
 def _kernel(store: Store, kernel_id: str, screen: Console) -> dict[str, Any]:

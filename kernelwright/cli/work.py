@@ -353,7 +353,10 @@ def _search(
     from kernelwright.export import kernel_file, write_kernel_file
     from kernelwright.jobs import open_store, utc_now
     from kernelwright.render import ProgressView, attempts_table, best_block
+    from kernelwright.render_models import cost_line
+    from kernelwright.rl.run import RunStatus
     from kernelwright.views import run_json
+    from kernelwright.words import one_line
 
     screen = console(as_json)
     with ExitStack() as stack:
@@ -363,14 +366,25 @@ def _search(
             outcome = work(store, watch)
         except KeyboardInterrupt:
             raise Interrupted(watch.value) from None
+        costs = store.costs(outcome.run.id)
     best = outcome.best
     screen.print()
     screen.print(attempts_table(outcome.attempts, best, width=screen.width))
     screen.print(best_block(outcome.run, best))
+    if (line := cost_line(costs, outcome.run.settings.get("budget"))) is not None:
+        screen.print(line)
+    if outcome.run.status is RunStatus.INTERRUPTED:
+        screen.print(f"Stopped: {one_line(outcome.run.message, 2000)}", style="yellow", soft_wrap=True)
     if best is not None:
         text = kernel_file(outcome.run.task, best.kernel, best.evaluation, utc_now())
         write_kernel_file(target, text, force=force)
         screen.print(f"Written: {target}   (all attempts: kernelwright show {outcome.run.id})", soft_wrap=True)
     if as_json:
-        print_json({**run_json(outcome.run, outcome.attempts, best), "out": None if best is None else str(target)})
+        print_json(
+            {
+                **run_json(outcome.run, outcome.attempts, best),
+                "dollars": f"{costs.dollars:f}",
+                "out": None if best is None else str(target),
+            }
+        )
     return 0 if best is not None else 1

@@ -54,7 +54,8 @@ from kernelwright.sandbox.reference import Reference  # noqa: E402
 from kernelwright.sandbox.trees import same_bits, tensors_of  # noqa: E402
 from kernelwright.verifier.evaluate import evaluate  # noqa: E402
 from kernelwright.verifier.measured.ceilings import PRODUCTS, Ceilings, measure_ceilings, with_ceilings  # noqa: E402
-from kernelwright.verifier.measured.gpu_stages import GpuOptions, launch_difference  # noqa: E402
+from kernelwright.verifier.measured.gpu_stages import GpuOptions  # noqa: E402
+from kernelwright.verifier.measured.launches import launch_difference  # noqa: E402
 from kernelwright.verifier.measured.rounds import COLD, WARM, Plan, measure, wall_clock  # noqa: E402
 from kernelwright.verifier.measured.statistics import interval  # noqa: E402
 from kernelwright.verifier.model import assemble  # noqa: E402

@@ -14,7 +14,7 @@ import mmap
 import os
 
 from kernelwright.errors import EmulatorError
-from kernelwright.sandbox.channel import memory_file
+from kernelwright.sandbox.tensor_memory import memory_file
 
 __all__ = [
     "BASE",

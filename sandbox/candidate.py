@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from kernelwright.errors import EmulatorError, ProtocolError, UnsupportedError, WorkerCrashed, WorkerTimeout
-from kernelwright.sandbox.channel import decode_tree, row_bytes
+from kernelwright.sandbox.channel import decode_tree
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.gradients import Wanted
 from kernelwright.sandbox.kernel import Kernel
@@ -22,6 +22,7 @@ from kernelwright.sandbox.prepare import prepare_cache
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import InitState
 from kernelwright.sandbox.spares import Processes, start_processes
+from kernelwright.sandbox.tensor_memory import row_bytes
 
 if TYPE_CHECKING:
     import torch

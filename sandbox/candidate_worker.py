@@ -20,7 +20,7 @@ import torch
 
 from kernelwright.errors import KernelError, ProtocolError, UnsupportedError
 from kernelwright.sandbox import arena
-from kernelwright.sandbox.channel import DTYPES, Channel, Message, decode_tree, encode_tree, row_bytes
+from kernelwright.sandbox.channel import Channel, Message, decode_tree, encode_tree
 from kernelwright.sandbox.emulated import recorder, torch_cuda
 from kernelwright.sandbox.emulated.arena_allocator import ArenaAllocator
 from kernelwright.sandbox.emulated.forwarding import Forwarding, describe, to_device
@@ -30,6 +30,7 @@ from kernelwright.sandbox.hostcode import extension
 from kernelwright.sandbox.modules import copy_weights, new_module
 from kernelwright.sandbox.places import places_of
 from kernelwright.sandbox.serve import serve
+from kernelwright.sandbox.tensor_memory import DTYPES, row_bytes
 from kernelwright.sandbox.trees import construct, map_tensors, seed_torch, tensors_of
 
 _FILE = "<kernel>"

@@ -11,7 +11,6 @@ Worker processes import this module: standard library and torch only.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import mmap
 import os
@@ -19,26 +18,21 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelwright.errors import ProtocolError
+from kernelwright.sandbox.tensor_memory import fill, lay_out, load, memory_file, place_rows, write_bytes
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DTYPES", "Channel", "ChannelClosed", "ChannelTimeout", "Message", "Regions", "decode_tree", "encode_tree", "extent", "memory_file", "row_bytes"]  # fmt: skip
+__all__ = ["Channel", "ChannelClosed", "ChannelTimeout", "Message", "Regions", "decode_tree", "encode_tree"]
 
 _HEADER = struct.Struct("<IB")  # length of the JSON text in bytes, number of descriptors (0 or 1)
 _MAX_JSON = 256 << 20  # bytes; a longer message is refused before it is read
 _MAX_TENSORS = 4096
-_ALIGN = 256  # bytes: what cudaMalloc guarantees, and the gap that lets a range check see an overrun
-_ITEM_BYTES = {
-    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1,
-    "bool": 1, "complex64": 8, "complex128": 16, "uint16": 2, "uint32": 4, "uint64": 8,
-}  # fmt: skip
-DTYPES = tuple(_ITEM_BYTES)
 
 
 class ChannelClosed(Exception):
@@ -99,12 +93,12 @@ class Channel:
         """
         tensors: list[torch.Tensor] = []
         tree = encode_tree(values, tensors)
-        layout, size = _layout(tensors)
+        layout, size = lay_out(tensors)
         text = json.dumps({"body": body, "tree": tree, "tensors": layout}).encode()
         fds = []
         try:
             if tensors:
-                fds.append(_fill(tensors, layout, size))
+                fds.append(fill(tensors, layout, size))
             header = _HEADER.pack(len(text), len(fds))
             if fds:
                 socket.send_fds(self._sock, [header], fds)
@@ -123,18 +117,16 @@ class Channel:
         Raises:
             ChannelClosed: the other side is gone.
         """
-        layout, offset = [], _ALIGN
-        for row in regions.rows:
-            nbytes = row_bytes(row)
-            layout.append({**row, "offset": offset, "nbytes": nbytes})
-            offset += -(-nbytes // _ALIGN) * _ALIGN + _ALIGN
+        layout, offset = place_rows(regions.rows)
         fd = None
         try:
             if layout:
                 fd = memory_file(offset)
                 for row, address in zip(layout, regions.addresses, strict=True):
                     if row["nbytes"]:
-                        _write(fd, memoryview((ctypes.c_char * row["nbytes"]).from_address(address)), row["offset"])
+                        write_bytes(
+                            fd, memoryview((ctypes.c_char * row["nbytes"]).from_address(address)), row["offset"]
+                        )
             self.send_shared(body, (regions.tree, layout, fd))
         finally:
             if fd is not None:
@@ -157,8 +149,8 @@ class Channel:
         """Lays `values` out in a memory file of the caller's: (tree, layout, descriptor). See `send_shared`."""
         tensors: list[torch.Tensor] = []
         tree = encode_tree(values, tensors)
-        layout, size = _layout(tensors)
-        return tree, layout, _fill(tensors, layout, size) if tensors else None
+        layout, size = lay_out(tensors)
+        return tree, layout, fill(tensors, layout, size) if tensors else None
 
     def send_shared(self, body: dict[str, Any], shared: tuple[Any, list[dict[str, Any]], int | None]) -> None:
         """Sends values laid out by `share`; the caller keeps the descriptor and sees what the receiver writes there."""
@@ -223,7 +215,7 @@ class Channel:
                 message = Message(body, tree, mmap.mmap(fds[0], 0, prot=mmap.PROT_READ) if fds else None)
                 message.rows = layout
                 return message
-            memory, tensors = _load(layout, fds[0] if fds else None, copy, max_bytes)
+            memory, tensors = load(layout, fds[0] if fds else None, copy, max_bytes)
             return Message(body, decode_tree(tree, tensors), memory)
         finally:
             for fd in fds:
@@ -291,116 +283,3 @@ def decode_tree(tree: Any, tensors: Sequence[torch.Tensor]) -> Any:
     except (AttributeError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise ProtocolError("a worker sent values that are no tree of ours") from error
     raise ProtocolError("a worker sent values that are no tree of ours")
-
-
-def extent(shape: Sequence[int], stride: Sequence[int]) -> int:
-    """Elements from the first to one past the last, in storage order; 0 for an empty tensor."""
-    if any(size == 0 for size in shape):
-        return 0
-    return 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-
-
-def row_bytes(row: Mapping[str, Any]) -> int:
-    """Bytes from the first to one past the last of a tensor described by dtype, shape and stride.
-
-    Raises:
-        ProtocolError: that is no description of ours.
-    """
-    try:
-        name, shape, stride = row["dtype"], [int(n) for n in row["shape"]], [int(n) for n in row["stride"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ProtocolError("a worker described a tensor badly") from error
-    if name not in DTYPES or len(shape) != len(stride) or min(shape + stride, default=0) < 0:
-        raise ProtocolError("a worker described a tensor badly")
-    return extent(shape, stride) * _ITEM_BYTES[name]
-
-
-def _layout(tensors: Sequence[torch.Tensor]) -> tuple[list[dict[str, Any]], int]:
-    rows, offset = [], _ALIGN
-    for tensor in tensors:
-        name = str(tensor.dtype).removeprefix("torch.")
-        if name not in DTYPES or tensor.layout.__str__() != "torch.strided":
-            raise ProtocolError(f"a tensor of {tensor.dtype}, {tensor.layout} can't be sent")
-        shape = list(tensor.shape)
-        stride = list(tensor.stride())
-        nbytes = extent(shape, stride) * tensor.element_size()
-        rows.append({"dtype": name, "shape": shape, "stride": stride, "offset": offset, "nbytes": nbytes})
-        offset += -(-nbytes // _ALIGN) * _ALIGN + _ALIGN
-    return rows, offset
-
-
-def _fill(tensors: Sequence[torch.Tensor], layout: Sequence[dict[str, Any]], size: int) -> int:
-    import torch
-
-    fd = memory_file(size)
-    try:
-        for tensor, row in zip(tensors, layout, strict=True):
-            if not row["nbytes"]:
-                continue
-            flat = torch.as_strided(tensor.cpu(), (row["nbytes"] // tensor.element_size(),), (1,))
-            _write(fd, memoryview(flat.view(torch.uint8).numpy().data), row["offset"])
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-def memory_file(size: int) -> int:
-    """Anonymous memory of `size` bytes, which nobody can shorten under a reader."""
-    fd = os.memfd_create("kernelwright", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(fd, size)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _write(fd: int, view: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(view):
-        done += os.pwrite(fd, view[done:], offset + done)
-
-
-def _load(
-    layout: list[dict[str, Any]], fd: int | None, copy: bool, max_bytes: int
-) -> tuple[mmap.mmap | None, list[torch.Tensor]]:
-    if not layout:
-        return None, []
-    import torch
-
-    if fd is None:
-        raise ProtocolError("a worker announced tensors and sent no memory")
-    size = os.fstat(fd).st_size
-    memory = None if copy else mmap.mmap(fd, size)
-    tensors = []
-    for row in layout:
-        try:
-            name, shape, stride = row["dtype"], [int(n) for n in row["shape"]], [int(n) for n in row["stride"]]
-            offset, nbytes = int(row["offset"]), int(row["nbytes"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ProtocolError("a worker described a tensor badly") from error
-        if name not in DTYPES or len(shape) != len(stride) or min(shape + stride, default=0) < 0:
-            raise ProtocolError("a worker described a tensor badly")
-        dtype = getattr(torch, name)
-        count = extent(shape, stride)
-        if nbytes != count * dtype.itemsize or offset < 0 or offset + nbytes > size:
-            raise ProtocolError("a worker described a tensor that its memory does not hold")
-        max_bytes -= nbytes
-        if max_bytes < 0:
-            raise ProtocolError("a worker sent more data than its outputs can be")
-        if nbytes == 0:
-            tensors.append(torch.empty_strided(shape, stride, dtype=dtype))
-        elif memory is not None:
-            tensors.append(torch.frombuffer(memory, dtype=dtype, count=count, offset=offset).as_strided(shape, stride))
-        else:
-            own = bytearray(nbytes)
-            view, done = memoryview(own), 0
-            while done < nbytes:
-                got = os.preadv(fd, [view[done:]], offset + done)
-                if got == 0:
-                    raise ProtocolError("a worker took its memory back")
-                done += got
-            tensors.append(torch.frombuffer(own, dtype=dtype, count=count).as_strided(shape, stride))
-    return memory, tensors

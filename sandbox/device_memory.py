@@ -20,9 +20,9 @@ import numpy as np
 
 from kernelwright.errors import LaunchError, ProtocolError
 from kernelwright.sandbox import arena
-from kernelwright.sandbox.channel import row_bytes
 from kernelwright.sandbox.emulator.memory import Memory
 from kernelwright.sandbox.launch import OpRecord
+from kernelwright.sandbox.tensor_memory import row_bytes
 
 __all__ = ["DeviceMemory"]
 

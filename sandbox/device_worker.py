@@ -19,13 +19,14 @@ import numpy as np
 
 from kernelwright.errors import BuildError, LaunchError, ProtocolError, UnsupportedError
 from kernelwright.sandbox import arena
-from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Message, Regions, row_bytes
+from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Message, Regions
 from kernelwright.sandbox.device_memory import DeviceMemory
 from kernelwright.sandbox.emulated.session import Session
 from kernelwright.sandbox.emulator.module import Module
 from kernelwright.sandbox.hostcode.authors import PreludeLines
 from kernelwright.sandbox.launch import LaunchOptions, OpRecord
 from kernelwright.sandbox.serve import Handler, answer, judge_channel
+from kernelwright.sandbox.tensor_memory import row_bytes
 
 if TYPE_CHECKING:
     from kernelwright.sandbox.replay import Replayer

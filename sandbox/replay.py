@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from kernelwright.errors import LaunchError, ProtocolError, UnsupportedError
-from kernelwright.sandbox.channel import DTYPES, Message, row_bytes
+from kernelwright.sandbox.channel import Message
 from kernelwright.sandbox.device_memory import DeviceMemory
 from kernelwright.sandbox.launch import OpRecord
 from kernelwright.sandbox.optrace import trace_ops, written_arguments
 from kernelwright.sandbox.replay_checks import check
 from kernelwright.sandbox.replayable import operation, without_out
+from kernelwright.sandbox.tensor_memory import DTYPES, row_bytes
 from kernelwright.sandbox.trees import tensors_of
 
 __all__ = ["Replayer"]

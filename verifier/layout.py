@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kernelwright.sandbox.channel import extent
 from kernelwright.sandbox.places import Place
+from kernelwright.sandbox.tensor_memory import extent
 
 if TYPE_CHECKING:
     import torch

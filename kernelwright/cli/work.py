@@ -269,9 +269,9 @@ def verify(
 ) -> int:
     """Judge a kernel file, by any author, against a module.
 
-    TASK defines Model, get_inputs() and get_init_inputs(); KERNEL defines ModelNew. The verdict is passed, rejected,
-    compile_error, crashed, timeout, unsafe, wrong, cheating or unsupported (docs/verdicts.md); the exit code is 0 only
-    when it passed.
+    TASK defines Model, get_inputs() and get_init_inputs(); KERNEL defines ModelNew, or is a .cu file that
+    exports forward (docs/extensions.md). The verdict is passed, rejected, compile_error, crashed, timeout, unsafe, wrong,
+    cheating or unsupported (docs/verdicts.md); the exit code is 0 only when it passed.
 
     \b
     Examples:

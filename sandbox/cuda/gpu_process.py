@@ -5,6 +5,9 @@ A process has a CUDA context of its own, so what spoils it spoils nobody else; a
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +17,10 @@ from typing import Any, Self
 from kernelwright.errors import ProtocolError, SandboxError, WorkerCrashed, WorkerTimeout
 from kernelwright.sandbox.candidate import CallResult, CandidateFailure, failure_of
 from kernelwright.sandbox.cuda.faults import fault_of
+from kernelwright.sandbox.cuda.shared_memory import JudgeMemory, reply_room
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.gradients import Wanted
+from kernelwright.sandbox.isolation.folders import system_folders
 from kernelwright.sandbox.launch import GpuLaunch
 from kernelwright.sandbox.places import Place
 from kernelwright.sandbox.process import OUTPUT_BYTES, Limits, Worker
@@ -35,6 +40,7 @@ _TOOL_OUTPUT = 1 << 24  # bytes: a tool's report of some thousand launches or vi
 _END_SECONDS = 60.0  # for a tool to write its report once the process under it has ended
 _START_SECONDS = 120.0  # import of torch and the CUDA context
 _COMPILE_SECONDS = 900.0  # torch.compile with max-autotune
+_EXTENSION_SECONDS = 600.0  # for nvcc and the C++ compiler with torch's headers, which takes one or two minutes
 
 
 class GpuError(SandboxError):
@@ -100,14 +106,22 @@ class GpuProcess:
             environment={
                 "KERNELWRIGHT_MEMORY_BYTES": str(_ADDRESS_SPACE),
                 "TORCHINDUCTOR_COMPILE_THREADS": "1",  # else torch.compile starts more processes than a worker may have
+                "TORCH_CUDA_ARCH_LIST": _torch_arch(device.arch),  # of extensions: this GPU alone
             }
             | ({"LC_ALL": "C", "LANG": "C"} if tool else {}),  # Nsight Compute writes numbers as the locale has them
             trusted=program.trusted,
             gpu=runtime == "cuda",
             under=tool,
-            readable=() if tool_folder is None else (tool_folder,),
+            readable=(*(() if tool_folder is None else (tool_folder,)), *_toolkit()),
             output_bytes=_TOOL_OUTPUT if tool else OUTPUT_BYTES,
         )
+
+        self._memory = JudgeMemory(self._worker)
+
+    @property
+    def pinned(self) -> dict[str, str]:
+        """How inputs and outputs travel, as far as they have: empty if the process says that their memory is pinned, else why not."""
+        return dict(self._memory.pinned)
 
     @property
     def alive(self) -> bool:
@@ -140,8 +154,9 @@ class GpuProcess:
             for key, value in (self.program.attachments or {}).items()
         }
         folder = [str(Path(self.program.path).resolve().parent)] if self.program.path else []
+        extension = _EXTENSION_SECONDS if re.search(r"\bcpp_extension\b", self.program.source) else 0.0
         self._request(
-            "load", self.limits.load_seconds, source=self.program.source, class_name=self.program.class_name,
+            "load", self.limits.load_seconds + extension, source=self.program.source, class_name=self.program.class_name,
             import_paths=folder, values=attachments or None,
         )  # fmt: skip
 
@@ -173,7 +188,8 @@ class GpuProcess:
         message = self._request(
             "call", self.limits.call_seconds + self._compiling(compiling), values=list(inputs),
             poison=list(expected) if poison else [],
-            trace=trace, max_bytes=2 * sum(expected) + sum(t.nbytes for t in tensors_of(list(inputs))) * 2 + _SLACK_BYTES,
+            trace=trace, reply_bytes=reply_room(sum(expected) + sum(t.nbytes for t in tensors_of(list(inputs)))),
+            max_bytes=2 * sum(expected) + sum(t.nbytes for t in tensors_of(list(inputs))) * 2 + _SLACK_BYTES,
         )  # fmt: skip
         body, values = message.body, message.values
         try:
@@ -230,7 +246,7 @@ class GpuProcess:
         """The outputs of these calls of the last `repeat`."""
         found = self._request(
             "fetch", self.limits.call_seconds + self.limits.load_seconds, repeats=list(repeats),
-            max_bytes=2 * expected_bytes * len(repeats) + _SLACK_BYTES,
+            reply_bytes=reply_room(expected_bytes * len(repeats)), max_bytes=2 * expected_bytes * len(repeats) + _SLACK_BYTES,
         ).values  # fmt: skip
         if not isinstance(found, list) or len(found) != len(repeats):
             raise self._outside()
@@ -281,7 +297,7 @@ class GpuProcess:
 
     def _ask(self, op: str, timeout: float, fields: dict[str, Any]) -> Any:
         try:
-            message = self._worker.request(op, timeout=timeout, **fields)
+            message = self._memory.request(op, timeout=timeout, **fields)
         except WorkerTimeout as error:
             raise CandidateFailure("timeout", f"the kernel did not finish within {timeout:g} s on the GPU.") from error
         except WorkerCrashed as error:
@@ -305,3 +321,20 @@ class GpuProcess:
         if kind == "device":  # a claim; the baseline's process would know
             found = {**found, "kind": "crashed"}
         raise failure_of(found, _KINDS)
+
+
+def _torch_arch(arch: str) -> str:
+    """An architecture as torch.utils.cpp_extension takes it: ``sm_90`` is ``9.0``, ``sm_100a`` is ``10.0a``."""
+    found = re.fullmatch(r"sm_(\d+)(\d)(a?)", arch)
+    return f"{found[1]}.{found[2]}{found[3]}" if found else ""
+
+
+def _toolkit() -> tuple[Path, ...]:
+    """The folder of the CUDA toolkit, as torch.utils.cpp_extension finds it; empty if there is none or it is the system's."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    if home is None and (nvcc := shutil.which("nvcc")):
+        home = str(Path(nvcc).parent.parent)
+    found = None if home is None else Path(home).absolute()
+    if found is None or not (found / "bin" / "nvcc").is_file() or found in (Path.home(), *Path.home().parents):
+        return ()
+    return () if any(found.is_relative_to(folder) for folder in system_folders()) else (found,)

@@ -7,7 +7,7 @@ judge holds against a clock of its own.)
 
 from __future__ import annotations
 
-import gc
+import contextlib
 import json
 import os
 import sys
@@ -21,7 +21,7 @@ import torch
 
 from kernelwright.sandbox.launch import GpuLaunch
 
-__all__ = ["CudaRuntime", "EmulatedRuntime", "Runtime", "launches_of", "open_runtime"]
+__all__ = ["CudaRuntime", "EmulatedRuntime", "HostPins", "Runtime", "launches_of", "open_runtime"]
 
 _FLUSH_SHARE = 2  # times the L2 that is written to empty it
 _PATTERN = 0xFF  # of every byte: a NaN in floating-point types, -1 in integers
@@ -57,6 +57,12 @@ class Runtime(Protocol):
     def launches(self, work: Callable[[], Any]) -> tuple[Any, list[GpuLaunch]]:
         """Runs `work` and says which kernels ran."""
 
+    def pin(self, address: int, nbytes: int) -> str:
+        """Locks memory of this process, so that the device copies from and to it by itself; why not, empty if it is done."""
+
+    def unpin(self, address: int) -> None:
+        """Undoes `pin`."""
+
 
 class CudaRuntime:
     """One GPU through torch.
@@ -78,6 +84,7 @@ class CudaRuntime:
         self._scratch = torch.empty(size, dtype=torch.uint8, device=self.device)
         self._zero = torch.Tensor.zero_
         self._fill = torch.Tensor.fill_
+        self._pins = HostPins(cuda.cudart())
 
     def properties(self) -> dict[str, Any]:
         found = self._properties
@@ -115,6 +122,16 @@ class CudaRuntime:
         for block in held:
             self._fill(block, _PATTERN)
 
+    def pin(self, address: int, nbytes: int) -> str:
+        problem = self._pins.pin(address, nbytes)
+        if problem:  # CUDA keeps the error for whoever launches next: that is this one
+            with contextlib.suppress(RuntimeError):
+                self._fill(self._scratch[:1], _PATTERN)
+        return problem
+
+    def unpin(self, address: int) -> None:
+        self._pins.unpin(address)
+
     def launches(self, work: Callable[[], Any]) -> tuple[Any, list[GpuLaunch]]:
         from torch.profiler import ProfilerActivity, profile
 
@@ -129,6 +146,26 @@ class CudaRuntime:
                 return made, launches_of(json.load(file))
         finally:
             os.unlink(path)
+
+
+class HostPins:
+    """Memory of the host that the driver has locked.
+
+    Args:
+        cudart: CUDA's runtime as `torch.cuda.cudart()` gives it.
+    """
+
+    def __init__(self, cudart: Any) -> None:
+        self._register, self._unregister = cudart.cudaHostRegister, cudart.cudaHostUnregister
+
+    def pin(self, address: int, nbytes: int) -> str:
+        """Locks it; why it is not, empty if it is."""
+        status = int(self._register(address, nbytes, 0))
+        return f"cudaHostRegister answers with error {status}" if status else ""
+
+    def unpin(self, address: int) -> None:
+        """Undoes it. That fails in a spoilt process only, whose end does it too."""
+        self._unregister(address)
 
 
 def launches_of(trace: dict[str, Any]) -> list[GpuLaunch]:
@@ -157,27 +194,33 @@ class EmulatedRuntime:
 
     def __init__(self, arch: str) -> None:
         # its imports are no part of the worker on a GPU
+        from kernelwright.sandbox import arena
         from kernelwright.sandbox.emulated import recorder, torch_cuda
+        from kernelwright.sandbox.emulated.arena_allocator import ArenaAllocator
         from kernelwright.sandbox.emulated.session import Session
+        from kernelwright.sandbox.hostcode import extension
+
+        arena.map_private()
+        allocator = ArenaAllocator()
 
         class OnTensors(Session):
-            """Launches on the memory of this process's tensors."""
+            """Launches on the memory of this process's tensors, those of compiled host code included."""
 
             def launch(self, *arguments: Any) -> Any:
-                live = {s.data_ptr(): s.nbytes() for s in _storages() if s.nbytes()}
-                for address, nbytes in live.items():
-                    self.memory.register(address, nbytes, "a tensor")
-                try:
-                    return super().launch(*arguments)
-                finally:
-                    for address in live:
+                for address, nbytes in allocator.events():
+                    if nbytes:
+                        self.memory.register(address, nbytes, "a tensor")
+                    else:
                         self.memory.unregister(address)
+                return super().launch(*arguments)
 
         self.device = torch.device("cpu")
         torch_cuda.install()
         self._session = OnTensors(arch, _EMULATED_SECONDS)
         recorder.set_session(self._session)
         sys.path.insert(0, str(Path(recorder.__file__).with_name("shim")))
+        with contextlib.suppress(ImportError):  # torch's module for extensions wants setuptools, here as on a GPU
+            extension.install(self._session)
 
     def properties(self) -> dict[str, Any]:
         return {
@@ -203,14 +246,16 @@ class EmulatedRuntime:
     def poison(self, sizes: list[int]) -> None:
         pass
 
+    def pin(self, address: int, nbytes: int) -> str:
+        return "there is no driver to pin it"
+
+    def unpin(self, address: int) -> None:
+        pass
+
     def launches(self, work: Callable[[], Any]) -> tuple[Any, list[GpuLaunch]]:
         self._session.take_reports()
         made = work()
         return made, [GpuLaunch(r.kernel, r.grid, r.block, 0.0) for r in self._session.take_reports()]
-
-
-def _storages() -> list[torch.UntypedStorage]:
-    return [each.untyped_storage() for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
 
 
 def open_runtime(kind: str, *, index: int = 0, arch: str = "") -> Runtime:

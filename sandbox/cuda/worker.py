@@ -19,18 +19,22 @@ from typing import Any
 import torch
 
 from kernelwright.errors import KernelError, KernelwrightError, UnsupportedError
-from kernelwright.sandbox.channel import DTYPES, ChannelClosed, Message, extent
+from kernelwright.sandbox.channel import ChannelClosed, Message
 from kernelwright.sandbox.cuda.faults import Fault, fault_of
 from kernelwright.sandbox.cuda.runtime import Runtime, open_runtime
+from kernelwright.sandbox.cuda.shared_memory import ATTACH, WorkerMemory
 from kernelwright.sandbox.gradients import Wanted, differentiate
 from kernelwright.sandbox.launch import GpuLaunch
 from kernelwright.sandbox.modules import copy_weights, new_module
 from kernelwright.sandbox.places import places_of, shared_storage
 from kernelwright.sandbox.serve import describe_error, judge_channel
+from kernelwright.sandbox.tensor_memory import DTYPES, extent
 from kernelwright.sandbox.trees import construct, map_tensors, seed_torch, tensors_of
 
 _FILE = "<kernel>"
 _SPOILT = 86  # exit code after a sticky CUDA error
+_TOOLS = {"Ninja is required": "ninja", "CUDA_HOME environment variable is not set": "the CUDA toolkit (nvcc)"}
+"""What torch.utils.cpp_extension says when a tool that it builds with is not there."""
 _COMPILE_MODES = {"eager": None, "compile": "default", "max-autotune": "max-autotune-no-cudagraphs"}
 """How a baseline is prepared. CUDA graphs would take the launch out of one side of the comparison only."""
 
@@ -48,6 +52,7 @@ class GpuWorker:
         """Inputs to be timed on: one list of arguments each."""
         self.kept: list[Any] = []
         """Outputs of the last timed calls, by repeat, until the judge has asked for some."""
+        self._memory: WorkerMemory | None = None
 
     @property
     def gpu(self) -> Runtime:
@@ -55,6 +60,36 @@ class GpuWorker:
         if self.runtime is None:
             raise KernelError("no device is open.")
         return self.runtime
+
+    @property
+    def memory(self) -> WorkerMemory:
+        """What messages' tensors go through."""
+        if self._memory is None:
+            self._memory = WorkerMemory(self.gpu.pin, self.gpu.unpin)
+        return self._memory
+
+    def attach(self, which: str, message: Message) -> tuple[dict[str, Any], Any]:
+        """Maps memory that the judge has made for inputs or outputs."""
+        assert message.descriptor is not None
+        return {"problem": self.memory.attach(which, message.descriptor)}, None
+
+    def answer(self, message: Message) -> tuple[dict[str, Any], Any]:
+        """One request: fields and values of its answer."""
+        name = str(message.body.get("op"))
+        for which, op in ATTACH.items():
+            if name == op:
+                return self.attach(which, message)
+        if name not in _REQUESTS:
+            raise KernelError(f"there is no request {name!r}.")
+        if "laid" in message.body:
+            message.values = self.memory.given(message)
+        fields, values = getattr(self, name)(message)
+        message.values = None
+        if values is None:
+            return fields, None
+        if (laid := self.memory.lay(values)) is not None:
+            return {**fields, "laid": laid}, None
+        return fields, map_tensors(values, _home)
 
     def open(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Opens the device, before any code of a kernel is loaded."""
@@ -75,7 +110,14 @@ class GpuWorker:
         module.__dict__["ATTACHMENTS"] = {k: bytes(v.numpy().tobytes()) for k, v in (message.values or {}).items()}
         try:
             exec(compile(source, _FILE, "exec"), module.__dict__)
-        except ModuleNotFoundError as error:
+        except (OSError, RuntimeError, ModuleNotFoundError) as error:
+            if tool := _missing_tool(error):
+                raise UnsupportedError(
+                    f"the kernel is a C++ extension, and building one for a GPU takes {tool}, which is not to be found here.",
+                    mend="Install it, or write the kernel with cupy.RawModule, which takes neither nvcc nor a C++ compiler.",
+                ) from error
+            if not isinstance(error, ModuleNotFoundError):
+                raise
             raise UnsupportedError(
                 f"the module imports {error.name!r}, which this machine does not have.",
                 mend="Use torch, cupy, numpy and the standard library.",
@@ -100,9 +142,10 @@ class GpuWorker:
             model = construct(factory, map_tensors(arguments, self._place))
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"{body['class_name']}(...) is a {type(model).__name__}, not a torch.nn.Module")
-        model = model.to(gpu.device)
         _own, matched = copy_weights(model, state)
-        self.model = model
+        self.model = model = model.to(
+            gpu.device
+        )  # afterwards: some modules make their weights when they are given them
         self.wanted = None if body["gradients"] is None else Wanted.from_json(body["gradients"])
         mode = _COMPILE_MODES[str(body["prepared"])]
         self.function = model if mode is None else torch.compile(model, mode=mode)
@@ -128,7 +171,7 @@ class GpuWorker:
             "places": [place.to_json() for place in places_of(returned)],
             "aliases": shared_storage(returned, given),
             "launches": [launch.to_json() for launch in launches],
-        }, {"outputs": map_tensors(outputs, _home), "inputs": [_home(t) for t in given]}
+        }, {"outputs": outputs, "inputs": given}
 
     def stage(self, message: Message) -> tuple[dict[str, Any], Any]:
         """Puts sets of inputs on the device, to be timed on."""
@@ -166,7 +209,7 @@ class GpuWorker:
         chosen = [self.kept[int(n)] for n in message.body["repeats"]]
         for tensor in tensors_of(chosen):
             _check(tensor)
-        return {}, map_tensors(chosen, _home)
+        return {}, chosen
 
     def rates(self, message: Message) -> tuple[dict[str, Any], Any]:
         """The device's own ceilings: seconds of copies and of matrix products, by the device's clock."""
@@ -227,6 +270,14 @@ def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return made.as_strided(tensor.shape, tensor.stride())
 
 
+def _missing_tool(error: Exception) -> str:
+    """What torch.utils.cpp_extension lacks, for people; empty if the error is another one."""
+    text = str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return "setuptools" if error.name == "setuptools" else ""
+    return next((tool for words, tool in _TOOLS.items() if words in text), "")
+
+
 def _check(tensor: torch.Tensor) -> None:
     if tensor.layout is not torch.strided or str(tensor.dtype).removeprefix("torch.") not in DTYPES:
         raise TypeError(f"a tensor of {tensor.dtype}, {tensor.layout} can't be sent")
@@ -254,14 +305,11 @@ def main() -> None:
     worker = GpuWorker()
     while True:
         try:
-            message = channel.receive(copy=False)
+            message = channel.receive(copy=False, descriptors=True)
         except (ChannelClosed, KeyboardInterrupt):
             return
-        name = str(message.body.get("op"))
         try:
-            if name not in _REQUESTS:
-                raise KernelError(f"there is no request {name!r}.")
-            fields, values = getattr(worker, name)(message)
+            fields, values = worker.answer(message)
             channel.send({"ok": True, **fields}, values)
         except (ChannelClosed, KeyboardInterrupt):
             return
@@ -271,6 +319,9 @@ def main() -> None:
             channel.send({"ok": False, "error": found, "spoilt": spoilt})
             if spoilt:
                 os._exit(_SPOILT)  # no destructor may touch the device any more
+        finally:
+            if message.descriptor is not None:
+                os.close(message.descriptor)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ctypes
 import hashlib
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -58,12 +59,20 @@ class ArenaAllocator:
 
     def take_events(self) -> str:
         """What was allocated and freed since the last call: pairs of 64-bit address and bytes (0: freed), in base64."""
+        return base64.b64encode(self._log()).decode()
+
+    def events(self) -> list[tuple[int, int]]:
+        """What `take_events` would give, as pairs of numbers."""
+        numbers = struct.iter_unpack("=QQ", self._log())
+        return [(address, nbytes) for address, nbytes in numbers]
+
+    def _log(self) -> bytes:
         parts = []
         while count := int(self._library.kernelwright_arena_events(self._room, ctypes.c_uint64(_ROOM))):
             parts.append(bytes(self._room)[: 8 * count])
             if count < _ROOM:
                 break
-        return base64.b64encode(b"".join(parts)).decode()
+        return b"".join(parts)
 
     def holds(self, address: int) -> bool:
         """Whether an allocation holds the address."""

@@ -16,9 +16,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelwright.errors import LaunchError
-from kernelwright.sandbox.channel import DTYPES, extent
 from kernelwright.sandbox.emulated.remote import Link, in_arena
 from kernelwright.sandbox.optrace import decomposed, is_free, is_idle_dropout, written_arguments
+from kernelwright.sandbox.tensor_memory import DTYPES, extent
 from kernelwright.sandbox.trees import tensors_of
 
 __all__ = ["Forwarding", "at_home", "describe", "to_device"]

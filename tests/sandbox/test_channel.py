@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelwright.errors import ProtocolError
-from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Regions, memory_file, row_bytes
+from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Regions
+from kernelwright.sandbox.tensor_memory import memory_file, row_bytes
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ afterwards, and the times that the process claims must agree with the judge's ow
 from __future__ import annotations
 
 import random
-import re
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -28,13 +26,13 @@ from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import GpuLaunch, LaunchReport
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference, ReferenceResult
-from kernelwright.sandbox.symbols import plain_name
 from kernelwright.sandbox.trees import tensors_of
 from kernelwright.verifier.correctness import Past
 from kernelwright.verifier.effects import refuse_effects
 from kernelwright.verifier.evaluation import Timing, Verdict
 from kernelwright.verifier.measured.ceilings import PRODUCTS, measure_ceilings, with_ceilings
 from kernelwright.verifier.measured.gpu_tools import FencedRun, profiled, sanitised
+from kernelwright.verifier.measured.launches import launch_difference
 from kernelwright.verifier.measured.report import CANDIDATE, measured_timing, refuse_impossible, summary
 from kernelwright.verifier.measured.rounds import WARM, Plan, Rounds, WallClock, measure, wall_clock
 from kernelwright.verifier.model.gpus import Gpu
@@ -44,7 +42,7 @@ from kernelwright.verifier.statistical import compare
 from kernelwright.verifier.timing import is_jump
 from kernelwright.verifier.wording import counted, duration, error_share
 
-__all__ = ["BASELINES", "GpuJob", "GpuOptions", "judge_on_gpu", "launch_difference"]
+__all__ = ["BASELINES", "GpuJob", "GpuOptions", "judge_on_gpu"]
 
 BASELINES = ("eager", "compile", "max-autotune")
 """What a candidate is compared with: the reference as it is, and through torch.compile."""
@@ -55,7 +53,6 @@ _LOOKED_AT = 2  # calls of each batch of the candidate's that are compared after
 _AGREES = 1.10  # wall clock by claim: within it the claim is reported
 _REFUSED = 1.50  # beyond it the kernel is refused; in between the slower of both counts
 _WALL_SECONDS = 2e-6  # what the two clocks may differ by besides
-_TEMPLATE = re.compile(r"<.*|\(.*")
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,8 @@ class _GpuJudge:
             self._give_weights(candidate, moved=False)
             self.properties = candidate.properties
             stage.summary = f"loaded on {self.properties['name']}"
-            stage.evidence = {"device": self.properties, "runtime": job.options.runtime}
+            unpinned = {which: why for which, why in candidate.pinned.items() if why}
+            stage.evidence = {"device": self.properties, "runtime": job.options.runtime, "unpinned": unpinned}
         with self.stages.run("gpu correctness") as stage:
             stage.summary, stage.evidence = self._correctness(candidate)
         names, seconds = [report.kernel for report in job.emulated], job.options.tool_seconds
@@ -383,28 +381,6 @@ class _GpuJudge:
 def agrees(wall: WallClock) -> bool:
     """Whether the two clocks agree within what they may differ by."""
     return wall.slope.low <= _AGREES * wall.claimed + _WALL_SECONDS
-
-
-def launch_difference(emulated: Sequence[LaunchReport], launches: Sequence[GpuLaunch]) -> str:
-    """How the launches of a kernel on the GPU differ from those on the emulator; empty if they don't.
-
-    Kernels of torch's own that ran besides are left out: what the candidate calls is known from the emulator.
-    """
-    wanted = Counter((_bare(plain_name(r.kernel)), r.grid, r.block) for r in emulated)
-    names = {name for name, _, _ in wanted}
-    found = Counter(
-        (_bare(launch.name), launch.grid, launch.block) for launch in launches if _bare(launch.name) in names
-    )
-    for (name, grid, block), count in (wanted - found).items():
-        return f"{name} with grid {grid} and block {block} is launched {counted(count, 'time')} less."
-    for (name, grid, block), count in (found - wanted).items():
-        return f"{name} with grid {grid} and block {block} is launched {counted(count, 'time')} more."
-    return ""
-
-
-def _bare(name: str) -> str:
-    """A kernel's name without return type, parameters, template arguments and namespaces."""
-    return _TEMPLATE.sub("", name.removeprefix("void ").replace("(anonymous namespace)::", "")).split("::")[-1].strip()
 
 
 def _sizes(expected: ReferenceResult) -> list[int]:

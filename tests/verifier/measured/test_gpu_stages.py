@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from kernelwright.bench_tasks.kernelbench import task_from_source
+from kernelwright.sandbox.bare_cuda import module_of
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.launch import Counters, GpuLaunch, LaunchReport
@@ -16,7 +17,8 @@ from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference
 from kernelwright.verifier.evaluate import evaluate
 from kernelwright.verifier.evaluation import Evaluation, StageStatus, TimingKind, Verdict
-from kernelwright.verifier.measured.gpu_stages import GpuOptions, launch_difference
+from kernelwright.verifier.measured.gpu_stages import GpuOptions
+from kernelwright.verifier.measured.launches import launch_difference
 from kernelwright.verifier.measured.rounds import Plan
 from kernelwright.verifier.model.gpus import find_gpu
 
@@ -59,6 +61,24 @@ class ModelNew(torch.nn.Module):
         K(((n + 127) // 128,), (128,), (x, self.w, y, cupy.int32(n), cupy.int32(x.shape[1])))
         return y
 '''
+BARE = """
+#include <torch/extension.h>
+
+__global__ void relu_scale(const float* x, const float* w, float* y, int n, int cols) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) y[i] = fmaxf(x[i], 0.f) * w[i % cols];
+}
+
+torch::Tensor forward(torch::Tensor x, torch::Tensor w) {
+    TORCH_CHECK(x.is_cuda() && w.is_cuda(), "not on the GPU");
+    auto y = torch::empty_like(x);
+    int n = x.numel();
+    relu_scale<<<(n + 127) / 128, 128>>>(x.data_ptr<float>(), w.data_ptr<float>(), y.data_ptr<float>(), n, x.size(1));
+    return FACTOR y;
+}
+
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("forward", &forward); }
+"""
 DEVICE = Device("cuda", "H200", "sm_90", "process")
 QUICK = GpuOptions(
     plan=Plan(budget_seconds=1.0, least_rounds=2, most_rounds=2, most_calls=6, most_warm_up=2), baselines=("eager",),
@@ -106,6 +126,23 @@ def test_an_honest_kernel_goes_through_all_stages(reference: Reference) -> None:
     assert measured.wall is not None
     assert Evaluation.model_validate_json(found.model_dump_json()) == found
     assert len(set(found.seeds)) == len(found.seeds)
+
+
+def test_a_bare_cuda_source_goes_through_the_same_stages(reference: Reference) -> None:
+    found = judged(module_of(BARE.replace("FACTOR ", "")), reference)
+    assert found.verdict is Verdict.PASSED, found.reason
+    assert [stage.name for stage in found.stages][-3:] == ["gpu build", "gpu correctness", "gpu timing"]
+    stage = found.stages[-2]
+    assert "the same 1 launch" in stage.summary
+    ((name, grid, block, _seconds),) = stage.evidence["launches"]
+    assert ("relu_scale" in name, grid, block) == (True, [7, 1, 1], [128, 1, 1])
+    build = found.stages[-3].evidence
+    assert set(build["unpinned"]) == {"inputs"}  # the emulator has no driver that could pin them; outputs came later
+
+
+def test_a_bare_cuda_source_that_is_wrong_is_found(reference: Reference) -> None:
+    found = judged(module_of(BARE.replace("FACTOR", "2 *")), reference)
+    assert found.verdict is Verdict.WRONG, found.reason
 
 
 def only_on_the_gpu(statement: str) -> str:
@@ -164,6 +201,7 @@ def launch(name: str, grid: tuple[int, int, int] = (4, 1, 1), block: tuple[int, 
             [launch("void ns::tile<float, 8>(float*)"), launch("reduce"), launch("void at::native::fill<int>(int)")],
             True,
         ),
+        ([launch("_Z6reducePKfPf"), launch("_ZN2ns4tileIfLi8EEvPT_")], True),
         ([launch("reduce")], False),
         ([launch("reduce"), launch("void ns::tile<float, 8>(float*)"), launch("reduce")], False),
         ([launch("reduce", grid=(5, 1, 1)), launch("void ns::tile<float, 8>(float*)")], False),

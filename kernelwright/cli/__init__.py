@@ -24,6 +24,7 @@ from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.evidence import recheck
 from kernelwright.cli.machine import doctor, gpus
+from kernelwright.cli.mcp import mcp
 from kernelwright.cli.profiling import profile
 from kernelwright.cli.programs import run as run_program
 from kernelwright.cli.programs import sanitize
@@ -65,6 +66,7 @@ for _command in (
     doctor,
     gpus,
     calibrate,
+    mcp,
 ):
     group.add_command(_command)
 

@@ -38,6 +38,7 @@ from kernelwright.db.models import (
     TaskRow,
 )
 from kernelwright.db.session import GuardedSession
+from kernelwright.db.similar import Winner, winners_about, winners_like
 from kernelwright.db.summary import RunSummary, summaries
 from kernelwright.db.trouble import translated
 from kernelwright.db.types import dump_json
@@ -46,8 +47,9 @@ from kernelwright.errors import NotFoundError, StoreError
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation, TimingKind, Verdict
+from kernelwright.verifier.model.gpus import find_gpu
 
-__all__ = ["MeasuredRow", "RunSummary", "Store"]
+__all__ = ["MeasuredRow", "RunSummary", "Store", "StoredTask", "Winner"]
 
 
 def _utc_now() -> datetime:
@@ -60,6 +62,15 @@ class MeasuredRow:
 
     evaluation: Evaluation
     created: datetime
+
+
+@dataclass(frozen=True)
+class StoredTask:
+    """A task in short, under the name first seen."""
+
+    id: str
+    name: str
+    source: str
 
 
 class Store:
@@ -241,6 +252,12 @@ class Store:
         with self._reading() as session:
             return rows.task_of(session.get_one(TaskRow, resolve(session, task_id, Kind.TASK)))
 
+    def tasks(self, limit: int = 1000) -> list[StoredTask]:
+        """The newest tasks first, at most `limit`, without what they bring along."""
+        with self._reading() as session:
+            query = select(TaskRow.id, TaskRow.name, TaskRow.source).order_by(TaskRow.created.desc(), TaskRow.id)
+            return [StoredTask(*row) for row in session.execute(query.limit(limit))]
+
     def kernel(self, kernel_id: str) -> Kernel:
         """The kernel with this id or the only one whose id begins so, with the author and parents first seen.
 
@@ -301,6 +318,23 @@ class Store:
         """What the calls of the run with exactly this id cost, or those of all runs."""
         with self._reading() as session:
             return costs(session, run_id)
+
+    def similar(self, task: Task | str, gpu: str, limit: int = 5) -> list[Winner]:
+        """The fastest kernels that passed on this task, on the same module in other sizes, and on modules with like operations.
+
+        Args:
+            task: a task, stored or not; or words that the name or source of stored tasks has.
+            gpu: name of the GPU that they are wanted for; those judged for its architecture come first.
+            limit: the most; one a task, no kernel twice, the most alike first.
+
+        Raises:
+            NotFoundError: no such GPU.
+        """
+        arch = find_gpu(gpu).arch
+        with self._reading() as session:
+            if isinstance(task, str):
+                return winners_about(session, task, arch, limit)
+            return winners_like(session, task, arch, limit)
 
     def find(self, prefix: str, kinds: tuple[Kind, ...] = tuple(Kind)) -> Found:
         """What the id, or the beginning of one, names.

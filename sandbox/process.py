@@ -15,11 +15,14 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakSet
 
 import kernelwright
 from kernelwright.errors import ProtocolError, WorkerCrashed, WorkerTimeout
@@ -27,7 +30,7 @@ from kernelwright.sandbox.cache import cache_root
 from kernelwright.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Message
 from kernelwright.sandbox.isolation import Caps, Order, find_isolation
 
-__all__ = ["OUTPUT_BYTES", "Limits", "Worker"]
+__all__ = ["OUTPUT_BYTES", "Limits", "Watch", "Worker", "watched"]
 
 _KEPT = (
     "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "CXX",
@@ -56,6 +59,39 @@ class Limits:
     """Files in a worker's /tmp, and in its /dev/shm, in bytes each, where the isolation bounds them."""
     processes: int = 512
     """Processes and threads of a worker and all that it starts, where the isolation bounds them."""
+
+
+class Watch:
+    """The workers that one thread has started, for another thread to end: see `watched`."""
+
+    def __init__(self) -> None:
+        self._workers: WeakSet[Worker] = WeakSet()
+        self._lock = threading.Lock()
+
+    def add(self, worker: Worker) -> None:
+        """From now on `end` ends it too."""
+        with self._lock:
+            self._workers.add(worker)
+
+    def end(self) -> None:
+        """Kills all that run now. Who waits for one gets a WorkerCrashed, and closes it as after any crash."""
+        with self._lock:
+            running = list(self._workers)
+        for worker in running:
+            worker.kill()
+
+
+_watch: ContextVar[Watch | None] = ContextVar("_watch", default=None)
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Adds to `watch` the workers that this thread starts inside."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
 
 
 @cache
@@ -150,6 +186,12 @@ class Worker:
             theirs.close()
             self._output.shut_entrance()
         self._channel: Channel | None = Channel(ours)
+        if (watch := _watch.get()) is not None:
+            watch.add(self)
+
+    def kill(self) -> None:
+        """Ends the process and everything it started, from any thread; its owner still closes it."""
+        self._running.kill()
 
     @property
     def alive(self) -> bool:

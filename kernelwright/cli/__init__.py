@@ -25,6 +25,7 @@ from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.costs import costs
 from kernelwright.cli.evidence import recheck
 from kernelwright.cli.machine import doctor, gpus
+from kernelwright.cli.mcp import mcp
 from kernelwright.cli.model_server import model_server
 from kernelwright.cli.profiling import profile
 from kernelwright.cli.programs import run as run_program
@@ -70,6 +71,7 @@ for _command in (
     gpus,
     calibrate,
     model_server,
+    mcp,
 ):
     group.add_command(_command)
 

@@ -1,0 +1,1 @@
+"""Tools for a coding agent over the Model Context Protocol: it writes kernels, this judges, measures and keeps them."""

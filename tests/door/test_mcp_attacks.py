@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,7 @@ from evidence_kernels import TASK
 from mcp import Client
 from mcp_server import ENDLESS, HONEST, WRONG, call, command, ended, http_server, refusal, tasks_in, workers_of
 
+from kernelwright.cli import run
 from kernelwright.config import load_settings
 from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError, MisuseError
@@ -134,22 +136,21 @@ class TestRuns:
         self, parts: tuple[Tools, Runs, Store, Bench]
     ) -> None:
         _, runs, store, bench = parts
-        run = runs.start(TASK, "", 2).run
+        begun = runs.start(TASK, "", 2).run
         runs.leave()
-        assert store.run(run).status is RunStatus.INTERRUPTED
+        assert store.run(begun).status is RunStatus.INTERRUPTED
         again = Runs(store, bench, "other")
-        assert again.open(run).id == run
-        assert again.state(run).status == "running"
-        again.finish(run, "done")
+        assert again.open(begun).id == begun
+        assert again.state(begun).status == "running"
+        again.finish(begun, "done")
         again.leave()
-        assert store.run(run).status is RunStatus.FINISHED
+        assert store.run(begun).status is RunStatus.FINISHED
         with pytest.raises(MisuseError, match="is finished"):
-            again.open(run)
+            again.open(begun)
 
-    def test_author_and_plan_are_one_line(self, parts: tuple[Tools, Runs, Store, Bench]) -> None:
+    def test_an_author_is_one_line(self, parts: tuple[Tools, Runs, Store, Bench]) -> None:
         _, runs, store, _ = parts
-        run = runs.start(TASK, "eve\n\x1b[31m" + "x" * 500, 2).run
-        author = store.run(run).coder
+        author = store.run(runs.start(TASK, "eve\n\x1b[31m" + "x" * 500, 2).run).coder
         assert author.startswith("eve")
         assert len(author) <= 80
         assert author.isprintable()
@@ -362,6 +363,36 @@ def conversation(source: str) -> list[dict[str, Any]]:
             "params": {"name": "evaluate_kernel", "arguments": arguments, "_meta": {"progressToken": 7}},
         },
     ]
+
+
+class TestBeginning:
+    @pytest.mark.parametrize("closed", ["<&-", ">&-"])
+    def test_a_closed_descriptor_is_misuse(self, closed: str, home: Path, tasks: Path) -> None:
+        shell = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *command(tasks)]
+        done = subprocess.run(shell, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
+        assert done.returncode == 2
+        assert "is closed" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("more", "words"),
+        [
+            (["--tasks", "nothing"], "no such folder of tasks"),
+            (["--gpu", "nothing"], "no GPU named"),
+            (["--http", "nothing"], "--http can't be"),
+        ],
+    )
+    def test_what_can_not_be_served_is_misuse(
+        self, more: list[str], words: str, home: Path, tasks: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["mcp", "--tasks", str(tasks), *more]) == 2
+        told = capsys.readouterr()
+        assert words in told.err
+        assert told.out == ""
+
+    def test_a_port_that_is_taken(self, home: Path, tasks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            assert run(["mcp", "--tasks", str(tasks), "--http", str(taken.getsockname()[1])]) == 2
+        assert "Choose another port" in capsys.readouterr().err
 
 
 class TestHttp:

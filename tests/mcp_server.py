@@ -15,7 +15,19 @@ from typing import Any
 from evidence_kernels import TASK_SOURCE, kernel
 from mcp import Client
 
-__all__ = ["ENDLESS", "HONEST", "WRONG", "call", "command", "ended", "http_server", "refusal", "tasks_in", "workers_of"]
+__all__ = [
+    "ENDLESS",
+    "HONEST",
+    "WRONG",
+    "call",
+    "command",
+    "conversation",
+    "ended",
+    "http_server",
+    "refusal",
+    "tasks_in",
+    "workers_of",
+]
 
 HONEST = kernel().source
 WRONG = kernel("y[i] = 3.0f * tanhf(x[i]) + (i == n - 1);").source
@@ -88,3 +100,19 @@ def ended(pid: int, seconds: float = 60.0) -> bool:
         return bool(select.select([descriptor], [], [], seconds)[0])
     finally:
         os.close(descriptor)
+
+
+def conversation(source: str) -> list[dict[str, Any]]:
+    """What a client sends to have a kernel judged, as the protocol of 2025 has it."""
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    arguments = {"task": "tanh3", "source": source}
+    return [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {
+            "jsonrpc": "2.0",
+            "id": 2,
+            "method": "tools/call",
+            "params": {"name": "evaluate_kernel", "arguments": arguments, "_meta": {"progressToken": 7}},
+        },
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,10 @@ def mcp(
     places = folders or ((_EXAMPLES,) if _EXAMPLES.is_dir() else ())
     name = one_line(author, 80) or "mcp"
     if http is None:
+        if sys.stdin is not None and sys.stdin.isatty():
+            click.echo(
+                "Waiting for a client's messages on standard input; an agent starts this (Ctrl-C ends it).", err=True
+            )
         serve_stdio(settings, places, name)
         return 0
     address = http_address(http)

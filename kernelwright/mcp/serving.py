@@ -74,6 +74,11 @@ def serve_stdio(settings: Settings, folders: Sequence[Path], author: str) -> Non
         KeyboardInterrupt: SIGINT or SIGTERM ended it; everything is closed.
         ConfigError, MisuseError, StoreError: it can't begin.
     """
+    if sys.stdin is None or sys.stdout is None:
+        raise ConfigError(
+            "standard input or output is closed, and the client speaks over them.",
+            mend="Let an agent start this program, or serve HTTP with --http.",
+        )
     with _opened(settings, folders, author) as server, _input_that_ends() as end:
         asyncio.run(_until_end(server, end))
     if end.signalled:

@@ -106,6 +106,7 @@ COMMANDS = [
     ["doctor"],
     ["gpus"],
     ["calibrate", "--from", "missing.jsonl"],
+    ["mcp"],
 ]
 
 

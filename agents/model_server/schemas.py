@@ -31,9 +31,14 @@ def schema_problem(schema: Any, *, all_required: bool, no_bounds: bool, place: s
     if schema.get("type") == "object" or "properties" in schema:
         if schema.get("additionalProperties") is not False:
             return f"{place}: 'additionalProperties' is required to be supplied and to be false."
-        left_out = set(schema.get("properties", {})) - set(schema.get("required", []))
+        properties, required = schema.get("properties", {}), schema.get("required", [])
+        if not isinstance(properties, dict):
+            return f"{place}.properties must be an object."
+        if not isinstance(required, list):
+            return f"{place}.required must be an array."
+        left_out = [name for name in properties if name not in required]
         if all_required and left_out:
-            return f"{place}: 'required' must name every key in properties; it lacks {', '.join(sorted(left_out))}."
+            return f"{place}: 'required' must name every key in properties; it lacks {', '.join(left_out)}."
     if no_bounds and (bounds := [name for name in NOT_AT_ANTHROPIC if name in schema]):
         return f"{place}: property '{bounds[0]}' is not supported."
     inner: list[tuple[str, Any]] = []

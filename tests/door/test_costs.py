@@ -93,6 +93,14 @@ def test_doctor_says_which_keys_are_set(cli: Cli, monkeypatch: pytest.MonkeyPatc
     assert "canary" not in done.stdout + done.stderr
 
 
+def test_a_key_under_a_wrong_name_is_not_repeated(cli: Cli) -> None:
+    Path("kernelwright.toml").write_text('openai_key = "canary-1"\n')
+    done = cli("doctor")
+    assert done.returncode == 2
+    assert "Did you mean 'openai_api_key'?" in done.stderr
+    assert "canary" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("text", ['openai_api_key = ["canary-1"]', "anthropic_api_key = 12345678"])
 def test_a_key_of_the_wrong_type_is_not_repeated(cli: Cli, text: str) -> None:
     Path("kernelwright.toml").write_text(text)

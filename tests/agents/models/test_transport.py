@@ -173,6 +173,24 @@ def test_a_redirect_is_not_followed(raw: Any) -> None:
         ask(raw(lambda connection: connection.sendall(answer)))
 
 
+def test_what_the_environment_has_for_openai_stays_there(raw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "OPENAI_API_KEY": "canary-1",
+        "OPENAI_ADMIN_KEY": "canary-2",
+        "OPENAI_ORG_ID": "canary-3",
+        "OPENAI_PROJECT_ID": "canary-4",
+        "OPENAI_CUSTOM_HEADERS": "X-Mine: canary-5\nAuthorization: Bearer canary-6\nopenai-organization: canary-7",
+    }.items():
+        monkeypatch.setenv(name, value)
+    seen: list[bytes] = []
+    recorded = read_request
+    monkeypatch.setitem(globals(), "read_request", lambda connection: seen.append(recorded(connection)) or seen[-1])
+    reply = HEAD + CHUNK % (b"hi", b'"stop"')
+    assert ask(raw(lambda c: c.sendall(reply)), compatible_api_key="mine") == "hi"
+    assert b"authorization: bearer mine" in seen[0].lower()
+    assert b"canary" not in seen[0]
+
+
 def test_proxies_of_the_environment(raw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bare server is the proxy: it sees the whole URL of a host that does not exist."""
     seen: list[bytes] = []

@@ -206,9 +206,10 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     for key in keys:
         if key not in Settings.model_fields:
-            raise ConfigError(
-                f"there is no setting named {key!r}.", mend=_nearest(key), path=str(path), line=_line(text, key)
-            )
+            # the line is shown to whoever reads the error, so not where it may hold the key of a model
+            secret = any(word in key.lower() for word in ("key", "token", "secret", "password"))
+            line = None if secret else _line(text, key)
+            raise ConfigError(f"there is no setting named {key!r}.", mend=_nearest(key), path=str(path), line=line)
     return keys
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kernelwright.agents.models.failures import broken, failure_of, said
 from kernelwright.agents.models.protocol import Message, Reply, Request, Usage
 from kernelwright.agents.models.provider import Answer, Patience, Pieces, Provider
-from kernelwright.agents.models.wire import count, mapping, mappings, text
+from kernelwright.agents.models.wire import count, is_count, mapping, mappings, text
 
 if TYPE_CHECKING:
     import httpx2
@@ -211,7 +211,7 @@ class _Heard:
             self.stop = text(mapping(event.get("delta")).get("stop_reason")) or self.stop
             given = mapping(event.get("usage"))
             self._meter(given)
-            self.metered = isinstance(given.get("output_tokens"), int)
+            self.metered = is_count(given.get("output_tokens"))
         elif kind == "message_stop":
             self.ended = bool(self.stop)
 
@@ -226,7 +226,7 @@ class _Heard:
         self.stop = text(message.get("stop_reason"))
         given = mapping(message.get("usage"))
         self._meter(given)
-        self.metered = isinstance(given.get("output_tokens"), int)
+        self.metered = is_count(given.get("output_tokens"))
         self.ended = bool(self.stop)
 
     def answer(self, kind: str) -> Answer:
@@ -257,7 +257,7 @@ class _Heard:
         before = self.usage or Usage()
 
         def figure(key: str, known: int) -> int:
-            return count(given[key]) if isinstance(given.get(key), int) else known
+            return count(given[key]) if is_count(given.get(key)) else known
 
         details = mapping(given.get("output_tokens_details"))
         if given:

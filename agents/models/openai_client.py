@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kernelwright.agents.models.failures import broken, failure_of, said
 from kernelwright.agents.models.protocol import Reply, Request, Usage
 from kernelwright.agents.models.provider import Answer, Patience, Pieces, Provider
-from kernelwright.agents.models.wire import count, mapping, mappings, text
+from kernelwright.agents.models.wire import count, is_count, mapping, mappings, text
 
 if TYPE_CHECKING:
     import httpx2
@@ -55,8 +56,15 @@ class OpenAIClient(Provider):
         self._vendor = base_url is None
         # retries are `Provider`'s: each try is metered by itself
         self._sdk = OpenAI(
-            api_key=key or _NO_KEY, base_url=base_url, http_client=http, timeout=http.timeout, max_retries=0
+            api_key=key or _NO_KEY,
+            base_url=base_url,
+            http_client=http,
+            timeout=http.timeout,
+            max_retries=0,
+            default_headers=None if self._vendor else _own_headers(key or _NO_KEY),
         )
+        if not self._vendor:
+            self._sdk.organization = self._sdk.project = None
         self._unknown: set[str] = set()
         self._renamed: dict[str, str] = {}
 
@@ -205,9 +213,19 @@ class _Heard:
         return Answer(reply, metered=self.usage is not None)
 
 
+def _own_headers(key: str) -> dict[str, Any]:
+    """What keeps the SDK from sending to another server what the environment has for OpenAI's."""
+    from openai import Omit
+
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    names = {line.partition(":")[0].strip() for line in lines if ":" in line}
+    kept = {name: Omit() for name in names if name.lower() != "authorization"}
+    return {**kept, "Authorization": f"Bearer {key}"}
+
+
 def _usage(given: dict[str, Any]) -> Usage | None:
     """None where the figures are no figures. OpenAI counts cached tokens among those of the prompt."""
-    if not isinstance(given.get("prompt_tokens"), int) or not isinstance(given.get("completion_tokens"), int):
+    if not is_count(given.get("prompt_tokens")) or not is_count(given.get("completion_tokens")):
         return None
     prompt, output = count(given["prompt_tokens"]), count(given["completion_tokens"])
     details, spent = mapping(given.get("prompt_tokens_details")), mapping(given.get("completion_tokens_details"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["count", "mapping", "mappings", "text"]
+__all__ = ["count", "is_count", "mapping", "mappings", "text"]
 
 _MOST_TOKENS = 2**31 - 1
 
@@ -24,6 +24,11 @@ def mappings(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def is_count(value: object) -> bool:
+    """Whether it can be a number of tokens."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+
+
 def count(value: object) -> int:
     """A number of tokens; what can't be one counts as 0."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else 0
+    return value if isinstance(value, int) and is_count(value) else 0

@@ -52,7 +52,8 @@ class AttemptResult:
     kernel: Kernel
     plan: str
     evaluation: Evaluation
-    advice: Advice
+    advice: Advice | None
+    """None when no judge was asked."""
     seconds: float
     """Wall time of its nodes, over all processes that worked on it."""
     notes: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ def run_attempt(
     history: tuple[PastAttempt, ...],
     advice: Advice | None,
     coder: Coder,
-    judge: Judge,
+    judge: Judge | None,
     evaluate: Evaluate,
     checkpointer: BaseCheckpointSaver[Any],
     thread_id: str,
@@ -79,6 +80,7 @@ def run_attempt(
         turn: which attempt it is, and what it starts from.
         history: the attempts before it that coder and judge are shown, in order.
         advice: what the judge said of `turn.parent`.
+        judge: None asks nobody.
         thread_id: names this attempt among all that the checkpointer holds.
         on_plan: told the coder's plan as soon as it is known, before the stage `write` is told to have finished; again
             when a killed attempt is gone on with.
@@ -131,12 +133,13 @@ def _result(state: Mapping[str, Any]) -> AttemptResult | None:
     proposal = json.loads(state["proposal"])
     if proposal is None:
         return None
+    advice = json.loads(state["advice"])
     return AttemptResult(
         aim=state["aim"],
         kernel=_kernel(proposal["kernel"]),
         plan=proposal["plan"],
         evaluation=Evaluation.model_validate(json.loads(state["evaluation"])),
-        advice=Advice.model_validate(json.loads(state["advice"])),
+        advice=None if advice is None else Advice.model_validate(advice),
         seconds=state["seconds"],
         notes=tuple(proposal["notes"]),
         details=proposal["details"],
@@ -171,7 +174,7 @@ class _Nodes:
     history: tuple[PastAttempt, ...]
     advice: Advice | None
     coder: Coder
-    judge: Judge
+    judge: Judge | None
     evaluate_kernel: Evaluate
     observer: Observer
     tell_plan: Callable[[str], None]
@@ -206,7 +209,9 @@ class _Nodes:
         return {"evaluation": json.dumps(evaluation.model_dump()), "seconds": state["seconds"] + self.clock() - started}
 
     def judge_it(self, state: AttemptState) -> AttemptState:
-        """Asks the judge what to change next."""
+        """Asks the judge what to change next, if there is one."""
+        if self.judge is None:
+            return {"advice": "null"}
         kernel = _kernel(json.loads(state["proposal"])["kernel"])
         evaluation = Evaluation.model_validate(json.loads(state["evaluation"]))
         with self._stage("judge", state) as end:

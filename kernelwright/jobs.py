@@ -274,7 +274,8 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
     from kernelwright.agents.builtin.coder import BuiltinCoder
     from kernelwright.agents.builtin.judge import RooflineJudge
     from kernelwright.opening import capture_graph, open_reference
-    from kernelwright.rl.refine import search
+    from kernelwright.rl.search import search
+    from kernelwright.rl.strategies import strategy_named
     from kernelwright.sandbox.spares import Spares
 
     with (
@@ -288,6 +289,7 @@ def _search(run: Run, target: Target, settings: Settings, store: Store, observer
         judge = RooflineJudge(target.gpu, coder.space)
         search(
             run,
+            strategy=strategy_named(run.strategy, run.settings.get("candidates")),
             coder=coder,
             judge=judge,
             evaluate=partial(_evaluate, run.task, target, reference, spares),

@@ -1,69 +1,79 @@
-"""What every search strategy is, takes and gives; `kernelwright.rl.refine` is the first one."""
+"""What every strategy is: it decides from the attempts made which ones to make next, and starts nothing itself.
+
+`kernelwright.rl.search` carries the decisions out, `kernelwright.rl.strategies` has the strategies.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
-from kernelwright.agents.attempt import Evaluate
-from kernelwright.agents.protocols import Coder, Judge
+from kernelwright.agents.protocols import Advice, PastAttempt, Turn
 from kernelwright.agents.ranking import fastest
-from kernelwright.events import Observer, ignore
-from kernelwright.rl.run import Attempt, Run, RunStore
+from kernelwright.rl.run import Attempt
 
-__all__ = ["Clock", "SearchResult", "Strategy", "best_attempt", "utc_now"]
-
-Clock = Callable[[], datetime]
-"""Tells the time, aware."""
-
-
-def utc_now() -> datetime:
-    """The machine's clock."""
-    return datetime.now(UTC)
+__all__ = ["Batch", "Step", "Stop", "Strategy", "best_attempt", "next_number", "past"]
 
 
 @dataclass(frozen=True)
-class SearchResult:
-    """A search that came to its end."""
+class Step:
+    """One attempt to make."""
 
-    run: Run
-    """As stored, with its final status."""
-    attempts: tuple[Attempt, ...]
-    best: Attempt | None
-    """See `best_attempt`."""
-    stopped_because: str
+    turn: Turn
+    history: tuple[PastAttempt, ...] = ()
+    """What coder and judge are shown of the run, in the order that it is shown in."""
+    advice: Advice | None = None
+    """The judge's, on `turn.parent`."""
+
+    @property
+    def number(self) -> int:
+        """1-based number of the attempt; those of a run differ, and need not follow one another."""
+        return self.turn.number
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Attempts that do not depend on one another: their kernels may be asked for at once."""
+
+    steps: tuple[Step, ...]
+    ranked: bool = False
+    """Whether verifiers vote on the proposals first, and the most promising are evaluated before the others."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Nothing more to do."""
+
+    why: str
     """One sentence."""
 
 
 class Strategy(Protocol):
-    """Spends a run's rounds on attempts, each stored as soon as it is finished.
+    """Spends a run's attempts. Holds no state: a run that is gone on with asks the same questions again."""
 
-    A run that has attempts is gone on with. Ends with status `finished`; with `interrupted` and the exception raised
-    again on KeyboardInterrupt; with `failed` and the exception raised again on an error.
-    """
+    name: str
+    asks_judge: bool
+    """Whether a judge is asked after each attempt; those that give it no say do not pay for it."""
 
-    def __call__(
-        self,
-        run: Run,
-        *,
-        coder: Coder,
-        judge: Judge,
-        evaluate: Evaluate,
-        store: RunStore,
-        checkpoints: Path | None,
-        observer: Observer = ignore,
-        clock: Clock = utc_now,
-    ) -> SearchResult:
-        """Searches.
+    def plan(self, done: Sequence[Attempt], left: int) -> Batch | Stop:
+        """The next attempts.
 
         Args:
-            checkpoints: a SQLite file for attempts in progress; None keeps them in memory, so a killed process loses
-                the attempt it was at, and nothing else.
+            done: the attempts of all earlier batches as they ended, in the order of their numbers.
+            left: how many more the run may make, at least 1; an unranked batch need not be larger.
         """
         ...
+
+
+def past(attempts: Iterable[Attempt]) -> tuple[PastAttempt, ...]:
+    """Attempts as coder and judge see them."""
+    return tuple(PastAttempt(a.number, a.kernel, a.evaluation, a.advice) for a in attempts)
+
+
+def next_number(attempts: Iterable[Attempt]) -> int:
+    """The number after all of theirs; a proposal that was never evaluated leaves a gap."""
+    return max((a.number for a in attempts), default=0) + 1
 
 
 def best_attempt(attempts: Iterable[Attempt]) -> Attempt | None:

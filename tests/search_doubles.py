@@ -10,7 +10,7 @@ from typing import Any
 
 from kernelwright.agents.protocols import Advice, PastAttempt, Proposal, Turn
 from kernelwright.bench_tasks.task import Distribution, NumericPolicy, Task, Workload
-from kernelwright.errors import KernelwrightError
+from kernelwright.errors import BudgetReached, KernelwrightError
 from kernelwright.events import Observer, StageFinished, StageStarted
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.kernel import Kernel
@@ -203,3 +203,22 @@ class Ticks:
 
     def __call__(self) -> float:
         return float(next(self._ticks))
+
+
+@dataclass
+class TurnCoder:
+    """Writes the version that the turn is numbered, from the turn's parent; `over_budget` says which turns it refuses."""
+
+    silent: frozenset[int] = frozenset()
+    name: str = "scripted"
+    over_budget: Callable[[int], bool] = lambda _number: False
+    seen: dict[int, tuple[tuple[int, ...], int | None]] = field(default_factory=dict)
+
+    def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None, turn: Turn) -> Proposal | None:
+        self.seen[turn.number] = tuple(p.number for p in history), None if turn.parent is None else turn.parent.number
+        if self.over_budget(turn.number):
+            raise BudgetReached("the next call could pass the budget of $1.00.", mend="Raise it.")
+        if turn.number in self.silent:
+            return None
+        parents = () if turn.parent is None else (turn.parent.kernel.id,)
+        return Proposal(kernel(turn.number, parents), f"version {turn.number}")

@@ -75,10 +75,10 @@ class BuiltinCoder:
         best = self._best(history)
         parents = (best.kernel.id,) if best is not None else tuple(a.kernel.id for a in history[-1:])
         if self.plain_first:
-            plain = self._proposal(self._space.conservative, parents, None, "plain kernels first")
+            plain = self.proposal(self._space.conservative, parents, None, "plain kernels first")
             if plain.kernel.id not in tried:
                 return plain
-        usual = self._proposal(self._space.defaults, parents, None, "the usual choice")
+        usual = self.proposal(self._space.defaults, parents, None, "the usual choice")
         if usual.kernel.id not in tried and not self._promises_more(advice, best):
             return usual
         if best is None:
@@ -88,7 +88,7 @@ class BuiltinCoder:
         if advice is not None and advice.parameters:
             wanted = self._space.changed(base, advice.parameters)
             if wanted is not None and wanted != base:
-                proposal = self._proposal(wanted, parents, base, "as the judge advises")
+                proposal = self.proposal(wanted, parents, base, "as the judge advises")
                 if proposal.kernel.id not in tried:
                     return proposal
         if usual.kernel.id not in tried:
@@ -96,7 +96,7 @@ class BuiltinCoder:
         for neighbour in self._space.neighbours(base):
             if neighbour == base:
                 continue
-            proposal = self._proposal(neighbour, parents, base, "nearest untried")
+            proposal = self.proposal(neighbour, parents, base, "nearest untried")
             if proposal.kernel.id not in tried:
                 return proposal
         return None
@@ -118,7 +118,8 @@ class BuiltinCoder:
         usual = forecast_all(base, self.defaults, gpu)
         return usual is not None and advice.expected_speedup > usual
 
-    def _proposal(self, choice: Choice, parents: tuple[str, ...], base: Choice | None, why: str) -> Proposal:
+    def proposal(self, choice: Choice, parents: tuple[str, ...], base: Choice | None, why: str) -> Proposal:
+        """The kernel of a full choice of parameters; `base` is what it changes and `why` how it was chosen, for its plan."""
         source, generated = self.write(choice)
         kernel = Kernel(source, author=self.name, parents=parents, parameters=dict(choice))
         changes = [

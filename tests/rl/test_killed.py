@@ -15,9 +15,9 @@ from search_doubles import EPOCH, ScriptedCoder, ScriptedEvaluate, ScriptedJudge
 
 from kernelwright.db.store import Store
 from kernelwright.events import AttemptStarted, Event, RunStarted
-from kernelwright.rl.refine import search
 from kernelwright.rl.run import Attempt, RunStatus
-from kernelwright.rl.strategy import SearchResult
+from kernelwright.rl.search import SearchResult, search
+from kernelwright.rl.strategies.refine import Refine
 from kernelwright.verifier.evaluation import Verdict
 
 RUN = "softmax-7k3f9q"
@@ -50,6 +50,7 @@ def one_search(path: Path, at=do_nothing, observer=lambda event: None) -> tuple[
         store.at = at  # type: ignore[method-assign]
         result = search(
             run(rounds=3),
+            strategy=Refine(),
             coder=ScriptedCoder(9, at),
             judge=ScriptedJudge(at=at),
             evaluate=evaluate,

@@ -25,9 +25,9 @@ from kernelwright.agents.protocols import PastAttempt
 from kernelwright.db.store import Store
 from kernelwright.errors import LoweringError, StoreError
 from kernelwright.events import AttemptFinished, AttemptStarted, Event, RunFinished, RunStarted
-from kernelwright.rl.refine import search
 from kernelwright.rl.run import Attempt, Run, RunStatus
-from kernelwright.rl.strategy import SearchResult
+from kernelwright.rl.search import SearchResult, search
+from kernelwright.rl.strategies.refine import Refine
 from kernelwright.verifier.evaluation import Verdict
 
 RUN = "softmax-7k3f9q"
@@ -47,6 +47,7 @@ class Fixed:
 
     def search(self, rounds: int = 4, **changes: Any) -> SearchResult:
         options: dict[str, Any] = {
+            "strategy": Refine(),
             "coder": self.coder,
             "judge": self.judge,
             "evaluate": self.evaluate,

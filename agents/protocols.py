@@ -40,6 +40,8 @@ class PastAttempt:
     kernel: Kernel
     evaluation: Evaluation
     advice: Advice | None = None
+    plan: str = ""
+    """One line of its author's: what was new in it. Empty where it is not known."""
 
 
 @dataclass(frozen=True)

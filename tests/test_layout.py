@@ -13,7 +13,7 @@ import kernelwright
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("agents", "bench_tasks", "db", "rl", "sandbox", "verifier", "web")
-SHIPPED = {".py", ".toml", ".json", ".cpp", ".h", ".hpp", ".cu", ".cuh", ".mako", ".typed"}
+SHIPPED = {".py", ".toml", ".json", ".cpp", ".h", ".hpp", ".cu", ".cuh", ".j2", ".mako", ".typed"}
 
 
 def _run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

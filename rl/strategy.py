@@ -68,7 +68,7 @@ class Strategy(Protocol):
 
 def past(attempts: Iterable[Attempt]) -> tuple[PastAttempt, ...]:
     """Attempts as coder and judge see them."""
-    return tuple(PastAttempt(a.number, a.kernel, a.evaluation, a.advice) for a in attempts)
+    return tuple(PastAttempt(a.number, a.kernel, a.evaluation, a.advice, a.plan) for a in attempts)
 
 
 def next_number(attempts: Iterable[Attempt]) -> int:

@@ -15,13 +15,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from search_doubles import TASK, evaluation, run
+
+from kernelwright.agents.builtin.judge import RooflineJudge
 from kernelwright.agents.llm.briefing import Briefing
 from kernelwright.agents.llm.coder import LlmCoder
 from kernelwright.agents.llm.judge import LlmJudge
 from kernelwright.agents.llm.votes import Voters
-from search_doubles import TASK, evaluation, run
-
-from kernelwright.agents.builtin.judge import RooflineJudge
 from kernelwright.agents.models.paid import PaidModel
 from kernelwright.agents.models.prices import load_prices
 from kernelwright.agents.models.provider import Patience
@@ -39,11 +39,10 @@ from kernelwright.verifier.model.gpus import find_gpu
 RUN = "softmax-7k3f9q"
 MODEL = "openai:scripted"
 PRICES = """
-[[models]]
-name = "scripted"
+[[price]]
+models = ["openai:scripted"]
 input = "3"
 cached_input = "0.3"
-cache_write = "3.75"
 output = "15"
 """
 
@@ -67,8 +66,8 @@ def evaluate(candidate: Kernel, observer: Observer) -> Evaluation:
 
 
 def briefing() -> Briefing:
-    tensor = TensorSpec((4, 8), "float32")
-    return Briefing(TASK, TaskSignature(inputs=(tensor,), outputs=(tensor,)), find_gpu("H200"))
+    tensor = TensorSpec("x", (4, 8), "float32", (8, 1))
+    return Briefing(TASK, TaskSignature(inputs=(tensor,), outputs=(tensor,), parameters=()), find_gpu("H200"))
 
 
 def model_search(
@@ -91,14 +90,14 @@ def model_search(
             client,
             store,
             RUN,
-            load_prices(settings),
+            load_prices(settings.prices),
             budget=None if budget is None else Decimal(budget),
             clock=clock,
         )
         return search(
             run(RUN, rounds=rounds, strategy=strategy, coder=MODEL, judge=MODEL),
             strategy=strategy_named(strategy, candidates),
-            coder=LlmCoder(model, about),
+            coder=LlmCoder(model, about, kernels_shown=5),
             judge=LlmJudge(model, about, RooflineJudge(about.gpu, {})),
             ranker=Voters(model, about),
             evaluate=evaluate,

@@ -134,7 +134,7 @@ def persist(one_try: Callable[[], T], patience: Patience, name: str) -> T:
     import tenacity
 
     backoff = tenacity.wait_exponential_jitter(
-        initial=patience.first_wait, max=patience.longest_wait, jitter=patience.first_wait
+        multiplier=patience.first_wait, max=patience.longest_wait, jitter=patience.first_wait
     )
 
     def wait(state: RetryCallState) -> float:

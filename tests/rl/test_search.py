@@ -94,7 +94,7 @@ def test_uses_its_rounds_and_stores_each_attempt(fixed: Fixed) -> None:
 
 def test_coder_and_judge_see_what_was_before(fixed: Fixed) -> None:
     fixed.search(rounds=3)
-    past = tuple(PastAttempt(a.number, a.kernel, a.evaluation, a.advice) for a in expected(3))
+    past = tuple(PastAttempt(a.number, a.kernel, a.evaluation, a.advice, a.plan) for a in expected(3))
     assert fixed.coder.seen == [
         ((), None),
         (past[:1], advice("improve")),

@@ -267,6 +267,10 @@ def test_a_prompt_of_anything_is_within_its_bound() -> None:
     for request in model.asked:  # and the kernel is not what was given up for the rest
         assert "characters left out ...]" in texts(request)
     assert all("class ModelNew" in r.messages[1].text for r in model.asked[3:9])
+    for request in model.asked[3:]:
+        user = request.messages[1].text
+        kernel = user[user.index("The kernel") :].split("\n```", 1)[1]
+        assert kernel.index("\n```") > 10_000
 
 
 def test_no_text_says_what_can_not_be_sent() -> None:

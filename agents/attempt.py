@@ -212,10 +212,11 @@ class _Nodes:
         """Asks the judge what to change next, if there is one."""
         if self.judge is None:
             return {"advice": "null"}
-        kernel = _kernel(json.loads(state["proposal"])["kernel"])
+        proposal = json.loads(state["proposal"])
         evaluation = Evaluation.model_validate(json.loads(state["evaluation"]))
         with self._stage("judge", state) as end:
-            advice = self.judge.advise(PastAttempt(self.turn.number, kernel, evaluation), self.history)
+            attempt = PastAttempt(self.turn.number, _kernel(proposal["kernel"]), evaluation, plan=str(proposal["plan"]))
+            advice = self.judge.advise(attempt, self.history)
             end.summary = advice.change
         return {"advice": json.dumps(advice.model_dump()), "seconds": end.total}
 

@@ -18,6 +18,7 @@ from kernelwright.agents.llm.templates import render
 from kernelwright.agents.llm.text import one_line, visible
 from kernelwright.agents.models.protocol import ModelClient, Reasoning, Reply
 from kernelwright.agents.protocols import Advice, Judge, PastAttempt
+from kernelwright.errors import BudgetReached
 
 __all__ = ["IMPROVE_SCHEMA", "REPAIR_SCHEMA", "LlmJudge"]
 
@@ -67,7 +68,8 @@ REPAIR_SCHEMA = strict_schema(_Repair)
 class LlmJudge:
     """A Judge (see `kernelwright.agents.protocols`) that asks a model.
 
-    Where two replies in turn can't be used, it is `fallback` that advises, and the evidence says so in `note`.
+    Where two replies in turn can't be used, or the budget does not allow the call, it is `fallback` that advises, and the
+    evidence says so in `note`: what was evaluated is kept with some advice, whatever happens.
 
     Args:
         fallback: needs no network, as a rule the roofline judge.
@@ -86,7 +88,7 @@ class LlmJudge:
         """Advice for the attempt after `attempt`; `history` holds those before it.
 
         Raises:
-            ModelError: no reply came, or the budget does not allow the call.
+            ModelError: no reply came.
             ValueError: the evaluation is of another kernel: what was profiled must be what is shown.
         """
         facts = {**self._facts, **attempt_facts(attempt, self.briefing), "history": history_table((*history, attempt))}
@@ -96,19 +98,26 @@ class LlmJudge:
             self.options, again="judge/unusable", tries=_TRIES,
             schema=IMPROVE_SCHEMA if passed else REPAIR_SCHEMA, schema_name="improve" if passed else "repair",
         )  # fmt: skip
+        try:
+            return self._asked(talk, attempt, facts)
+        except (ReplyProblem, BudgetReached) as problem:
+            advice = self.fallback.advise(attempt, history)
+            why = "the budget allows no call" if isinstance(problem, BudgetReached) else str(problem)
+            note = f"by the {self.fallback.name} judge: no usable reply of {self.name}: {why}"
+            return advice.model_copy(update={"evidence": {**advice.evidence, "note": one_line(note, 500)}})
+
+    def _asked(self, talk: Conversation, attempt: PastAttempt, facts: dict[str, Any]) -> Advice:
+        """What the model says, asked again as often as it may be; raises ReplyProblem when none of it can be used."""
         reply = talk.ask()
         while True:
             try:
-                if passed:
+                if attempt.evaluation.passed:
                     return _improve(_object(reply, _Improve), attempt, facts["profile"])
                 return _repair(_object(reply, _Repair), attempt)
             except ReplyProblem as problem:
-                if talk.turn + 1 < _TRIES:
-                    reply = talk.ask_again(str(problem))
-                    continue
-                advice = self.fallback.advise(attempt, history)
-                note = f"by the {self.fallback.name} judge: the reply of {self.name} could not be used: {problem}"
-                return advice.model_copy(update={"evidence": {**advice.evidence, "note": one_line(note, 500)}})
+                if talk.turn + 1 >= _TRIES:
+                    raise
+                reply = talk.ask_again(str(problem))
 
 
 def _object(reply: Reply, form: type[Any]) -> Any:

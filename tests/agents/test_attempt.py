@@ -75,7 +75,7 @@ def test_result_holds_what_each_node_made(tmp_path: Path, on_disk: bool) -> None
         "improve", second, "version 2", made, advice("improve"), 3.0, ("a note",), {"tokens": 12}
     )
     assert coder.seen == [((FIRST,), advice("improve"))]
-    assert judge.seen == [(PastAttempt(2, second, made), (FIRST,))]
+    assert judge.seen == [(PastAttempt(2, second, made, plan="version 2"), (FIRST,))]
 
 
 @pytest.mark.parametrize(("history", "aim"), [((), "start"), ((FIRST,), "improve"), ((BROKEN,), "repair")])

@@ -17,6 +17,7 @@ from typing import Any
 import model_runs
 import pytest
 from model_runs import MODEL, RUN, model_search, source
+from search_doubles import EPOCH
 
 from kernelwright.agents.model_server import serving
 from kernelwright.agents.models.calls import Call
@@ -35,8 +36,8 @@ REPAIR = {"cause": "an index", "line": 5, "fix": "guard the edge"}
 def judges() -> list[dict[str, Any]]:
     """A judge for kernels that passed and for those that failed, and a voter that doubts."""
     return [
-        {"when": {"system": JUDGE, "user": "is right"}, "json": IMPROVE, "times": "forever"},
-        {"when": {"system": JUDGE, "user": "failed"}, "json": REPAIR, "times": "forever"},
+        {"when": {"system": JUDGE, "prompt": r"Attempt \d+ is right"}, "json": IMPROVE, "times": "forever"},
+        {"when": {"system": JUDGE, "prompt": r"Attempt \d+ failed"}, "json": REPAIR, "times": "forever"},
         {
             "when": {"system": VOTER},
             "json": {"why": "fine", "verdict": True, "confidence": 0.5},
@@ -50,19 +51,19 @@ def reply(version: int, outcome: str) -> str:
 
 
 def chain(outcomes: list[str]) -> list[dict[str, Any]]:
-    """A coder that answers to the kernel it is shown: version 1 for none, version n + 1 for version n."""
+    """A coder that answers to the latest kernel it is shown: version 1 for none, version n + 1 for version n."""
     after = [
         {
-            "when": {"system": CODER, "user": rf"version = {number}  # outcome"},
+            "when": {"system": CODER, "prompt": rf"version = {number}  # outcome"},
             "text": reply(number + 1, outcome),
             "times": "forever",
         }
-        for number, outcome in enumerate(outcomes[1:], 1)
+        for number, outcome in reversed(list(enumerate(outcomes[1:], 1)))
     ]
     return [
         *after,
         {
-            "when": {"system": CODER, "user": "Write the first kernel"},
+            "when": {"system": CODER, "prompt": "Write the first kernel"},
             "text": reply(1, outcomes[0]),
             "times": "forever",
         },
@@ -86,7 +87,7 @@ def point(monkeypatch: pytest.MonkeyPatch, folder: Path, url: str) -> None:
 
 
 def bare(attempts: tuple[Attempt, ...]) -> list[Attempt]:
-    return [replace(a, seconds=0.0, created=attempts[0].created) for a in attempts]
+    return [replace(a, seconds=0.0, created=EPOCH) for a in attempts]
 
 
 def test_each_attempt_answers_to_the_one_before_and_all_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,9 +106,9 @@ def test_each_attempt_answers_to_the_one_before_and_all_is_kept(here: Path, monk
     assert repaired == [2, 3, 6]
 
 
-def test_two_hundred_attempts_with_a_fault_in_every_third_request(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rounds", [30, pytest.param(200, marks=pytest.mark.models)])
+def test_attempts_with_a_fault_in_every_third_request(here: Path, monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
     """Faults of every kind that the server knows and that cost no time; what a broken call may have cost is estimated."""
-    rounds = 200
     kinds: list[Any] = [
         {"kind": "rate_limit", "retry_after": 0},
         "server_error",
@@ -149,21 +150,21 @@ def test_two_hundred_attempts_with_a_fault_in_every_third_request(here: Path, mo
 def test_a_budget_stops_before_the_call_that_could_pass_it_and_more_money_goes_on(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcomes = [outcome_of(n) for n in range(1, 9)]
+    outcomes = [outcome_of(n) for n in range(1, 25)]
     with serving({"replies": [*judges(), *chain(outcomes)]}) as server, Store(here / "k.db") as store:
         point(monkeypatch, here, server.openai_url)
-        stopped = model_search(store, "refine", 8, budget="0.30")
+        stopped = model_search(store, "refine", 24, budget="0.20")
         first = store.spent(RUN)
         asked = len(server.tally().calls)
         assert stopped.run.status is RunStatus.INTERRUPTED
-        assert "$0.30" in stopped.stopped_because
-        assert 0 < len(stopped.attempts) < 8
-        assert first <= Decimal("0.30")
-        again = model_search(store, "refine", 8, budget="0.30")
+        assert "$0.20" in stopped.stopped_because
+        assert 0 < len(stopped.attempts) < 24
+        assert first <= Decimal("0.20")
+        again = model_search(store, "refine", 24, budget="0.20")
         assert len(server.tally().calls) == asked  # nothing was asked, nothing paid
         assert again.attempts == stopped.attempts
-        whole = model_search(store, "refine", 8, budget="10")
-        assert len(whole.attempts) == 8
+        whole = model_search(store, "refine", 24, budget="10")
+        assert len(whole.attempts) == 24
         assert server.tally().repeated == 0
 
 

@@ -137,7 +137,7 @@ def test_then_the_other_judge_advises_and_it_is_said() -> None:
     assert found.change == "improve: wider loads"
     assert fallback.seen == [(PASSED, (past(1, 3e-5),))]
     assert found.evidence["note"] == (
-        "by the scripted judge: the reply of openai:scripted could not be used: it holds no JSON object."
+        "by the scripted judge: no usable reply of openai:scripted: it holds no JSON object."
     )
     assert found.evidence["waves"] == 3
 
@@ -148,10 +148,17 @@ def test_the_roofline_judge_can_stand_in() -> None:
     assert "by the roofline judge" in str(found.evidence["note"])
 
 
-@pytest.mark.parametrize("error", [BudgetReached("used"), ModelError("no reply")])
-def test_what_the_model_raises_goes_up(error: ModelError) -> None:
-    with pytest.raises(type(error)):
-        LlmJudge(ScriptedModel([error]), BRIEFING, ScriptedJudge()).advise(PASSED, ())
+def test_what_the_model_raises_goes_up() -> None:
+    with pytest.raises(ModelError, match="no reply"):
+        LlmJudge(ScriptedModel([ModelError("no reply")]), BRIEFING, ScriptedJudge()).advise(PASSED, ())
+
+
+@pytest.mark.parametrize("replies", [[], ["no"]])
+def test_a_used_budget_leaves_the_advice_to_the_other_judge(replies: list[str]) -> None:
+    model = ScriptedModel([*replies, BudgetReached("The budget is used.")])
+    found = LlmJudge(model, BRIEFING, ScriptedJudge()).advise(PASSED, ())
+    assert found.change == "improve: wider loads"
+    assert "the budget allows no call" in str(found.evidence["note"])
 
 
 def test_the_evaluation_must_be_of_the_kernel() -> None:

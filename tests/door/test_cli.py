@@ -107,6 +107,9 @@ COMMANDS = [
     ["gpus"],
     ["calibrate", "--from", "missing.jsonl"],
     ["mcp"],
+    ["costs"],
+    ["translate", "missing.c", "--reference", "missing.py"],
+    ["model-server", "missing.yaml"],
 ]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import model_runs
 import pytest
-from model_runs import MODEL, RUN, model_search, source
+from model_runs import MODEL, RUN, chain, judges, model_search, outcome_of
 from search_doubles import EPOCH
 
 from kernelwright.agents.model_server import serving
@@ -25,53 +25,6 @@ from kernelwright.agents.models.prices import load_prices
 from kernelwright.db.store import Store
 from kernelwright.rl.run import Attempt, RunStatus
 from kernelwright.rl.search import SearchResult
-
-CODER = "You write CUDA kernels"
-JUDGE = "You read what a verifier found"
-VOTER = "You read a CUDA kernel before it is run"
-IMPROVE = {"evidence": [], "limiter": "dram", "change": "wider loads", "expected_speedup": 1.1, "stop": False}
-REPAIR = {"cause": "an index", "line": 5, "fix": "guard the edge"}
-
-
-def judges() -> list[dict[str, Any]]:
-    """A judge for kernels that passed and for those that failed, and a voter that doubts."""
-    return [
-        {"when": {"system": JUDGE, "prompt": r"Attempt \d+ is right"}, "json": IMPROVE, "times": "forever"},
-        {"when": {"system": JUDGE, "prompt": r"Attempt \d+ failed"}, "json": REPAIR, "times": "forever"},
-        {
-            "when": {"system": VOTER},
-            "json": {"why": "fine", "verdict": True, "confidence": 0.5},
-            "times": "forever",
-        },
-    ]
-
-
-def reply(version: int, outcome: str) -> str:
-    return f"PLAN: version {version}\n```python\n{source(version, outcome)}```\n"
-
-
-def chain(outcomes: list[str]) -> list[dict[str, Any]]:
-    """A coder that answers to the latest kernel it is shown: version 1 for none, version n + 1 for version n."""
-    after = [
-        {
-            "when": {"system": CODER, "prompt": rf"version = {number}  # outcome"},
-            "text": reply(number + 1, outcome),
-            "times": "forever",
-        }
-        for number, outcome in reversed(list(enumerate(outcomes[1:], 1)))
-    ]
-    return [
-        *after,
-        {
-            "when": {"system": CODER, "prompt": "Write the first kernel"},
-            "text": reply(1, outcomes[0]),
-            "times": "forever",
-        },
-    ]
-
-
-def outcome_of(number: int) -> str:
-    return "wrong" if number % 4 == 2 else "compile_error" if number % 7 == 3 else f"{1e-5 / number:.6e}"
 
 
 @pytest.fixture

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     """Language model that judges attempts, named as `model` is; empty is the same as `model`, `builtin` the built-in judge."""
     builtin_first: int = Field(default=0, ge=0, le=1000)
     """Attempts that the built-in coder makes before the language model goes on from them."""
+    exemplars: int = Field(default=3, ge=0, le=20)
+    """Kernels of the store that prompts show at most: winners on the same task, then on like ones. Three of some hundred lines
+    fill a tenth of a usual context. 0 shows none, as when strategies are compared on one store."""
     budget: Decimal | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
     """US dollars that the model calls of one run may cost together; unset is no limit."""
     reasoning: Literal["none", "low", "medium", "high"] | None = None

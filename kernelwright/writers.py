@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelwright.agents.protocols import Coder, Judge
 from kernelwright.config import Settings
-from kernelwright.errors import LoweringError
+from kernelwright.errors import ConfigError, LoweringError
 from kernelwright.events import Note, Observer, StageFinished, StageStarted
 from kernelwright.rl.run import Run
 from kernelwright.rl.search import Clock, Ranker
@@ -23,6 +24,7 @@ from kernelwright.words import counted
 if TYPE_CHECKING:
     from kernelwright.agents.builtin.coder import BuiltinCoder
     from kernelwright.agents.llm.briefing import Briefing
+    from kernelwright.agents.llm.exemplar import Exemplar
     from kernelwright.agents.models.protocol import ModelClient
     from kernelwright.agents.models.spec import Models
     from kernelwright.bench_tasks.graph import Graph
@@ -34,8 +36,8 @@ __all__ = ["BUILTIN", "NO_TRAFFIC", "ROOFLINE", "Traffic", "Writers", "chosen_na
 
 BUILTIN = "builtin"
 ROOFLINE = "roofline"
-_EXEMPLARS = 3
-"""Winners of the store that prompts show at most: three kernels of some hundred lines fill a tenth of a usual context."""
+_EXEMPLARS_FILE = "exemplars.jsonl"
+"""In the folder of a recording; its other files are exchanges."""
 
 
 @dataclass(frozen=True)
@@ -64,23 +66,69 @@ def chosen_names(settings: Settings) -> tuple[str, str]:
     return settings.model or BUILTIN, ROOFLINE if judge in {"", BUILTIN} else judge
 
 
-def exemplars_for(task: Task, gpu: Gpu, store: Store) -> list[dict[str, Any]]:
-    """The winners of the store that the prompts of a new run show, as the run keeps them: named, not copied.
+def exemplars_for(
+    task: Task, gpu: Gpu, store: Store, count: int, traffic: Traffic = NO_TRAFFIC
+) -> list[dict[str, Any]]:
+    """The winners of the store that the prompts of a new run show, as the run keeps them.
 
-    Chosen once, so that a run which is gone on with shows the same ones whatever has been stored since.
+    Chosen once, so that a run which is gone on with shows the same ones whatever has been stored since; a run that is recorded
+    keeps them there too, and one that is replayed shows those.
+
+    Args:
+        count: how many at most.
+
+    Raises:
+        ConfigError: the folder of the recording can't be read or written.
     """
-    return [
+    if traffic.replay is not None:
+        return _recorded_exemplars(traffic.replay / _EXEMPLARS_FILE)
+    found = [
         {
-            "kernel": winner.kernel.id,
+            "source": winner.kernel.source,
             "task": winner.task.name,
             "speedup": timing.speedup,
             "kind": timing.kind.value,
             "gpu": timing.gpu,
             "why": winner.why,
         }
-        for winner in store.similar(task, gpu.name, _EXEMPLARS)
+        for winner in (store.similar(task, gpu.name, count) if count else ())
         if (timing := winner.evaluation.timing) is not None
     ]
+    if traffic.record is not None:
+        path = traffic.record / _EXEMPLARS_FILE
+        try:
+            traffic.record.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(json.dumps(one) + "\n" for one in found), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"it can't be written: {error.strerror}.", path=str(path)) from None
+    return found
+
+
+def _recorded_exemplars(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for line in lines:
+            _exemplar(line)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"this is no list of exemplars: {error!r}.", mend="Record it again.", path=str(path)
+        ) from None
+    return lines
+
+
+def _exemplar(kept: dict[str, Any]) -> Exemplar:
+    from kernelwright.agents.llm.exemplar import Exemplar
+
+    return Exemplar(
+        task_name=str(kept["task"]),
+        source=str(kept["source"]),
+        speedup=float(kept["speedup"]),
+        kind=TimingKind(kept["kind"]),
+        gpu=str(kept["gpu"]),
+        why=str(kept["why"]),
+    )
 
 
 @contextmanager
@@ -115,7 +163,7 @@ def writers_of(
             from kernelwright.agents.llm.coder import LlmCoder
 
             graph = _graph_if_any(reference, observer)
-            briefing = _briefing(run, gpu, reference, graph, store)
+            briefing = _briefing(run, gpu, reference, graph)
             model = clients.named(run.coder)
             coder = LlmCoder(
                 model,
@@ -130,7 +178,7 @@ def writers_of(
         if judge_name != ROOFLINE:
             from kernelwright.agents.llm.judge import LlmJudge
 
-            briefing = briefing or _briefing(run, gpu, reference, graph, store)
+            briefing = briefing or _briefing(run, gpu, reference, graph)
             judge = LlmJudge(clients.named(judge_name), briefing, judge, reasoning=settings.reasoning)
         ranker = None
         if run.coder != BUILTIN and briefing is not None:
@@ -228,27 +276,15 @@ def _graph_if_any(reference: Reference, observer: Observer) -> Graph | None:
     return graph
 
 
-def _briefing(run: Run, gpu: Gpu, reference: Reference, graph: Graph | None, store: Store) -> Briefing:
+def _briefing(run: Run, gpu: Gpu, reference: Reference, graph: Graph | None) -> Briefing:
     from kernelwright.agents.llm.briefing import Briefing, StartingPoint
-    from kernelwright.agents.llm.exemplar import Exemplar
 
     start = run.settings.get("start")
-    exemplars = tuple(
-        Exemplar(
-            task_name=known["task"],
-            source=store.kernel(known["kernel"]).source,
-            speedup=known["speedup"],
-            kind=TimingKind(known["kind"]),
-            gpu=known["gpu"],
-            why=known["why"],
-        )
-        for known in run.settings.get("exemplars", ())
-    )
     return Briefing(
         task=run.task,
         signature=reference.signature,
         gpu=gpu,
         graph=graph,
         starting_point=None if start is None else StartingPoint(start["source"], start["language"]),
-        exemplars=exemplars,
+        exemplars=tuple(map(_exemplar, run.settings.get("exemplars", ()))),
     )

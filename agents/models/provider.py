@@ -6,6 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,11 +16,14 @@ from kernelwright.errors import ModelError
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-__all__ = ["TEXT_BYTES", "Answer", "Patience", "Pieces", "Provider", "TryFailed", "persist"]
+__all__ = ["ASKED", "TEXT_BYTES", "Answer", "Patience", "Pieces", "Provider", "TryFailed", "persist"]
 
 TEXT_BYTES = 4 * 2**20
 """Longest reply that is taken, text and shown reasoning together, in bytes of UTF-8. A module of 128 Ki tokens, the largest
 output of today's models, is about 0.5 MB."""
+
+ASKED: ContextVar[str] = ContextVar("ASKED", default="")
+"""The place in its run (see `protocol.Place`) of the request that this thread is sending; a recording is searched by it."""
 
 T = TypeVar("T")
 
@@ -107,7 +111,11 @@ class Provider(ABC):
         """
         with self._gate:
             started = self._timer()
-            answer = self._ask(request)
+            before = ASKED.set(str(request.place))
+            try:
+                answer = self._ask(request)
+            finally:
+                ASKED.reset(before)
             return replace(answer, reply=replace(answer.reply, seconds=self._timer() - started))
 
     def complete(self, request: Request) -> Reply:

@@ -1,8 +1,9 @@
 """Keeping exchanges with a server of models as files, without secrets, and answering from them instead of the server.
 
 One exchange is one file, ``SERVER-HASH-NNN.json``: the hash is of the request's body, NNN says which time that same body was
-sent. A replayed run that asks the same gets the same, byte for byte, broken streams and refusals with it; one that asks
-something else gets an error that says so.
+sent. A replayed run that asks the same gets the same, byte for byte, broken streams and refusals with it. A prompt may differ
+a little from one run to the next, because it quotes values that a kernel got wrong on secret inputs: then the answer is that
+of the same model at the same place of the recorded run (see `protocol.Place`). One that has no such place is an error.
 """
 
 from __future__ import annotations
@@ -12,20 +13,21 @@ import hashlib
 import json
 import re
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from kernelwright.agents.models.failures import without
+from kernelwright.agents.models.provider import ASKED
 from kernelwright.agents.models.transport import Wrap
 from kernelwright.errors import ConfigError
 
 __all__ = ["FORMAT", "Tape"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the files."""
 
 _KEPT_HEADERS = ("content-type", "content-encoding", "request-id", "x-request-id", "retry-after", "retry-after-ms")
@@ -56,8 +58,10 @@ class Tape:
         self._folder = folder
         self._replay = replay
         self._lock = threading.Lock()
-        self._asked: Counter[str] = Counter()
+        self._used: set[str] = set()
+        self._places: dict[str, list[str]] = {}
         if replay:
+            self._places = self._found()
             if not any(folder.glob("*.json")):
                 raise ConfigError(
                     "there is no recorded exchange here.", mend="Name a folder that --record made.", path=str(folder)
@@ -83,46 +87,79 @@ class Tape:
         Raises:
             ConfigError: the file can't be written.
         """
-        text = json.dumps(exchange, indent=1, ensure_ascii=False) + "\n"
         try:
             with self._lock:
                 number = 1
                 while self._path(key, number).exists():
                     number += 1
+                exchange["order"] = sum(1 for _ in self._folder.glob("*.json"))
+                text = json.dumps(exchange, indent=1, ensure_ascii=False) + "\n"
                 with self._path(key, number).open("x", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(text)
         except OSError as error:
             raise ConfigError(f"the exchange can't be kept: {error.strerror}.", path=str(self._folder)) from None
 
-    def next(self, key: str) -> dict[str, Any]:
-        """The exchange that comes next for this request.
+    def next(self, key: str, place: str) -> dict[str, Any]:
+        """The exchange that comes next for this request: one with this very body, else one at this place.
 
         Raises:
             ConfigError: it was not recorded, or its file can't be read.
         """
         with self._lock:
-            self._asked[key] += 1
-            number = self._asked[key]
-        path = self._path(key, number)
-        try:
-            exchange = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            path = next((p for p in self._like(key) if p.name not in self._used), None)
+            if path is None:
+                name = next((n for n in self._places.get(place, ()) if n not in self._used), None)
+                path = None if name is None else self._folder / name
+            if path is not None:
+                self._used.add(path.name)
+        if path is None:
             raise ConfigError(
-                f"the recording holds no answer to this request ({path.stem}): the run asks something else than when it was "
-                "recorded, or more often.",
+                f"the recording holds no answer to this request ({key}, at {place or 'no place'}): the run asks something "
+                "else than when it was recorded, or more often.",
                 mend="Replay it with the settings, the version and the budget it was recorded with, or record it again.",
                 path=str(self._folder),
-            ) from None
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"this is no recorded exchange: {error}.", path=str(path)) from None
-        if not isinstance(exchange, dict) or exchange.get("format") != FORMAT:
-            raise ConfigError(
-                "this is no recorded exchange, or one of another version.", mend="Record it again.", path=str(path)
             )
-        return exchange
+        return _read(path)
+
+    def _like(self, key: str) -> Iterator[Path]:
+        """The files of one body, in the order they were recorded in."""
+        number = 1
+        while (path := self._path(key, number)).exists():
+            yield path
+            number += 1
+
+    def _found(self) -> dict[str, list[str]]:
+        """Names of all files by their places, those of a place in the order they were recorded in."""
+        found: dict[str, list[tuple[int, str]]] = {}
+        for path in self._folder.glob("*.json"):
+            with suppress(ConfigError, KeyError, TypeError, ValueError):  # a damaged file is named when it is asked for
+                exchange = _read(path)
+                found.setdefault(str(exchange["place"]), []).append((int(exchange["order"]), path.name))
+        return {place: [name for _, name in sorted(files)] for place, files in found.items()}
 
     def _path(self, key: str, number: int) -> Path:
         return self._folder / f"{key}-{number:03}.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        exchange = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"this is no recorded exchange: {error}.", path=str(path)) from None
+    if not isinstance(exchange, dict) or exchange.get("format") != FORMAT:
+        raise ConfigError(
+            "this is no recorded exchange, or one of another version.", mend="Record it again.", path=str(path)
+        )
+    return exchange
+
+
+def _place(server: str, body: str) -> str:
+    """Server, model and place in the run of the request that this thread is sending."""
+    try:
+        model = str(json.loads(body)["model"])
+    except (ValueError, KeyError, TypeError):
+        model = ""
+    return f"{server} {model} {ASKED.get()}"
 
 
 def _key(place: str, request: httpx2.Request, secrets: Sequence[str]) -> tuple[str, str]:
@@ -143,6 +180,7 @@ class _Recorded(httpx2.BaseTransport):
         key, body = _key(self._place, request, self._secrets)
         exchange: dict[str, Any] = {
             "format": FORMAT,
+            "place": _place(self._place, body),
             "request": {"method": request.method, "path": request.url.path, "body": _json_or_text(body)},
         }
         request.headers["accept-encoding"] = "identity"  # a recording is to be read
@@ -212,8 +250,8 @@ class _Replayed(httpx2.BaseTransport):
         self._secrets = secrets
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        key, _ = _key(self._place, request, self._secrets)
-        exchange = self._tape.next(key)
+        key, asked = _key(self._place, request, self._secrets)
+        exchange = self._tape.next(key, _place(self._place, asked))
         response = exchange.get("response")
         if not isinstance(response, dict):
             raise _broken(exchange.get("broken"), request)

@@ -62,6 +62,12 @@ def _search_flags(function: Function) -> Function:
                 help="Attempts the built-in coder makes before the model (default: 0).",
             ),
             click.option(
+                "--exemplars",
+                type=int,
+                metavar="N",
+                help="Earlier winners that prompts show (default: 3; 0 for a fair comparison).",
+            ),
+            click.option(
                 "--budget", type=str, metavar="DOLLARS", help="Stop before the model call that could pass this sum."
             ),
             click.option(

@@ -21,7 +21,21 @@ from kernelwright.config import load_settings
 from kernelwright.db.store import Store
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-HEAVY = {"torch", "numpy", "pydantic", "sqlalchemy", "rich", "langgraph", "alembic", "cuda"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "pydantic",
+    "sqlalchemy",
+    "rich",
+    "langgraph",
+    "alembic",
+    "cuda",
+    "openai",
+    "anthropic",
+    "mcp",
+    "jinja2",
+    "starlette",
+}
 
 
 @pytest.fixture

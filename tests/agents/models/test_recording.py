@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from model_calls import request
 
+from kernelwright.agents.models.protocol import Place
 from kernelwright.agents.models.provider import Patience
 from kernelwright.agents.models.spec import Models
 from kernelwright.config import Settings
@@ -63,8 +65,28 @@ def test_a_run_is_repeated_from_its_recording(start: Any, replayed: Any, tmp_pat
         with pytest.raises(ConfigError, match="no answer to this request") as caught:
             models.client(name).complete(request(text="never asked"))
         assert "record it again" in caught.value.mend
-        with pytest.raises(ConfigError, match=r"\(.*-004\)|\(.*-005\)"):  # the same once more than it was recorded
+        with pytest.raises(ConfigError, match="no answer to this request"):  # once more than it was recorded
             models.client(name).complete(request())
+
+
+def test_a_prompt_that_differs_is_answered_by_its_place_in_the_run(start: Any, replayed: Any, tmp_path: Path) -> None:
+    """As prompts do that quote what a kernel got wrong on secret inputs; a model that was never asked has no answer."""
+    replies = [{"text": "first"}, {"fault": "server_error"}, {"text": "second"}, {"text": "third"}]
+    room = start({"replies": replies}, record=tmp_path / "tape")
+    asked = [replace(request(text=f"error {n}"), place=Place(n, "coder")) for n in (1, 2, 3)]
+    for one in asked:
+        room.client("openai").complete(one)
+    name = name_of(room, "openai")
+    with replayed(tmp_path / "tape") as models:
+        other = [replace(request(text=f"error {10 + n}"), place=Place(n, "coder")) for n in (3, 1, 2)]
+        assert [models.client(name).complete(one).text for one in other] == ["third", "first", "second"]
+    with replayed(tmp_path / "tape") as models:
+        exact = replace(asked[2], place=Place(9, "coder"))  # the same body is found wherever it stands
+        assert models.client(name).complete(exact).text == "third"
+        with pytest.raises(ConfigError, match="no answer to this request"):
+            models.client("openai:another").complete(other[0])
+        with pytest.raises(ConfigError, match="no answer to this request"):
+            models.client(name).complete(replace(other[0], place=Place(1, "judge")))
 
 
 @each
@@ -81,7 +103,7 @@ def test_no_secret_is_in_a_recording(start: Any, tmp_path: Path, provider: str) 
     for text in texts:
         assert own not in text
         kept = json.loads(text)
-        assert kept.keys() <= {"format", "request", "response", "broken"}
+        assert kept.keys() <= {"format", "place", "order", "request", "response", "broken"}
         assert kept["request"].keys() == {"method", "path", "body"}
         assert kept["response"]["headers"].keys() <= {"content-type", "request-id", "x-request-id", "retry-after"}
 
@@ -92,7 +114,7 @@ def test_a_server_that_is_not_there_is_recorded_too(start: Any, replayed: Any, t
     room.server.close()
     with pytest.raises(ModelError, match="can't be reached"):
         client.complete(request())
-    with replayed(tmp_path / "tape") as models, pytest.raises(ConfigError, match="-003"):
+    with replayed(tmp_path / "tape") as models, pytest.raises(ConfigError, match="no answer to this request"):
         models.client(client.name).complete(request())
 
 

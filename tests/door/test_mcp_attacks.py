@@ -270,7 +270,7 @@ def vanishing_client(*arguments: str) -> None:
     process.communicate()
 
 
-@pytest.mark.slow
+@pytest.mark.models
 class TestVanishing:
     @pytest.fixture(autouse=True)
     def no_limit(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,7 @@ def test_a_budget_ends_the_run_after_what_was_paid_is_evaluated(tmp_path: Path) 
 outcome = st.sampled_from([1e-5, 2e-5, 3e-5, WRONG, Verdict.COMPILE_ERROR])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(sorted(STRATEGIES)),
     st.lists(outcome, min_size=24, max_size=24),

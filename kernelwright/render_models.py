@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["advice_lines", "call_json", "conversation", "cost_line"]
 
 
-def cost_line(costs: Costs, budget: str | None) -> Text | None:
+def cost_line(costs: Costs, budget: Decimal | None = None) -> Text | None:
     """One line on what the models of a run cost together; None if none was asked."""
     from kernelwright.agents.models.paid import dollars_text
 
@@ -28,7 +29,7 @@ def cost_line(costs: Costs, budget: str | None) -> Text | None:
     calls = sum(line.calls for line in costs.lines)
     read = sum(line.input_tokens for line in costs.lines)
     written = sum(line.output_tokens for line in costs.lines)
-    of = "" if budget is None else f" of the budget of ${budget}"
+    of = "" if budget is None else f" of the budget of ${budget:f}"
     return Text(
         f"Models: {counted(calls, 'call')}, {read:,} tokens read, {written:,} written, {dollars_text(costs.dollars)}{of}"
     )

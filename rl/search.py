@@ -330,6 +330,14 @@ def _create(store: RunStore, run: Run) -> None:
     store.create_run(run)
 
 
+def _advice_words(advice: Advice | None) -> str:
+    """What the judge says, and who said it in its place if it could not."""
+    if advice is None:
+        return ""
+    note = str(advice.evidence.get("note", ""))
+    return f"{advice.change} ({note})" if note.startswith("by the ") else advice.change
+
+
 def _finished(attempt: Attempt, *, best: bool) -> AttemptFinished:
     evaluation = attempt.evaluation
     timing = evaluation.timing
@@ -341,6 +349,6 @@ def _finished(attempt: Attempt, *, best: bool) -> AttemptFinished:
         seconds=None if timing is None else timing.seconds,
         kind=None if timing is None else timing.kind.value,
         speedup=None if timing is None else timing.speedup,
-        advice="" if attempt.advice is None else attempt.advice.change,
+        advice=_advice_words(attempt.advice),
         best=best,
     )

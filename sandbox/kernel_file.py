@@ -24,6 +24,12 @@ def read_kernel(path: Path, *, author: str = "file") -> Kernel:
     if not path.is_file():
         what = "this is a directory, not a file." if path.is_dir() else "there is no such file."
         raise KernelError(what, path=shown, mend=_WANTED)
+    if path.suffix.lower() in {".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".cuh"}:
+        raise KernelError(
+            f"a {path.suffix} file is no kernel by itself.",
+            path=shown,
+            mend=f"{_WANTED} A language model makes one of C or C++: kernelwright translate.",
+        )
     try:
         if path.stat().st_size > _LARGEST:
             raise KernelError(f"the file has {path.stat().st_size} bytes, over the limit of {_LARGEST}.", path=shown)

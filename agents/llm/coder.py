@@ -99,7 +99,7 @@ class LlmCoder:
             notes.append(read.note)
         return Proposal(
             Kernel(read.source, author=self.name, parents=parents),
-            self._plan(reply, read, name),
+            self._plan(reply, read, name, notes),
             tuple(notes),
             {"model": reply.model, "prompt": first, "reply": read.how, "asked_again": talk.turn},
         )
@@ -126,9 +126,9 @@ class LlmCoder:
         slow_to_fast = sorted(passed.values(), key=seconds, reverse=True)
         return slow_to_fast[-(self.kernels_shown - 1) :] if self.kernels_shown > 1 else []
 
-    def _plan(self, reply: Reply, read: _Read, name: str) -> str:
+    def _plan(self, reply: Reply, read: _Read, name: str, notes: list[str]) -> str:
         if read.how == "unusable":
-            return "the reply could not be used"
+            return one_line(notes[-1].removeprefix("the last reply could not be used: "), 160)
         return (
             one_line(plan_of(without_thoughts(clean(reply.text))), 200) or f"{name.split('/')[1]}, nothing said of it"
         )

@@ -96,6 +96,8 @@ class Voters:
         Raises:
             BudgetReached: the budget does not allow a call.
         """
+        if proposal.details.get("reply") == "unusable":  # nobody needs to be paid to see that
+            return Votes(tuple(Vote(verifier, False, 1.0, "it holds no kernel") for verifier in VERIFIERS))
         text = numbered(proposal.kernel.source)
         facts = {**self._facts, "plan": proposal.plan or "nothing", "kernel_text": text}
         return Votes(tuple(self._ask(verifier, facts, number) for verifier in VERIFIERS))

@@ -54,10 +54,12 @@ class Purse:
     Args:
         budget: dollars; None: nothing stops.
         spent: dollars, by the calls already stored.
+        run_id: for what it says when nothing is left.
     """
 
-    def __init__(self, budget: Decimal | None, spent: Decimal = _NOTHING) -> None:
+    def __init__(self, budget: Decimal | None, spent: Decimal = _NOTHING, run_id: str = "RUN") -> None:
         self.budget = budget
+        self.run_id = run_id
         self._spent = spent
         self._reserved = _NOTHING
         self._changed = threading.Condition()
@@ -92,7 +94,7 @@ class Purse:
                 raise BudgetReached(
                     f"The budget of {dollars_text(self.budget)} allows no further call: {dollars_text(self._spent)} are "
                     f"spent, and the next call could cost {dollars_text(least)}.",
-                    mend="Go on with more: kernelwright resume RUN --budget DOLLARS.",
+                    mend=f"Go on with more: kernelwright resume {self.run_id} --budget DOLLARS.",
                 )
             bound = base + per_token * allowed
             self._reserved += bound
@@ -156,7 +158,7 @@ class PaidModel:
         self._client = client
         self._store = store
         self._run_id = run_id
-        self._purse = budget if isinstance(budget, Purse) else Purse(budget, store.spent(run_id))
+        self._purse = budget if isinstance(budget, Purse) else Purse(budget, store.spent(run_id), run_id)
         self._clock = clock
         self._timer = timer
         self._price: Price | None = prices.of(client.name)

@@ -87,8 +87,8 @@ class Prices:
     def how_to_add(self, model: str) -> str:
         """What a person can do about a missing price."""
         return (
-            f'Add it to {self.file}: [[price]], models = ["{model}"], input = "1.00", output = "4.00" '
-            "(dollars per million tokens)."
+            f"Add a line to {self.file}, with dollars per million tokens: "
+            f'price = [{{ models = ["{model}"], input = "1.00", output = "4.00" }}]'
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelwright.cli.base import common_flags, console, print_json, start
-from kernelwright.errors import MisuseError
+from kernelwright.errors import MisuseError, NotFoundError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -138,8 +138,10 @@ def _run(store: Store, run_id: str, screen: Console) -> dict[str, Any]:
         screen.print(best_block(run, best))
         for attempt in attempts:
             screen.print(Text(f"  {attempt.number}: kernel {attempt.kernel.id}", style="dim"))
+            for note in attempt.notes:
+                screen.print(Text(f"     {one_line(note)}", style="dim"))
         screen.print(advice_lines(outcomes(past(attempts))))
-    if (line := cost_line(store.costs(run.id), run.settings.get("budget"))) is not None:
+    if (line := cost_line(store.costs(run.id))) is not None:
         screen.print(line)
     return run_json(run, attempts, best)
 
@@ -148,6 +150,8 @@ def _messages(store: Store, run_id: str, attempt: int, screen: Console) -> dict[
     from kernelwright.render_models import call_json, conversation
 
     calls = [call for call in store.calls(run_id) if attempt in (0, call.place.attempt)]
+    if not calls and attempt and attempt not in {each.number for each in store.attempts(run_id)}:
+        raise NotFoundError(f"run {run_id} has no attempt {attempt}.", mend=f"See: kernelwright show {run_id}")
     if not calls:
         of = f"attempt {attempt} of run" if attempt else "run"
         screen.print(f"No language model was asked in {of} {run_id}.")

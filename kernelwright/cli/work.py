@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from kernelwright.cli.base import Function, Interrupted, RunId, common_flags, co
 from kernelwright.errors import MisuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kernelwright.config import Settings
     from kernelwright.db.store import Store
@@ -136,7 +137,7 @@ def optimize(
     from kernelwright.jobs import optimize_task
 
     settings = start(verbose=verbose, **flags)
-    traffic = _traffic(record, replay)
+    traffic = _traffic(record, replay, settings, flags)
     task = read_task(file)
     target = out or default_target(task)
     check_target(target, force=force)
@@ -243,10 +244,12 @@ def resume(
     check_target(target, force=force)
 
     def work(store: Store, observer: Observer) -> Outcome:
-        more = settings.budget if budget is not None else None
         return resume_run(run.id, settings, store=store, observer=observer, budget=more, traffic=traffic)
 
-    return _search(work, settings.model_copy(update={"gpu": run.gpu}), target, force=force, as_json=as_json)
+    own = run.settings.get("budget")
+    more = settings.budget if budget is not None else None
+    shown = settings.model_copy(update={"gpu": run.gpu, "budget": more or (Decimal(own) if own else None)})
+    return _search(work, shown, target, force=force, as_json=as_json)
 
 
 @click.command()
@@ -322,11 +325,21 @@ def verify(
     return 0 if evaluation.passed else 1
 
 
-def _traffic(record: Path | None, replay: Path | None) -> Traffic:
+def _traffic(
+    record: Path | None, replay: Path | None, settings: Settings | None = None, flags: Mapping[str, Any] | None = None
+) -> Traffic:
+    """Where exchanges go. Of a new run `settings` and `flags` too: those about models need one."""
     from kernelwright.writers import Traffic
 
     if record is not None and replay is not None:
         raise MisuseError("--record and --replay exclude each other.", mend="Give one of them.")
+    if settings is not None and not settings.model and settings.judge_model in {"", "builtin"}:
+        given = {"--record": record, "--replay": replay, "--budget": (flags or {}).get("budget")}
+        if idle := [flag for flag, value in given.items() if value is not None]:
+            raise MisuseError(
+                f"{idle[0]} is about language models, and none is named.", mend="Name one: --model openai:NAME."
+            )
+
     return Traffic(record, replay)
 
 
@@ -377,7 +390,7 @@ def _search(
     screen.print()
     screen.print(attempts_table(outcome.attempts, best, width=screen.width))
     screen.print(best_block(outcome.run, best))
-    if (line := cost_line(costs, outcome.run.settings.get("budget"))) is not None:
+    if (line := cost_line(costs, settings.budget)) is not None:
         screen.print(line)
     if outcome.run.status is RunStatus.INTERRUPTED:
         screen.print(f"Stopped: {one_line(outcome.run.message, 2000)}", style="yellow", soft_wrap=True)

@@ -117,6 +117,8 @@ def test_a_run_is_recorded_stopped_by_its_budget_gone_on_with_and_replayed(
     shown = capsys.readouterr().out
     assert "Attempt 2, coder: openai:scripted, prompt coder/repair@" in shown
     assert "PLAN: the right factor" in shown
+    code, none = result(["show", whole["id"], "--messages", "9"], capsys)
+    assert (code, none["error"]["kind"]) == (2, "NotFoundError")
     code, messages = result(["show", whole["id"], "--messages", "1"], capsys)
     assert [(call["role"], call["turn"]) for call in messages["calls"]] == [("coder", 0), ("judge", 0)]
     assert "multiply by two" in messages["calls"][-1]["reply"]["text"]
@@ -158,6 +160,9 @@ def test_a_loop_is_translated_and_later_prompts_show_what_won_before(
         (["optimize", "task.py", "--model", "openai:x", "--budget", "much"], "ConfigError", "--budget"),
         (["optimize", "task.py", "--record", "a", "--replay", "b"], "MisuseError", "exclude"),
         (["optimize", "task.py", "--candidates", "0"], "ConfigError", "--candidates"),
+        (["optimize", "task.py", "--budget", "1"], "MisuseError", "none is named"),
+        (["optimize", "task.py", "--record", "kept"], "MisuseError", "none is named"),
+        (["verify", "task.py", "loop.c"], "KernelError", "kernelwright translate"),
     ],
 )
 def test_misuse(asked: Callable[[str], None], capsys: Captured, arguments: list[str], kind: str, words: str) -> None:

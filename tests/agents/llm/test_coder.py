@@ -59,7 +59,7 @@ def test_a_starting_point_is_translated() -> None:
     loop = "for (int i = 0; i < n; i++) y[i] = 2 * x[i];"
     LlmCoder(model, replace(BRIEFING, starting_point=StartingPoint(loop, "c"))).propose((), None, Turn(1))
     assert model.asked[0].prompt.startswith("coder/translate@")
-    assert "Translate this c code" in texts(model.asked[0])
+    assert "Translate this C code" in texts(model.asked[0])
     assert f"```c\n{loop}\n```" in model.asked[0].messages[1].text
 
 
@@ -166,7 +166,7 @@ def test_after_three_replies_the_last_one_is_kept_as_it_is() -> None:
     assert model.places == ["2/coder/0", "2/coder/1", "2/coder/2"]
     assert proposal.kernel.source == "Sorry.\ufffd?"
     assert proposal.kernel.parents == (SLOW.kernel.id,)
-    assert proposal.plan == "the reply could not be used"
+    assert proposal.plan.startswith("it holds no code.")
     assert proposal.details["reply"] == "unusable"
     assert len(proposal.notes) == 3
     assert len(model.asked[2].messages) == 6

@@ -23,6 +23,7 @@ from kernelwright.words import counted
 if TYPE_CHECKING:
     from kernelwright.agents.builtin.coder import BuiltinCoder
     from kernelwright.agents.llm.briefing import Briefing
+    from kernelwright.agents.models.paid import PaidModel
     from kernelwright.agents.models.protocol import ModelClient
     from kernelwright.agents.models.spec import Models
     from kernelwright.bench_tasks.graph import Graph
@@ -104,6 +105,7 @@ def writers_of(
     with ExitStack() as stack:
         models = stack.enter_context(_models(settings, traffic))
         clients = _Paid(run, settings, models, store, observer, clock)
+        stack.callback(clients.stop)
         judge_name = run.judge
         graph: Graph | None
         if run.coder == BUILTIN:
@@ -152,7 +154,7 @@ class _Paid:
         self._run, self._models, self._store, self._observer, self._clock = run, models, store, observer, clock
         self._prices = load_prices(settings.prices)
         self._purse = Purse(settings.budget, store.spent(run.id))
-        self._opened: dict[str, ModelClient] = {}
+        self._opened: dict[str, PaidModel] = {}
 
     def named(self, spec: str) -> ModelClient:
         from kernelwright.agents.models.paid import PaidModel
@@ -164,6 +166,11 @@ class _Paid:
                 self._observer(Note(model.note))
             self._opened[spec] = model
         return self._opened[spec]
+
+    def stop(self) -> None:
+        """Keeps what calls still under way may cost; there are some only where a person stopped the run."""
+        for model in self._opened.values():
+            model.stop()
 
 
 def _models(settings: Settings, traffic: Traffic) -> Models:

@@ -6,6 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,13 +16,16 @@ from kernelwright.errors import ModelError
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-__all__ = ["TEXT_BYTES", "Answer", "Patience", "Pieces", "Provider", "TryFailed", "persist"]
+__all__ = ["TEXT_BYTES", "Answer", "Patience", "Pieces", "Provider", "TryFailed", "persist", "place_asked"]
 
 TEXT_BYTES = 4 * 2**20
 """Longest reply that is taken, text and shown reasoning together, in bytes of UTF-8. A module of 128 Ki tokens, the largest
 output of today's models, is about 0.5 MB."""
 
 T = TypeVar("T")
+
+place_asked: ContextVar[str] = ContextVar("place_asked", default="")
+"""The place in the run of the request under way in this thread: no SDK hands it on to its transport."""
 
 
 class TryFailed(ModelError):
@@ -107,7 +111,11 @@ class Provider(ABC):
         """
         with self._gate:
             started = self._timer()
-            answer = self._ask(request)
+            token = place_asked.set(str(request.place))
+            try:
+                answer = self._ask(request)
+            finally:
+                place_asked.reset(token)
             return replace(answer, reply=replace(answer.reply, seconds=self._timer() - started))
 
     def complete(self, request: Request) -> Reply:

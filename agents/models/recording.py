@@ -1,7 +1,8 @@
 """Keeping exchanges with a server of models as files, without secrets, and answering from them instead of the server.
 
-One exchange is one file, ``SERVER-HASH-NNN.json``: the hash is of the request's body, NNN says which time that same body was
-sent. A replayed run that asks the same gets the same, byte for byte, broken streams and refusals with it; one that asks
+One exchange is one file, ``SERVER-HASH-NNN.json``: the hash is of the request's body and its place in the run, NNN says which
+time that same body was sent from there. Without the place, equal requests of one batch would be answered in the order in which
+threads happen to ask, and those of a resumed run from the start again. A replayed run that asks the same gets the same, byte for byte, broken streams and refusals with it; one that asks
 something else gets an error that says so.
 """
 
@@ -20,12 +21,13 @@ from typing import Any
 import httpx2
 
 from kernelwright.agents.models.failures import without
+from kernelwright.agents.models.provider import place_asked
 from kernelwright.agents.models.transport import Wrap
 from kernelwright.errors import ConfigError
 
 __all__ = ["FORMAT", "Tape"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the files."""
 
 _KEPT_HEADERS = ("content-type", "content-encoding", "request-id", "x-request-id", "retry-after", "retry-after-ms")
@@ -128,7 +130,8 @@ class Tape:
 def _key(place: str, request: httpx2.Request, secrets: Sequence[str]) -> tuple[str, str]:
     """Name of the exchange, and the request's body without secrets."""
     body = without(request.read().decode("utf-8", "replace"), secrets)
-    digest = hashlib.sha256(f"{request.method} {request.url.path}\n{body}".encode("utf-8", "replace")).hexdigest()
+    asked = f"{place_asked.get()} {request.method} {request.url.path}\n{body}"
+    digest = hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()
     return f"{place}-{digest[:12]}", body
 
 
@@ -143,7 +146,12 @@ class _Recorded(httpx2.BaseTransport):
         key, body = _key(self._place, request, self._secrets)
         exchange: dict[str, Any] = {
             "format": FORMAT,
-            "request": {"method": request.method, "path": request.url.path, "body": _json_or_text(body)},
+            "request": {
+                "place": place_asked.get(),
+                "method": request.method,
+                "path": request.url.path,
+                "body": _json_or_text(body),
+            },
         }
         request.headers["accept-encoding"] = "identity"  # a recording is to be read
         try:

@@ -192,7 +192,7 @@ def optimize_task(
     if start is not None:
         kept["start"] = {"source": start.source, "language": start.language}
     if coder != BUILTIN:
-        kept["exemplars"] = exemplars_for(task, target.gpu, store)
+        kept["exemplars"] = exemplars_for(task, target.gpu, store, traffic)
     run = Run(
         id=new_run_id(task.name),
         task=task,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelwright.agents.protocols import Coder, Judge
 from kernelwright.config import Settings
-from kernelwright.errors import LoweringError
+from kernelwright.errors import ConfigError, LoweringError
 from kernelwright.events import Note, Observer, StageFinished, StageStarted
 from kernelwright.rl.run import Run
 from kernelwright.rl.search import Clock, Ranker
@@ -35,6 +36,7 @@ __all__ = ["BUILTIN", "NO_TRAFFIC", "ROOFLINE", "Traffic", "Writers", "chosen_na
 
 BUILTIN = "builtin"
 ROOFLINE = "roofline"
+_RECORDED = "exemplars.json"
 _EXEMPLARS = 3
 """Winners of the store that prompts show at most: three kernels of some hundred lines fill a tenth of a usual context."""
 
@@ -65,12 +67,18 @@ def chosen_names(settings: Settings) -> tuple[str, str]:
     return settings.model or BUILTIN, ROOFLINE if judge in {"", BUILTIN} else judge
 
 
-def exemplars_for(task: Task, gpu: Gpu, store: Store) -> list[dict[str, Any]]:
+def exemplars_for(task: Task, gpu: Gpu, store: Store, traffic: Traffic = NO_TRAFFIC) -> list[dict[str, Any]]:
     """The winners of the store that the prompts of a new run show, as the run keeps them: named, not copied.
 
-    Chosen once, so that a run which is gone on with shows the same ones whatever has been stored since.
+    Chosen once, so that a run which is gone on with shows the same ones whatever has been stored since. A recording holds
+    copies, which a replayed run shows and keeps: what it asks must be what was asked, in any store.
+
+    Raises:
+        ConfigError: the recording's exemplars can't be written, or are none.
     """
-    return [
+    if traffic.replay is not None and (file := traffic.replay / _RECORDED).exists():
+        return _recorded(file)
+    found = [
         {
             "kernel": winner.kernel.id,
             "task": winner.task.name,
@@ -82,6 +90,32 @@ def exemplars_for(task: Task, gpu: Gpu, store: Store) -> list[dict[str, Any]]:
         for winner in store.similar(task, gpu.name, _EXEMPLARS)
         if (timing := winner.evaluation.timing) is not None
     ]
+    if traffic.record is not None:
+        copies = [{**each, "source": store.kernel(str(each["kernel"])).source} for each in found]
+        file = traffic.record / _RECORDED
+        try:
+            traffic.record.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(copies, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"the recording can't be written: {error.strerror}.", path=str(file)) from None
+    return found
+
+
+def _recorded(file: Path) -> list[dict[str, Any]]:
+    kinds = {"kernel": str, "task": str, "speedup": float | int, "kind": str, "gpu": str, "why": str, "source": str}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"these are no recorded exemplars: {error}.", path=str(file)) from None
+    if not isinstance(found, list) or not all(
+        isinstance(each, dict)
+        and each.keys() == kinds.keys()
+        and all(isinstance(each[name], kind) for name, kind in kinds.items())
+        and each["kind"] in set(TimingKind)
+        for each in found
+    ):
+        raise ConfigError("these are no recorded exemplars.", mend="Record the run again.", path=str(file))
+    return found
 
 
 @contextmanager
@@ -243,7 +277,7 @@ def _briefing(run: Run, gpu: Gpu, reference: Reference, graph: Graph | None, sto
     exemplars = tuple(
         Exemplar(
             task_name=known["task"],
-            source=store.kernel(known["kernel"]).source,
+            source=known["source"] if "source" in known else store.kernel(known["kernel"]).source,
             speedup=known["speedup"],
             kind=TimingKind(known["kind"]),
             gpu=known["gpu"],

@@ -21,12 +21,14 @@ from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError, KernelwrightError, MisuseError, NotFoundError, StoreError
 from kernelwright.events import Observer
 from kernelwright.rl.run import Attempt, Run, RunStatus
+from kernelwright.rl.strategies import STRATEGIES, strategy_named
 from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
 from kernelwright.verifier.evaluation import Evaluation
 from kernelwright.verifier.model.calibration import calibrated_gpu
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
+from kernelwright.words import one_line
 from kernelwright.writers import BUILTIN, NO_TRAFFIC, Traffic, chosen_names, exemplars_for, writers_of
 
 if TYPE_CHECKING:
@@ -217,19 +219,21 @@ def resume_run(
     traffic: Traffic = NO_TRAFFIC,
     clock: Callable[[], datetime] = utc_now,
 ) -> Outcome:
-    """Goes on with a stored run where it stopped, under the settings it was started with.
-
-    Args:
-        budget: US dollars that all model calls of the run may cost together, in place of the run's own.
+    """Goes on with a stored run where it stopped, under its own settings but for the `budget`, if one is given.
 
     Raises:
         NotFoundError: no such run.
-        MisuseError: it is finished.
+        MisuseError: it is finished, or its kernels were submitted.
     """
     run = store.run(run_id)
     if run.status is RunStatus.FINISHED:
         raise MisuseError(
             f"run {run.id} is finished: there is nothing to go on with.", mend=f"See it: kernelwright show {run.id}"
+        )
+    if run.strategy not in STRATEGIES:
+        raise MisuseError(
+            f"the kernels of run {run.id} were submitted by {one_line(run.coder, 80)}: nobody here can write the next.",
+            mend=f"Submit it with `kernelwright {run.strategy}`, or see the run: kernelwright show {run.id}",
         )
     kept = {name: value for name, value in run.settings.items() if name in Settings.model_fields}
     kept["budget"] = budget if budget is not None else kept.get("budget") and Decimal(kept["budget"])
@@ -320,7 +324,6 @@ def _search(
 ) -> Outcome:
     from kernelwright.opening import open_reference
     from kernelwright.rl.search import search
-    from kernelwright.rl.strategies import strategy_named
     from kernelwright.sandbox.spares import Spares
 
     with (

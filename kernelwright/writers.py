@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kernelwright.agents.builtin.coder import BuiltinCoder
     from kernelwright.agents.llm.briefing import Briefing
     from kernelwright.agents.llm.exemplar import Exemplar
+    from kernelwright.agents.models.paid import PaidModel
     from kernelwright.agents.models.protocol import ModelClient
     from kernelwright.agents.models.spec import Models
     from kernelwright.bench_tasks.graph import Graph
@@ -111,7 +112,7 @@ def _recorded_exemplars(path: Path) -> list[dict[str, Any]]:
             _exemplar(line)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"this is no list of exemplars: {error!r}.", mend="Record it again.", path=str(path)
         ) from None
@@ -152,6 +153,7 @@ def writers_of(
     with ExitStack() as stack:
         models = stack.enter_context(_models(settings, traffic))
         clients = _Paid(run, settings, models, store, observer, clock)
+        stack.callback(clients.stop)
         judge_name = run.judge
         graph: Graph | None
         if run.coder == BUILTIN:
@@ -200,7 +202,7 @@ class _Paid:
         self._run, self._models, self._store, self._observer, self._clock = run, models, store, observer, clock
         self._prices = load_prices(settings.prices)
         self._purse = Purse(settings.budget, store.spent(run.id))
-        self._opened: dict[str, ModelClient] = {}
+        self._opened: dict[str, PaidModel] = {}
 
     def named(self, spec: str) -> ModelClient:
         from kernelwright.agents.models.paid import PaidModel
@@ -212,6 +214,11 @@ class _Paid:
                 self._observer(Note(model.note))
             self._opened[spec] = model
         return self._opened[spec]
+
+    def stop(self) -> None:
+        """Keeps what calls still under way may cost; there are some only where a person stopped the run."""
+        for model in self._opened.values():
+            model.stop()
 
 
 def _models(settings: Settings, traffic: Traffic) -> Models:

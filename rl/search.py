@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kernelwright.agents.at_once import at_once
 from kernelwright.agents.attempt import AttemptResult, Evaluate, run_attempt
 from kernelwright.agents.checkpoint import checkpoints_in, checkpoints_usable
 from kernelwright.agents.protocols import Advice, Coder, Judge, PastAttempt, Proposal, Turn
@@ -195,13 +195,12 @@ class _Rounds:
         self.observer(StageStarted("propose"))
         found: dict[int, Proposal | None] = {}
         failed: list[KernelwrightError] = []
-        with ThreadPoolExecutor(max_workers=len(steps), thread_name_prefix="propose") as pool:
-            asked = {s.number: pool.submit(self.coder.propose, s.history, s.advice, s.turn) for s in steps}
-            for number, future in asked.items():
-                try:
-                    found[number] = future.result()
-                except KernelwrightError as error:
-                    failed.append(error)
+        calls = [partial(self.coder.propose, step.history, step.advice, step.turn) for step in steps]
+        for step, future in zip(steps, at_once(calls, "propose"), strict=True):
+            try:
+                found[step.number] = future.result()
+            except KernelwrightError as error:
+                failed.append(error)
         if failed and not (found and all(isinstance(error, BudgetReached) for error in failed)):
             self.observer(StageFinished("propose", "failed", failed[0].message, time.monotonic() - started))
             raise failed[0]

@@ -19,7 +19,8 @@ T = TypeVar("T", bound=BaseModel)
 _LARGEST = 200_000  # characters
 _MOST_OBJECTS = 32
 _TRAILING = re.compile(r",(\s*[}\]])")
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
+"""One that never ends goes on to the end of the text, so that nothing within it is looked at again."""
 
 
 class ReplyProblem(Exception):

@@ -191,5 +191,7 @@ def _repair(found: _Repair, attempt: PastAttempt) -> Advice:
             evidence["line"] = found.line
             evidence["source"] = one_line(lines[found.line - 1], 200)
         else:
-            evidence["note"] = f"left out line {str(found.line)[:20]}: the kernel has {len(lines)}"
+            # one with more than 4,300 digits, which Python does not print, can come in as a hexadecimal number
+            which = str(found.line) if abs(found.line) < 10**18 else "far beyond"
+            evidence["note"] = f"left out line {which}: the kernel has {len(lines)}"
     return Advice(mode="repair", limiter=cause or "not said", evidence=evidence, change=fix[:_MOST_CHANGE])

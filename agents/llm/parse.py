@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 __all__ = ["Block", "blocks", "clean", "find_kernel", "plan_of", "without_thoughts"]
 
-_FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$")
+_FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)$")
 _DEFINES = re.compile(
-    r"^(?:class\s+ModelNew\b|ModelNew\s*(?::[^=\n]*)?=|from\s+\S+\s+import\s+.*\bModelNew\b)", re.MULTILINE
+    r"^(?:class\s+ModelNew\b|ModelNew\s*(?::[^=\n]*)?=|from\s+\S+\s+import\s.*\bModelNew\b)", re.MULTILINE
 )
 _THOUGHTS = re.compile(r"^\s*<(think|thinking|reasoning)>.*?</\1>", re.DOTALL)
 _OPEN_THOUGHTS = re.compile(r"^\s*<(think|thinking|reasoning)>", re.DOTALL)

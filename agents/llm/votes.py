@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field
 
+from kernelwright.agents.at_once import at_once
 from kernelwright.agents.llm.briefing import Briefing
 from kernelwright.agents.llm.conversation import Conversation, Options
 from kernelwright.agents.llm.facts import briefing_facts
@@ -112,9 +113,9 @@ class Voters:
         """
         if not proposals:
             return []
-        with ThreadPoolExecutor(max_workers=len(proposals), thread_name_prefix="vote") as pool:
-            asked = [(number, pool.submit(self.vote, proposal, number)) for number, proposal in proposals]
-        return [number for number, _votes in rank((number, votes.result()) for number, votes in asked)]
+        asked = at_once([partial(self.vote, proposal, number) for number, proposal in proposals], "vote")
+        voted = [(number, votes.result()) for (number, _proposal), votes in zip(proposals, asked, strict=True)]
+        return [number for number, _votes in rank(voted)]
 
     def _ask(self, verifier: str, facts: dict[str, Any], number: int) -> Vote:
         name = f"votes/{verifier}"

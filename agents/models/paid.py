@@ -15,7 +15,7 @@ from kernelwright.agents.models.calls import Call, CallStore
 from kernelwright.agents.models.prices import Price, Prices
 from kernelwright.agents.models.protocol import Reply, Request, Usage
 from kernelwright.agents.models.provider import Answer, Provider, TryFailed, persist
-from kernelwright.errors import BudgetReached, ConfigError
+from kernelwright.errors import BudgetReached, ConfigError, StoreError
 
 __all__ = ["LEAST_OUTPUT", "PaidModel", "Purse", "dollars_text", "input_bound"]
 
@@ -161,6 +161,9 @@ class PaidModel:
         self._purse = budget if isinstance(budget, Purse) else Purse(budget, store.spent(run_id), run_id)
         self._clock = clock
         self._timer = timer
+        self._lock = threading.Lock()
+        self._under_way: dict[object, tuple[Request, float]] = {}
+        self._stopped = False
         self._price: Price | None = prices.of(client.name)
         self.note = ""
         """What a person should know about the figures; empty if there is nothing to say."""
@@ -185,29 +188,52 @@ class PaidModel:
         started = self._timer()
         return persist(lambda: self._try(request, started), self._client.patience, self.name)
 
+    def stop(self) -> None:
+        """Lets no further try begin. Those under way are stored as broken off, with the most that they may cost, and what
+        comes of them is not waited for."""
+        with self._lock:
+            self._stopped = True
+            left, self._under_way = list(self._under_way.values()), {}
+            for request, began in left:
+                try:
+                    self._store.add_call(self._call(request, None, "interrupted", self._broken(request, None), began))
+                except StoreError as error:  # what ends the run matters more
+                    _log.warning("%s %s: an interrupted call was not stored: %s", self._run_id, request.place, error)
+
+    def _begin(self, request: Request) -> tuple[object, float]:
+        key, began = object(), self._timer()
+        with self._lock:
+            if self._stopped:
+                raise TryFailed(f"{self.name} was not asked: the run has been stopped.")
+            self._under_way[key] = (request, began)
+        return key, began
+
     def _try(self, request: Request, started: float) -> Reply:
         base, per_token = self._price.bound(input_bound(request)) if self._price else (_NOTHING, _NOTHING)
         with self._purse.reserving(base, per_token, request.max_output_tokens) as (allowed, settle):
             asked = request if allowed == request.max_output_tokens else replace(request, max_output_tokens=allowed)
             if asked is not request:
                 _log.info("%s %s: at most %d output tokens fit the budget", self._run_id, request.place, allowed)
-            began = self._timer()
+            key, began = self._begin(asked)
             try:
                 answer = self._client.once(asked)
             except TryFailed as failed:
                 cost = self._broken(asked, failed.usage) if failed.charged else _Cost(Usage(), _NOTHING, False)
                 settle(cost.dollars)
-                self._keep(asked, None, str(failed.message), cost, began)
+                self._keep(asked, None, str(failed.message), cost, began, key)
                 raise
             except (KeyboardInterrupt, SystemExit):  # the server goes on, and may charge
                 cost = self._broken(asked, None)
                 settle(cost.dollars)
-                self._keep(asked, None, "interrupted", cost, began)
+                self._keep(asked, None, "interrupted", cost, began, key)
+                raise
+            except Exception:  # a fault of ours, or of a recording: nothing is paid
+                self._under_way.pop(key, None)
                 raise
             cost = self._cost(asked, answer)
             settle(cost.dollars)
             reply = replace(answer.reply, usage=cost.usage, seconds=self._timer() - started)
-            self._keep(asked, reply, "", cost, began)
+            self._keep(asked, reply, "", cost, began, key)
             return reply
 
     def _cost(self, request: Request, answer: Answer) -> _Cost:
@@ -235,19 +261,26 @@ class PaidModel:
     def _priced(self, usage: Usage, *, estimated: bool) -> _Cost:
         return _Cost(usage, self._price.cost(usage) if self._price else _NOTHING, estimated)
 
-    def _keep(self, request: Request, reply: Reply | None, error: str, cost: _Cost, began: float) -> None:
-        self._store.add_call(
-            Call(
-                run_id=self._run_id,
-                place=request.place,
-                model=self.name,
-                request=request,
-                reply=reply,
-                error=error,
-                usage=cost.usage,
-                dollars=cost.dollars,
-                estimated=cost.estimated,
-                seconds=self._timer() - began,
-                created=self._clock(),
-            )
+    def _keep(self, request: Request, reply: Reply | None, error: str, cost: _Cost, began: float, key: object) -> None:
+        with self._lock:
+            if key not in self._under_way:
+                raise TryFailed(f"{self.name} answered too late: the run has been stopped.")
+            try:
+                self._store.add_call(self._call(request, reply, error, cost, began))
+            finally:
+                del self._under_way[key]
+
+    def _call(self, request: Request, reply: Reply | None, error: str, cost: _Cost, began: float) -> Call:
+        return Call(
+            run_id=self._run_id,
+            place=request.place,
+            model=self.name,
+            request=request,
+            reply=reply,
+            error=error,
+            usage=cost.usage,
+            dollars=cost.dollars,
+            estimated=cost.estimated,
+            seconds=self._timer() - began,
+            created=self._clock(),
         )

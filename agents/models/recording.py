@@ -100,16 +100,18 @@ class Tape:
             raise ConfigError(f"the exchange can't be kept: {error.strerror}.", path=str(self._folder)) from None
 
     def next(self, key: str, place: str) -> dict[str, Any]:
-        """The exchange that comes next for this request: one with this very body, else one at this place.
+        """The exchange that comes next for this request: one with this very body at this place of the run, else the next one
+        at this place, else one with this very body. Equal requests of a batch come in the order of its threads, which is
+        another one each time, and a run that is gone on with asks for the later places only.
 
         Raises:
             ConfigError: it was not recorded, or its file can't be read.
         """
         with self._lock:
-            path = next((p for p in self._like(key) if p.name not in self._used), None)
-            if path is None:
-                name = next((n for n in self._places.get(place, ()) if n not in self._used), None)
-                path = None if name is None else self._folder / name
+            like = [path for path in self._like(key) if path.name not in self._used]
+            here = [name for name in self._places.get(place, ()) if name not in self._used]
+            both = [path for path in like if path.name in here]
+            path = next(iter((*both, *(self._folder / name for name in here), *like)), None)
             if path is not None:
                 self._used.add(path.name)
         if path is None:

@@ -16,9 +16,11 @@ import pytest
 from door_nouns import KERNEL, RUN, TASK, attempt, failed, passed
 
 import kernelwright
+from kernelwright.bench_tasks.task import Task
 from kernelwright.cli import group, run
 from kernelwright.config import load_settings
 from kernelwright.db.store import Store
+from kernelwright.rl.run import RunStatus
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = {
@@ -272,6 +274,23 @@ def test_a_finished_run_can_not_be_resumed(stored: Path, cli: Cli) -> None:
     done = cli("resume", RUN.id)
     assert done.returncode == 2
     assert "finished" in done.stderr
+
+
+def test_a_run_of_submitted_kernels_can_not_be_resumed(home: Path, cli: Cli) -> None:
+    """Told before anything is opened: its module would not even run."""
+    submitted = replace(
+        RUN,
+        strategy="mcp",
+        coder="a model",
+        status=RunStatus.INTERRUPTED,
+        task=Task("softmax", "import nothing_at_all"),
+    )
+    with Store(load_settings().database_url) as store:
+        store.create_run(submitted)
+    done = cli("resume", RUN.id)
+    assert done.returncode == 2
+    assert "submitted by a model" in done.stderr
+    assert "reference" not in done.stdout
 
 
 def test_gpus_and_doctor(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,14 @@ def test_what_can_not_be_used_is_told(reply: str, problem: str) -> None:
         read_object(reply, Form)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("end", ["", "\\", "\\\n"])
+def test_the_time_that_quotes_take_grows_with_their_number_only(end: str) -> None:
+    """Escaped quotes of a string that never ends took minutes when each was looked at as the beginning of a string."""
+    with pytest.raises(ReplyProblem, match="no JSON object"):
+        read_object("{" + '\\"' * 90_000 + end, Form)
+
+
 @given(st.text(max_size=1000) | st.lists(st.sampled_from('{}[]",:a1\\ \n'), max_size=60).map("".join))
 def test_any_text_is_an_object_or_a_problem(text: str) -> None:
     try:

@@ -108,6 +108,11 @@ def test_advice_on_a_kernel_that_failed() -> None:
     found, _, _ = advise(json.dumps({**REPAIR, "line": 4000}), attempt=FAILED)
     assert "line" not in found.evidence
     assert found.evidence["note"] == "left out line 4000: the kernel has 14"
+    endless = json.dumps({**REPAIR, "line": 7}).replace(
+        "7", "0x" + "f" * 5000
+    )  # Python prints no number of 6,000 digits
+    found, _, _ = advise(endless, attempt=FAILED)
+    assert found.evidence["note"] == "left out line far beyond: the kernel has 14"
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,18 @@ def test_two_hundred_kilobytes_are_read() -> None:
     assert found[0] == source
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "reply",
+    ["```" + " " * 300_000 + "`", "```python\nfrom a import" + " " * 300_000 + "\n```"],
+    ids=["a fence that is none", "an import of nothing"],
+)
+def test_blanks_cost_no_more_than_their_number(reply: str) -> None:
+    """Of two repetitions side by side that both take blanks, each share-out was tried: hours for a reply of 300 KB."""
+    assert find_kernel(reply) is None
+    assert len(plan_of(reply)) < 100
+
+
 def test_a_module_is_python_that_binds_the_name() -> None:
     assert is_module("ModelNew = make()\n")
     assert not is_module("class ModelNewer: pass\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -241,7 +242,34 @@ def test_a_fault_of_our_own_leaves_nothing_set_aside(store: Store) -> None:
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             model.complete(request())
-    assert model.purse.spent == 0
+    model.stop()
+    assert model.purse.spent == store.spent(RUN) == 0
+
+
+def test_a_call_on_its_way_when_a_run_is_stopped_is_kept_with_what_it_may_cost(store: Store) -> None:
+    """In a thread that nobody waits for any more; its late answer is not stored, and no other call is made."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def late() -> Reply:
+        asked.set()
+        answer.wait(60)
+        return Reply("late", Usage(10, 0, 0, 10), "end", "m")
+
+    model = paid(Interrupted(late), store)
+    with ThreadPoolExecutor() as pool:
+        future = pool.submit(model.complete, request())
+        assert asked.wait(60)
+        model.stop()
+        model.stop()
+        answer.set()
+        with pytest.raises(ModelError, match="too late"):
+            future.result(60)
+    (call,) = store.calls(RUN)
+    assert (call.reply, call.error, call.estimated) == (None, "interrupted", True)
+    assert call.usage.output_tokens == request().max_output_tokens
+    assert store.spent(RUN) == call.dollars > 0
+    with pytest.raises(ModelError, match="was not asked"):
+        model.complete(request(2))
 
 
 money = st.integers(0, 10**6).map(lambda n: Decimal(n).scaleb(-4))

@@ -134,6 +134,15 @@ def test_two_clients_of_a_run_share_the_tape(start: Any, replayed: Any, tmp_path
         assert [models.client(f"openai:{model}").complete(request()).text for model in ("n", "m")] == ["b", "a"]
 
 
+def test_equal_requests_are_told_apart_by_their_place(start: Any, replayed: Any, tmp_path: Path) -> None:
+    """The order of a batch is that of its threads; a run that is gone on with asks for the later places only."""
+    room = start({"replies": [{"text": text} for text in ("one", "two", "three")]}, record=tmp_path / "tape")
+    for number in (1, 2, 3):
+        room.client("openai").complete(request(number))
+    with replayed(tmp_path / "tape") as models:
+        assert [models.client("openai:m").complete(request(n)).text for n in (3, 2)] == ["three", "two"]
+
+
 def test_nothing_to_replay(replayed: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no recorded exchange here"):
         replayed(tmp_path).client("openai:m")
@@ -146,8 +155,8 @@ def test_nothing_to_replay(replayed: Any, tmp_path: Path) -> None:
         "{",
         "[]",
         '{"format": 99}',
-        '{"format": 1, "response": {}}',
-        '{"format": 1, "response": {"status": "x", "body": ""}}',
+        '{"format": 2, "response": {}}',
+        '{"format": 2, "response": {"status": "x", "body": ""}}',
         "\x00",
     ],
 )

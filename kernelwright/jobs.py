@@ -29,7 +29,7 @@ from kernelwright.verifier.evaluation import Evaluation
 from kernelwright.verifier.model.calibration import calibrated_gpu
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
 from kernelwright.words import one_line
-from kernelwright.writers import BUILTIN, NO_TRAFFIC, Traffic, chosen_names, exemplars_for, writers_of
+from kernelwright.writers import BUILTIN, NO_TRAFFIC, Traffic, chosen_names, exemplars_for, models_of, writers_of
 
 if TYPE_CHECKING:
     from kernelwright.agents.llm.briefing import StartingPoint
@@ -327,10 +327,11 @@ def _search(
     from kernelwright.sandbox.spares import Spares
 
     with (
+        models_of(run, settings, store, observer, traffic=traffic, clock=clock) as models,
         Spares(target.device, target.limits) as spares,
         open_reference(run.task, target.limits, observer) as reference,
-        writers_of(run, settings, target.gpu, reference, store, observer, traffic=traffic, clock=clock) as writers,
     ):
+        writers = writers_of(run, settings, target.gpu, reference, models, observer)
         search(
             run,
             strategy=strategy_named(run.strategy, settings.candidates),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +25,23 @@ if TYPE_CHECKING:
     from kernelwright.agents.builtin.coder import BuiltinCoder
     from kernelwright.agents.llm.briefing import Briefing
     from kernelwright.agents.llm.exemplar import Exemplar
-    from kernelwright.agents.models.paid import PaidModel
     from kernelwright.agents.models.protocol import ModelClient
-    from kernelwright.agents.models.spec import Models
     from kernelwright.bench_tasks.graph import Graph
     from kernelwright.bench_tasks.task import Task
     from kernelwright.db.store import Store
     from kernelwright.sandbox.reference import Reference
 
-__all__ = ["BUILTIN", "NO_TRAFFIC", "ROOFLINE", "Traffic", "Writers", "chosen_names", "exemplars_for", "writers_of"]
+__all__ = [
+    "BUILTIN",
+    "NO_TRAFFIC",
+    "ROOFLINE",
+    "Traffic",
+    "Writers",
+    "chosen_names",
+    "exemplars_for",
+    "models_of",
+    "writers_of",
+]
 
 BUILTIN = "builtin"
 ROOFLINE = "roofline"
@@ -133,98 +141,83 @@ def _exemplar(kept: dict[str, Any]) -> Exemplar:
 
 
 @contextmanager
+def models_of(
+    run: Run, settings: Settings, store: Store, observer: Observer, *, traffic: Traffic, clock: Clock
+) -> Iterator[Mapping[str, ModelClient]]:
+    """The language models that a run names, each opened once, all on the run's budget and ledger; closed at the end.
+
+    It takes a moment and needs nothing of the task, so that what is wrong with a model is told before anything else is done.
+
+    Raises:
+        ConfigError: a model that can't be used: no such provider, no key, no price though there is a budget.
+    """
+    names = dict.fromkeys(name for name in (run.coder, run.judge) if name not in {BUILTIN, ROOFLINE})
+    if not names:
+        yield {}
+        return
+    from kernelwright.agents.models.paid import PaidModel, Purse
+    from kernelwright.agents.models.prices import load_prices
+    from kernelwright.agents.models.spec import Models
+
+    prices = load_prices(settings.prices)
+    purse = Purse(settings.budget, store.spent(run.id), run.id)
+    opened: dict[str, PaidModel] = {}
+    with Models(settings, record=traffic.record, replay=traffic.replay) as models, ExitStack() as stack:
+        for name in names:
+            opened[name] = PaidModel(models.client(name), store, run.id, prices, purse, clock)
+            # what calls still under way may cost is kept; there are some only where a person stopped the run
+            stack.callback(opened[name].stop)
+            if opened[name].note:
+                observer(Note(opened[name].note))
+        yield opened
+
+
 def writers_of(
     run: Run,
     settings: Settings,
     gpu: Gpu,
     reference: Reference,
-    store: Store,
+    models: Mapping[str, ModelClient],
     observer: Observer,
-    *,
-    traffic: Traffic,
-    clock: Clock,
-) -> Iterator[Writers]:
-    """The writers that the run's settings name; their connections are closed at the end.
+) -> Writers:
+    """The writers that the run names.
+
+    Args:
+        models: as `models_of` opened them.
 
     Raises:
         TaskError, LoweringError: the built-in coder is to write and can't.
-        ConfigError: a model that can't be used: no such provider, no key, no price though there is a budget.
     """
-    with ExitStack() as stack:
-        models = stack.enter_context(_models(settings, traffic))
-        clients = _Paid(run, settings, models, store, observer, clock)
-        stack.callback(clients.stop)
-        judge_name = run.judge
-        graph: Graph | None
-        if run.coder == BUILTIN:
-            graph, builtin = _builtin(run, gpu, reference, observer)
-            coder: Coder = _builtin_for(run, builtin)
-            judge = _roofline(gpu, builtin)
-            briefing = None
-        else:
-            from kernelwright.agents.llm.coder import LlmCoder
+    if run.coder == BUILTIN:
+        graph, builtin = _builtin(run, gpu, reference, observer)
+        judge = _roofline(gpu, builtin)
+        if run.judge != ROOFLINE:
+            judge = _llm_judge(models[run.judge], _briefing(run, gpu, reference, graph), judge, settings)
+        return Writers(_builtin_for(run, builtin), judge)
+    from kernelwright.agents.llm.coder import LlmCoder
+    from kernelwright.agents.llm.votes import Voters
 
-            graph = _graph_if_any(reference, observer)
-            briefing = _briefing(run, gpu, reference, graph)
-            model = clients.named(run.coder)
-            coder = LlmCoder(
-                model,
-                briefing,
-                reasoning=settings.reasoning,
-                temperature=settings.temperature,
-                kernels_shown=SHOWN if run.strategy == "translate-evolve" else 1,
-            )
-            judge = _roofline(gpu, None)
-            if settings.builtin_first:
-                coder = _after_builtin(run, gpu, reference, graph, coder, settings.builtin_first, observer)
-        if judge_name != ROOFLINE:
-            from kernelwright.agents.llm.judge import LlmJudge
-
-            briefing = briefing or _briefing(run, gpu, reference, graph)
-            judge = LlmJudge(clients.named(judge_name), briefing, judge, reasoning=settings.reasoning)
-        ranker = None
-        if run.coder != BUILTIN and briefing is not None:
-            from kernelwright.agents.llm.votes import Voters
-
-            ranker = Voters(clients.named(run.coder if judge_name == ROOFLINE else judge_name), briefing)
-        yield Writers(coder, judge, ranker)
+    found = _graph_if_any(reference, observer)
+    briefing = _briefing(run, gpu, reference, found)
+    coder: Coder = LlmCoder(
+        models[run.coder],
+        briefing,
+        reasoning=settings.reasoning,
+        temperature=settings.temperature,
+        kernels_shown=SHOWN if run.strategy == "translate-evolve" else 1,
+    )
+    if settings.builtin_first:
+        coder = _after_builtin(run, gpu, reference, found, coder, settings.builtin_first, observer)
+    judge = _roofline(gpu, None)
+    if run.judge != ROOFLINE:
+        judge = _llm_judge(models[run.judge], briefing, judge, settings)
+    return Writers(coder, judge, Voters(models.get(run.judge, models[run.coder]), briefing))
 
 
-class _Paid:
-    """The models of one run, each opened once, all on the run's budget and ledger."""
+def _llm_judge(model: ModelClient, briefing: Briefing, fallback: Judge, settings: Settings) -> Judge:
+    from kernelwright.agents.llm.judge import LlmJudge
 
-    def __init__(
-        self, run: Run, settings: Settings, models: Models, store: Store, observer: Observer, clock: Clock
-    ) -> None:
-        from kernelwright.agents.models.paid import Purse
-        from kernelwright.agents.models.prices import load_prices
-
-        self._run, self._models, self._store, self._observer, self._clock = run, models, store, observer, clock
-        self._prices = load_prices(settings.prices)
-        self._purse = Purse(settings.budget, store.spent(run.id))
-        self._opened: dict[str, PaidModel] = {}
-
-    def named(self, spec: str) -> ModelClient:
-        from kernelwright.agents.models.paid import PaidModel
-
-        if spec not in self._opened:
-            client = self._models.client(spec)
-            model = PaidModel(client, self._store, self._run.id, self._prices, self._purse, self._clock)
-            if model.note:
-                self._observer(Note(model.note))
-            self._opened[spec] = model
-        return self._opened[spec]
-
-    def stop(self) -> None:
-        """Keeps what calls still under way may cost; there are some only where a person stopped the run."""
-        for model in self._opened.values():
-            model.stop()
-
-
-def _models(settings: Settings, traffic: Traffic) -> Models:
-    from kernelwright.agents.models.spec import Models
-
-    return Models(settings, record=traffic.record, replay=traffic.replay)
+    return LlmJudge(model, briefing, fallback, reasoning=settings.reasoning)
 
 
 def _builtin(

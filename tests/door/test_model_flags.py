@@ -147,6 +147,30 @@ def test_a_loop_is_translated_and_later_prompts_show_what_won_before(
 
 
 @pytest.mark.parametrize(
+    ("model", "flags", "words"),
+    [
+        ("anthropic:x", [], "ANTHROPIC_API_KEY"),
+        ("http://127.0.0.1:1/v1#free", ["--budget", "1"], "needs the price"),
+        ("openai:x", ["--judge", "openai"], "names no model"),
+    ],
+)
+def test_a_model_that_can_not_be_used_is_told_before_anything_is_opened(
+    asked: Callable[[str], None],
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    flags: list[str],
+    words: str,
+) -> None:
+    """The task could not even be read in a process: it would be the first to complain."""
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    Path("ends.py").write_text(TASK + "\nimport os\nos._exit(3)\n")
+    code, found = result(["optimize", "ends.py", "--model", model, *flags], capsys)
+    assert (code, found["error"]["kind"]) == (2, "ConfigError")
+    assert words in found["error"]["message"] + found["error"]["mend"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
         (["translate", "loop.c", "--reference", "task.py"], "MisuseError", "--model"),

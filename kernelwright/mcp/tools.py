@@ -34,6 +34,7 @@ from kernelwright.mcp.answers import (
     stages_of,
     times_of,
 )
+from kernelwright.mcp.arguments import argument_problem
 from kernelwright.mcp.bench import Bench, Report
 from kernelwright.mcp.catalog import Catalog, check_source
 from kernelwright.mcp.runs import Runs, advise
@@ -271,9 +272,19 @@ class Tools:
         )
 
 
+class _Server(MCPServer[Any]):
+    """Looks at the arguments of a call before it is made, and says in our words what is wrong with them."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None) -> Any:
+        schema = next((tool.input_schema for tool in await self.list_tools() if tool.name == name), None)
+        if schema is not None and (problem := argument_problem(name, schema, arguments)):
+            raise ToolError(problem)
+        return await super().call_tool(name, arguments, context)
+
+
 def make_server(tools: Tools) -> MCPServer[Any]:
     """A server with every tool; it opens nothing."""
-    server: MCPServer[Any] = MCPServer(
+    server: MCPServer[Any] = _Server(
         "kernelwright", title="Kernelwright", instructions=_INSTRUCTIONS, version=__version__, subscriptions=False
     )
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)

@@ -42,6 +42,7 @@ __all__ = [
     "StoredKernel",
     "Target",
     "emulated_module",
+    "evaluate_opened",
     "open_store",
     "optimize_task",
     "resolve_target",
@@ -305,7 +306,7 @@ def verify_task(
         Spares(target.device, target.limits, last=True) as spares,  # torch is imported there while the reference opens
         open_reference(task, target.limits, observer) as reference,
     ):
-        evaluation = _evaluate(
+        evaluation = evaluate_opened(
             task, target, reference, spares, kernel, observer, baselines=settings.baselines, tools=settings.gpu_tools
         )
     if store is not None:
@@ -338,7 +339,7 @@ def _search(
             coder=writers.coder,
             judge=writers.judge,
             ranker=writers.ranker,
-            evaluate=partial(_evaluate, run.task, target, reference, spares),
+            evaluate=partial(evaluate_opened, run.task, target, reference, spares),
             store=store,
             checkpoints=store.checkpoints or settings.checkpoints,
             observer=observer,
@@ -346,10 +347,17 @@ def _search(
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
 
 
-def _evaluate(
+def evaluate_opened(
     task: Task, target: Target, reference: Reference, spares: Spares, kernel: Kernel, observer: Observer,
     *, baselines: tuple[str, ...] = ("eager",), tools: tuple[str, ...] = (),
 ) -> Evaluation:  # fmt: skip
+    """Judges one of several kernels of a task whose reference is open.
+
+    Args:
+        spares: where processes for kernels come from.
+        baselines: what it is measured against on a GPU.
+        tools: what it is run under on a GPU besides.
+    """
     from kernelwright.verifier.evaluate import evaluate
     from kernelwright.verifier.measured.gpu_stages import GpuOptions
     from kernelwright.verifier.measured.rounds import Plan

@@ -20,7 +20,7 @@ from kernelwright.bench_tasks.task import Task
 from kernelwright.config import Settings
 from kernelwright.errors import KernelwrightError
 from kernelwright.events import Event, Note, Observer, StageFinished, StageStarted
-from kernelwright.jobs import resolve_target
+from kernelwright.jobs import evaluate_opened, resolve_target
 from kernelwright.launches import PythonKernel, findings
 from kernelwright.mcp.answers import Profiled, cut, kernel_cost
 from kernelwright.opening import open_reference
@@ -29,10 +29,7 @@ from kernelwright.sandbox.launch import LaunchOptions
 from kernelwright.sandbox.process import Watch, watched
 from kernelwright.sandbox.reference import Reference
 from kernelwright.sandbox.spares import Spares
-from kernelwright.verifier.evaluate import evaluate
 from kernelwright.verifier.evaluation import Evaluation
-from kernelwright.verifier.measured.gpu_stages import GpuOptions
-from kernelwright.verifier.measured.rounds import Plan
 from kernelwright.verifier.model.kernel_profile import profile_kernels
 from kernelwright.words import duration
 
@@ -176,17 +173,7 @@ class Bench:
         if self._spares is None:
             self._spares = Spares(self.target.device, self.target.limits)
         reference = self._opened(task, observer)
-        found = evaluate(
-            task,
-            kernel,
-            device=self.target.device,
-            reference=reference,
-            gpu=self.target.gpu,
-            limits=self.target.limits,
-            observer=observer,
-            start=self._spares.take,
-            on_gpu=GpuOptions(Plan(budget_seconds=self.target.timing_seconds), ("eager",)),
-        )
+        found = evaluate_opened(task, self.target, reference, self._spares, kernel, observer)
         observer(Note(""))  # a call that was cancelled while its processes were killed has no verdict
         return found
 

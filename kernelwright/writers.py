@@ -159,12 +159,15 @@ def models_of(
     from kernelwright.agents.models.prices import load_prices
     from kernelwright.agents.models.spec import Models
 
+    def told(words: str) -> None:
+        observer(Note(words))
+
     prices = load_prices(settings.prices)
     purse = Purse(settings.budget, store.spent(run.id), run.id)
     opened: dict[str, PaidModel] = {}
     with Models(settings, record=traffic.record, replay=traffic.replay) as models, ExitStack() as stack:
         for name in names:
-            opened[name] = PaidModel(models.client(name), store, run.id, prices, purse, clock)
+            opened[name] = PaidModel(models.client(name), store, run.id, prices, purse, clock, told=told)
             # what calls still under way may cost is kept; there are some only where a person stopped the run
             stack.callback(opened[name].stop)
             if opened[name].note:

@@ -138,6 +138,7 @@ class PaidModel:
         client: the model at its server.
         budget: dollars for the whole run, None for no bound; or a `Purse`, where several models share it.
         clock: the time of day, UTC.
+        told: gets a sentence when a call is to be tried again.
 
     Raises:
         ConfigError: there is a budget, and the table has no price for this model.
@@ -153,8 +154,10 @@ class PaidModel:
         clock: Callable[[], datetime] = _utc_now,
         *,
         timer: Callable[[], float] = time.monotonic,
+        told: Callable[[str], None] = lambda _words: None,
     ) -> None:
         self.name = client.name
+        self._told = told
         self._client = client
         self._store = store
         self._run_id = run_id
@@ -186,7 +189,7 @@ class PaidModel:
         if known is not None:
             return known
         started = self._timer()
-        return persist(lambda: self._try(request, started), self._client.patience, self.name)
+        return persist(lambda: self._try(request, started), self._client.patience, self.name, self._told)
 
     def stop(self) -> None:
         """Lets no further try begin. Those under way are stored as broken off, with the most that they may cost, and what

@@ -25,6 +25,9 @@ output of today's models, is about 0.5 MB."""
 ASKED: ContextVar[str] = ContextVar("ASKED", default="")
 """The place in its run (see `protocol.Place`) of the request that this thread is sending; a recording is searched by it."""
 
+_TOLD_SECONDS = 1.0
+"""Waits that a person is told of: shorter ones are over before the words are read."""
+
 T = TypeVar("T")
 
 
@@ -133,8 +136,13 @@ class Provider(ABC):
         """Closes its connections."""
 
 
-def persist(one_try: Callable[[], T], patience: Patience, name: str) -> T:
+def persist(
+    one_try: Callable[[], T], patience: Patience, name: str, told: Callable[[str], None] = lambda _words: None
+) -> T:
     """Repeats `one_try` while it fails in a way that another try may mend.
+
+    Args:
+        told: gets a sentence before each wait of a second and more: what failed, and when it is tried again.
 
     Raises:
         ModelError: the last try failed, or one that can't be mended did.
@@ -155,11 +163,18 @@ def persist(one_try: Callable[[], T], patience: Patience, name: str) -> T:
             return False
         return failed.wait is None or failed.wait <= patience.longest_asked
 
+    def tell(state: RetryCallState) -> None:
+        failed = state.outcome.exception() if state.outcome else None
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        if isinstance(failed, TryFailed) and seconds >= _TOLD_SECONDS:
+            told(f"{failed.message} Trying again in {seconds:.0f} s.")
+
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(patience.tries),
         wait=wait,
         retry=tenacity.retry_if_exception(mendable),
         sleep=patience.sleep,
+        before_sleep=tell,
         reraise=True,
     )
     try:

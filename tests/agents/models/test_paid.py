@@ -55,6 +55,19 @@ def test_a_reply_is_stored_with_what_it_cost(start: Any, store: Store, provider:
     assert model.purse.spent == store.spent(RUN) == call.dollars
 
 
+def test_a_person_is_told_of_waits_worth_telling(start: Any, store: Store) -> None:
+    faults = [{"fault": {"kind": "rate_limit", "retry_after": 7}}, {"fault": {"kind": "rate_limit", "retry_after": 0}}]
+    room = start({"replies": [*faults, {"text": "well"}]})
+    told: list[str] = []
+    client = room.client("openai")
+    client.patience = replace(client.patience, sleep=lambda _seconds: None)
+    model = PaidModel(client, store, RUN, PRICES, None, lambda: EPOCH, told=told.append)
+    assert model.complete(request()).text == "well"
+    (words,) = told
+    assert "429" in words
+    assert words.endswith("Trying again in 7 s.")
+
+
 @each
 def test_an_answered_place_is_not_paid_again_whatever_is_asked_there(start: Any, store: Store, provider: str) -> None:
     room = start({"replies": [{"text": "first"}, {"text": "second"}]})

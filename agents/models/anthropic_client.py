@@ -122,6 +122,8 @@ class AnthropicClient(Provider):
                 else:
                     for event in stream:
                         heard.take(event.model_dump(mode="python", warnings=False))
+                        if heard.pieces.full:
+                            break
                 return heard.answer(kind)
         except Exception as error:
             if heard is None and isinstance(error, APIStatusError):
@@ -188,10 +190,7 @@ class _Heard:
     usage: Usage | None = None
     metered: bool = False
     events: int = 0
-    pieces: Pieces = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.pieces = Pieces(self.name)
+    pieces: Pieces = field(default_factory=Pieces)
 
     def take(self, event: object) -> None:
         """Takes one event of the stream."""
@@ -235,14 +234,14 @@ class _Heard:
         Raises:
             TryFailed: the server stopped before the end.
         """
-        if not self.ended:
+        if not self.ended and not self.pieces.full:
             if self.events == 0 and "event-stream" not in kind:
                 raise broken(self.name, f"the server answered no message but {kind or 'something else'}", charged=False)
             raise broken(self.name, "the reply stopped before its end", self.usage)
         reply = Reply(
             text=self.pieces.text,
             usage=self.usage if self.usage and self.metered else Usage(),
-            stop_reason=_STOPS.get(self.stop, self.stop),
+            stop_reason="length" if self.pieces.full else _STOPS.get(self.stop, self.stop),
             model=self.model,
             request_id=self.request_id,
             reasoning=self.pieces.reasoning,

@@ -119,6 +119,8 @@ class OpenAIClient(Provider):
                 else:
                     for chunk in stream:
                         heard.take(chunk.model_dump(mode="python", warnings=False))
+                        if heard.pieces.full:
+                            break
                 return heard.answer(kind)
         except Exception as error:
             if heard is None and isinstance(error, APIStatusError):
@@ -163,10 +165,7 @@ class _Heard:
     usage: Usage | None = None
     refused: bool = False
     events: int = 0
-    pieces: Pieces = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.pieces = Pieces(self.name)
+    pieces: Pieces = field(default_factory=Pieces)
 
     @property
     def whole(self) -> bool:
@@ -198,14 +197,18 @@ class _Heard:
         Raises:
             TryFailed: the server stopped before the end.
         """
-        if not self.finish:
+        if not self.finish and not self.pieces.full:
             if self.events == 0 and "event-stream" not in kind:
                 raise broken(self.name, f"the server answered no message but {kind or 'something else'}", charged=False)
             raise broken(self.name, "the reply stopped before its end", self.usage)
         reply = Reply(
             text=self.pieces.text,
             usage=self.usage or Usage(),
-            stop_reason="refusal" if self.refused else _STOPS.get(self.finish, self.finish),
+            stop_reason="length"
+            if self.pieces.full
+            else "refusal"
+            if self.refused
+            else _STOPS.get(self.finish, self.finish),
             model=self.model,
             request_id=self.request_id,
             reasoning=self.pieces.reasoning,

@@ -244,7 +244,8 @@ class PaidModel:
             return self._priced(answer.reply.usage, estimated=False)
         shown = len((answer.reply.text + answer.reply.reasoning).encode("utf-8", "surrogatepass"))
         # both vendors report; a server that does not shows what it reasons, so no more tokens came than bytes
-        return self._priced(replace(self._all_input(request), output_tokens=shown), estimated=True)
+        output = min(shown, request.max_output_tokens)
+        return self._priced(replace(self._all_input(request), output_tokens=output), estimated=True)
 
     def _all_input(self, request: Request) -> Usage:
         """The bound of the input, as the dearer of fresh and cache-written tokens."""

@@ -194,8 +194,7 @@ def persist(
 class Pieces:
     """The parts of a reply as they come in: its text, and what the model showed of its reasoning."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._bytes = 0
@@ -210,19 +209,15 @@ class Pieces:
         """All reasoning so far."""
         return "".join(self._reasoning)
 
-    def add(self, text: object = None, reasoning: object = None) -> None:
-        """Takes a piece of either; what is no text (None, in most events) is passed over.
+    @property
+    def full(self) -> bool:
+        """Whether there are `TEXT_BYTES` and nothing more is taken: the reply counts as cut off at its limit."""
+        return self._bytes >= TEXT_BYTES
 
-        Raises:
-            TryFailed: there is more than `TEXT_BYTES` now.
-        """
+    def add(self, text: object = None, reasoning: object = None) -> None:
+        """Takes a piece of either; what is no text (None, in most events) is passed over, and so is what comes when it is full."""
         for piece, pieces in ((text, self._text), (reasoning, self._reasoning)):
-            if isinstance(piece, str) and piece:
-                pieces.append(piece)
-                self._bytes += len(piece.encode("utf-8", "surrogatepass"))
-        if self._bytes > TEXT_BYTES:
-            raise TryFailed(
-                f"{self._name} sent a reply of more than {TEXT_BYTES >> 20} MiB, which was cut off.",
-                mend="Ask for fewer output tokens.",
-                charged=True,
-            )
+            if isinstance(piece, str) and piece and not self.full:
+                data, room = piece.encode("utf-8", "surrogatepass"), TEXT_BYTES - self._bytes
+                pieces.append(piece if len(data) <= room else data[:room].decode("utf-8", "ignore"))
+                self._bytes += min(len(data), room)

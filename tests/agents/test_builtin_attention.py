@@ -164,6 +164,7 @@ def test_every_division_of_the_work(
     check(runner, module, inputs, distributions=(), parameters=knobs, coder=coder)
 
 
+@pytest.mark.long
 def test_wide_heads_ask_for_dynamic_shared_memory(runner: Runner) -> None:
     torch.manual_seed(0)
     module, inputs = Calls(SDPA), (R(1, 40, 256),) * 3

@@ -87,7 +87,7 @@ async def optimise(client: Client) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("transport", [over_stdio, over_http])
+@pytest.mark.parametrize("transport", [over_stdio, pytest.param(over_http, marks=pytest.mark.long)])
 def test_a_whole_optimisation(transport: Any, home: Path, cli: Cli, tmp_path: Path) -> None:
     tasks = tasks_in(tmp_path / "tasks")
 

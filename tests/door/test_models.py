@@ -118,14 +118,12 @@ def check_verdicts(outcome: Outcome) -> None:
     assert plans(outcome)[outcome.best.number] == "good"
 
 
-def tasks(default: str = "") -> Any:
-    return pytest.mark.parametrize(
-        "name", [n if n == default else pytest.param(n, marks=pytest.mark.models) for n in TASKS]
-    )
+def tasks() -> Any:
+    return pytest.mark.parametrize("name", TASKS)
 
 
-@pytest.mark.slow
-@tasks("rms_norm")
+@pytest.mark.models
+@tasks()
 def test_refine_repairs_then_improves_then_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     order = ("wrong", "broken", "hostile", "slow", "good")
     outcome, _ = made(
@@ -139,7 +137,7 @@ def test_refine_repairs_then_improves_then_stops(tmp_path: Path, monkeypatch: py
     assert outcome.run.message.startswith("The judge sees nothing left worth trying")
 
 
-@pytest.mark.slow
+@pytest.mark.models
 @tasks()
 def test_fsr_gives_errors_back_then_seeds_from_the_fastest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -165,7 +163,7 @@ def test_fsr_gives_errors_back_then_seeds_from_the_fastest(
     assert outcome.run.message == "All 8 rounds are used."
 
 
-@pytest.mark.slow
+@pytest.mark.models
 @tasks()
 def test_votes_order_a_generation_and_refuse_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -191,7 +189,7 @@ def test_votes_order_a_generation_and_refuse_nothing(
     assert [a.evaluation.verdict for a in outcome.attempts].count(Verdict.PASSED) == 2  # doubted ones were judged too
 
 
-@pytest.mark.slow
+@pytest.mark.models
 @tasks()
 def test_the_best_of_n_is_found_without_any_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     order = ("good", "wrong", "broken", "hostile", "slow")

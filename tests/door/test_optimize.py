@@ -19,7 +19,6 @@ from kernelwright.export import MARKER
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 EXAMPLES = sorted(p for p in (Path(__file__).parents[2] / "examples").glob("*.py") if ".kernel" not in p.name)
-REPRESENTATIVE = {"softmax"}
 
 SMALL = """\
 import torch
@@ -42,10 +41,7 @@ NOT_LOWERED = SMALL.replace("torch.softmax(x, dim=-1)", "torch.linalg.svdvals(x)
 
 
 def _cases() -> list[Any]:
-    return [
-        pytest.param(path, id=path.stem, marks=() if path.stem in REPRESENTATIVE else pytest.mark.examples)
-        for path in EXAMPLES
-    ]
+    return [pytest.param(path, id=path.stem, marks=pytest.mark.examples) for path in EXAMPLES]
 
 
 @pytest.mark.slow
@@ -102,7 +98,9 @@ def test_a_module_of_which_nothing_can_be_lowered(cli: Cli) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGTERM, marks=pytest.mark.long), signal.SIGKILL], ids=lambda how: how.name
+)
 def test_a_stop_loses_no_finished_attempt(cli: Cli, how: signal.Signals) -> None:
     Path("small.py").write_text(SMALL)
     command = [sys.executable, "-m", "kernelwright", "optimize", "small.py", "--rounds", "2"]

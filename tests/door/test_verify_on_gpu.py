@@ -59,7 +59,11 @@ def machine(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("tools", "stages"),
-    [((), set()), (("racecheck", "memcheck"), {"gpu sanitise"}), (("ncu",), {"gpu profile"})],
+    [
+        pytest.param((), set(), marks=pytest.mark.long),
+        (("racecheck", "memcheck"), {"gpu sanitise"}),
+        pytest.param(("ncu",), {"gpu profile"}, marks=pytest.mark.long),
+    ],
 )
 def test_verify_runs_the_tools_that_the_setting_names(tools: tuple[str, ...], stages: set[str]) -> None:
     settings = load_settings(

@@ -260,7 +260,7 @@ def test_a_source_of_a_hundred_thousand_lines() -> None:
     assert (violation.line, violation.source) == (100_002, "y[threadIdx.x] = 1;")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_kernels() -> None:
     source = "".join(f'extern "C" __global__ void f{i}(int* y) {{ y[threadIdx.x] = {i}; }}\n' for i in range(1000))
     module = emulator.compile(source)

@@ -17,8 +17,7 @@ from kernelwright.sandbox.cache import cache_root
 HERE = Path(__file__).parent
 CORPUS = sorted((HERE / "extensions").glob("*.py"))
 REPRESENTATIVE = {
-    "dispatch_axpby", "layer_norm_warp", "gated_cell_accessors", "overloaded_kernels", "device_variables",
-    "keyword_arguments_module",
+    "dispatch_axpby", "layer_norm_warp", "gated_cell_accessors", "overloaded_kernels",
 }  # fmt: skip
 
 Ask = Callable[[Path], dict[str, Any]]

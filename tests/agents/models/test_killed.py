@@ -39,7 +39,7 @@ with Store(sys.argv[1]) as store, Models(Settings(), environ={}) as models:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_answered_call_is_paid_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     chance = random.Random(6)

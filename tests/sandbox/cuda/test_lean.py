@@ -129,7 +129,7 @@ def test_the_worker_runs_a_kernel_on_the_emulated_device(tmp_path: Path) -> None
     assert strangers(found["modules"], TORCH + EMULATED + ("cupy",)) == set()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_worker_builds_an_extension_on_the_emulated_device(tmp_path: Path) -> None:
     cuda = """
     #include <torch/extension.h>

@@ -116,6 +116,7 @@ def test_a_rule_met_everywhere_is_told_some_times_only() -> None:
     assert 1 < sum(f.rule == "patches_library" for f in found.findings) < 100
 
 
+@pytest.mark.long
 def test_thousands_of_handlers_and_a_huge_attribute_take_no_time() -> None:
     tries = "try:\n    run(x)\nexcept Exception:\n    pass\n" * 2000
     layers = "self.layers = [" + "nn.Linear(4, 4)," * 5000 + "]"
@@ -143,7 +144,9 @@ _HUGE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", _HUGE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long) if n == "f-strings in f-strings" else n for n in _HUGE]
+)
 def test_a_huge_string_is_not_made(name: str) -> None:
     """Each of these is gigabytes, or fails, when it is put together as Python would."""
     first, step, count = _HUGE[name]

@@ -39,6 +39,11 @@ def cli_page() -> str:
         assert command is not None
         context = click.Context(command, info_name=name, parent=root)
         parts += ["", f"## {name}", "", "```text", command.get_help(context), "```"]
+        if isinstance(command, click.Group):
+            for below in command.list_commands(context):
+                inner = command.commands[below]
+                said = inner.get_help(click.Context(inner, info_name=below, parent=context))
+                parts += ["", f"### {name} {below}", "", "```text", said, "```"]
     parts += [
         "",
         "## JSON",

@@ -21,6 +21,7 @@ import click
 
 from kernelwright import __version__
 from kernelwright.cli.base import Interrupted, print_json
+from kernelwright.cli.bench import bench
 from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.costs import costs
 from kernelwright.cli.evidence import recheck
@@ -66,6 +67,7 @@ for _command in (
     show,
     export,
     costs,
+    bench,
     resume,
     doctor,
     gpus,

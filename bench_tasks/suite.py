@@ -8,9 +8,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from kernelwright.bench_tasks.constants import with_constants
-from kernelwright.bench_tasks.task import Task
+from kernelwright.bench_tasks.task import Task, Workload
 
 __all__ = ["Scale", "Suite", "SuiteTask", "Unreadable"]
+
+
+_TIMES = 2  # the sizes of a twin: what a workload at a twin's scale may ask for
 
 
 class Scale(StrEnum):
@@ -47,7 +50,12 @@ class SuiteTask:
         """
         if scale is Scale.FULL or not self.twin:
             return self.task
-        return replace(self.task, source=with_constants(self.task.source, self.twin, path=self.task.path))
+        source = with_constants(self.task.source, self.twin, path=self.task.path)
+        return replace(self.task, source=source, workloads=tuple(w for w in self.task.workloads if self._small(w)))
+
+    def _small(self, workload: Workload) -> bool:
+        """Whether a workload asks for sizes that suit the twin: none more than `_TIMES` the twin's."""
+        return all(size <= _TIMES * self.twin.get(name, size) for name, size in workload.sizes)
 
 
 @dataclass(frozen=True)

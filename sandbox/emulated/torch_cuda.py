@@ -113,6 +113,13 @@ class _DeviceGuard:
         pass
 
 
+class _Generator(torch.Generator):
+    """`torch.Generator(device="cuda")`: one of the CPU."""
+
+    def __new__(cls, device: Any = "cpu") -> _Generator:
+        return super().__new__(cls, _on_cpu(device))  # type: ignore[call-arg]
+
+
 def _stay(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
@@ -141,4 +148,5 @@ def install(place: Place = _stay) -> None:
     tensor.cuda = lambda self, *_args, **_keywords: place(self)
     tensor.is_cuda = property(lambda _self: True)
     torch.nn.Module.cuda = lambda self, *_args, **_keywords: self  # type: ignore[method-assign]
+    torch.Generator = _Generator  # type: ignore[misc]
     _CudaIsCpu(place).__enter__()

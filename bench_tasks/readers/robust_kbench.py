@@ -84,7 +84,9 @@ def _found(folder: Path) -> tuple[list[Path], list[Unreadable]]:
     files, left = walk(folder, *_FILES)
     kept = [file for file in files if file.name in _FILES and recognises(file)]
     key = [str(file.relative_to(folder).parent) for file in kept]
-    order = sorted(zip(key, kept, strict=True), key=lambda pair: (natural_key(pair[0]), pair[1].name != "func_forward.py"))
+    order = sorted(
+        zip(key, kept, strict=True), key=lambda pair: (natural_key(pair[0]), pair[1].name != "func_forward.py")
+    )
     return [file for _, file in order], [each for each in left if Path(each.path).name in _FILES]
 
 
@@ -120,15 +122,13 @@ def _tasks(file: Path) -> list[SuiteTask]:
     except SettingsError as error:
         raise TaskError(f"{config.name}: {error}", path=path, mend=_SHAPE) from error
     taken = frozenset(symtable.symtable(source, path, "exec").get_identifiers())
-    name, title = _word(file.parent.name), _title(parts)
+    name, title = _word(file.parent.name), shown(_title(parts))
     tasks = []
     for number, own in enumerate(single, 1):
         bound = bind(own, [*multi, *single], taken, config.name, backward=backward)
         key = f"_{number}" if number > 1 else ""
         plain = task_from_source(source + bound.text, name=name + _suffix(file).replace("@", "_") + key, path=path)
-        more = tuple(
-            Workload(said, Distribution.AS_GIVEN, sizes=(("SETTING", row),)) for said, row in bound.workloads
-        )
+        more = tuple(Workload(said, Distribution.AS_GIVEN, sizes=(("SETTING", row),)) for said, row in bound.workloads)
         task = replace(plain, format=FORMAT, workloads=(*plain.workloads, *more))
         variant = f"@setting{number}" if number > 1 else ""
         tasks.append(SuiteTask(name + _suffix(file) + variant, task, level=_level(file), title=title))
@@ -141,7 +141,9 @@ def _text(file: Path) -> str:
         if not stat.S_ISREG(status.st_mode):
             raise TaskError(f"{file.name} is no regular file.", path=shown(file), mend=_SHAPE)
         if status.st_size > _LARGEST:
-            raise TaskError(f"{file.name} has {status.st_size:,} bytes, over the limit of {_LARGEST:,}.", path=shown(file))
+            raise TaskError(
+                f"{file.name} has {status.st_size:,} bytes, over the limit of {_LARGEST:,}.", path=shown(file)
+            )
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise TaskError(f"{file.name} is not UTF-8 text.", path=shown(file), mend=_SHAPE) from error

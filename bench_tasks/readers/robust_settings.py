@@ -112,7 +112,8 @@ def bind(own: Setting, further: Sequence[Setting], taken: frozenset[str], origin
     """The text that makes a KernelBench-style file of a task.
 
     Whole numbers of `own` become names of the file, so that a twin can give others; then those of `further` change in the
-    same proportion.
+    same proportion. What is above LARGEST in any setting is brought down to it: the settings differ much in size, and a twin that
+    is right for the largest would leave nothing of the others.
 
     Args:
         taken: names that the file has already.
@@ -132,6 +133,7 @@ def bind(own: Setting, further: Sequence[Setting], taken: frozenset[str], origin
         table=table,
         sides=repr(sides),
         full=repr(sizes),
+        largest=max([1, *(v for row in rows for v in (*row.init.values(), *row.inputs.values()) if type(v) is int)]),
     )
     titles = [_title(row, own) for row in rows]
     titles = [f"{said}, again {i}" if said in titles[:i] else said for i, said in enumerate(titles)]
@@ -165,12 +167,16 @@ def _title(row: Setting, own: Setting) -> str:
     return ", ".join(said).replace("/", " ") or "as by default"
 
 
-_RESERVED = frozenset({"SETTING", "SETTINGS", "BACKWARD", "WORKLOADS", "ATTACHMENTS", "get_init_inputs", "Model"})
-_TEXT = '''
+_RESERVED = frozenset(
+    {"LARGEST", "SETTING", "SETTINGS", "BACKWARD", "WORKLOADS", "ATTACHMENTS", "get_init_inputs", "Model"}
+)
+_TEXT = """
 
 # -- From here on added by Kernelwright: the settings of {origin}. --
-# A workload chooses one by SETTING; its sizes change in the proportion in which the numbers here do. Kernels take sizes at run time.
+# A workload chooses one by SETTING, so kernels take their sizes at run time. Where the numbers here are changed, those of every setting
+# change in proportion, and none is above LARGEST.
 {backward}SETTING = 0
+LARGEST = {largest}
 {sizes}SETTINGS = (
 {table})
 _SIDES = {sides}
@@ -184,7 +190,7 @@ def _arguments(side):
         now, full, value = globals()[name], _FULL[name], values.get(argument)
         if type(value) is int and now != full:
             values[argument] = now if value == full else max(min(value, 2), value * now // full)
-    return values
+    return {{name: min(value, LARGEST) if type(value) is int else value for name, value in values.items()}}
 
 
 def get_init_inputs():
@@ -193,4 +199,4 @@ def get_init_inputs():
 
 def get_inputs():
     return _make_inputs(**_arguments(1))
-'''
+"""

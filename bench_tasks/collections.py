@@ -7,13 +7,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from kernelwright.bench_tasks.imported import apply_import, imported_names, read_import
 from kernelwright.bench_tasks.own import OWN, own_suite
 from kernelwright.bench_tasks.suite import Suite
 from kernelwright.errors import NotFoundError
 
 __all__ = ["find_suite", "read_collection", "readers", "suite_names"]
 
-_READERS = ("kernelbench",)
+_READERS = ("robust_kbench", "kernelbench")
 """Modules of `kernelwright.bench_tasks.readers`, in the order in which they are asked: the one that takes any folder of task
 files comes last."""
 _FORMATS = (
@@ -35,20 +36,23 @@ def suite_names(imported: Path | None = None) -> tuple[str, ...]:
     Args:
         imported: the folder that says where imported ones lie (`suites` in the data folder of the settings).
     """
-    return tuple(OWN)
+    return (*OWN, *(name for name in imported_names(imported) if name not in OWN))
 
 
 def find_suite(name: str, imported: Path | None = None) -> Suite:
-    """The suite of this name, or the one at this path.
+    """The suite of this name, or the one at this path. A name comes before a folder that is called the same: `./NAME` is the folder.
 
     Args:
         imported: as in `suite_names`.
 
     Raises:
-        NotFoundError: there is neither.
+        NotFoundError: there is neither, or an imported one is no longer there.
+        ConfigError: what is kept of an imported one can't be read.
     """
     if name in OWN:
         return own_suite(name)
+    if imported is not None and name in imported_names(imported):
+        return apply_import(read_import(imported, name), read_collection)
     if Path(name).exists():
         return read_collection(Path(name))
     raise NotFoundError(

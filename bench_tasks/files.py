@@ -81,14 +81,21 @@ def shown(path: str | Path) -> str:
 
 
 def unique_names(named: Sequence[tuple[Path, str]], root: Path) -> list[str]:
-    """One name for each file: its own, with those of its folders below `root` before it where several have the same."""
-    count = Counter(name for _file, name in named)
-    names = []
+    """One name for each file: its own, with as many of its folders below `root` before it as tell it from the others."""
+    folders = [file.relative_to(root).parts[:-1] if file != root else () for file, _name in named]
+    words = [[re.sub(r"\W+", "_", part).strip("_") for part in parts] for parts in folders]
+    names = [name for _file, name in named]
+    for depth in range(1, max(map(len, words), default=0) + 1):
+        count = Counter(names)
+        if len(count) == len(names):
+            break
+        names = [
+            "_".join([*own[-depth:], name]) if count[current] > 1 else current
+            for own, (_file, name), current in zip(words, named, names, strict=True)
+        ]
     taken: Counter[str] = Counter()
-    for file, name in named:
-        if count[name] > 1:
-            folders = file.relative_to(root).parts[:-1] if file != root else ()
-            name = "_".join([*(re.sub(r"\W+", "_", part).strip("_") for part in folders), name])
+    for position, name in enumerate(names):
         taken[name] += 1
-        names.append(name if taken[name] == 1 else f"{name}_{taken[name]}")
+        if taken[name] > 1:
+            names[position] = f"{name}_{taken[name]}"
     return names

@@ -48,7 +48,7 @@ def read(path: Path) -> Suite:
             unreadable.append(Unreadable(shown(file.stem), shown(file), error.message, error.mend or _MEND, level))
     names = unique_names([(file, task.name) for file, task, _level in tasks], path)
     made = tuple(
-        SuiteTask(name, task, level=level, title=_title(task))
+        SuiteTask(name, task, level=level, title=shown(_title(task)))
         for name, (_file, task, level) in zip(names, tasks, strict=True)
     )
     return Suite(

@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["adapter_for"]
 
-_ADAPTERS: dict[str, str] = {}
+_ADAPTERS: dict[str, str] = {"robust-kbench": "robust_kbench"}
 """Modules of this package by `Task.format`."""
 
 

@@ -14,7 +14,7 @@ from kernelwright.errors import NotFoundError
 
 __all__ = ["find_suite", "read_collection", "readers", "suite_names"]
 
-_READERS = ("robust_kbench", "kernelbench")
+_READERS = ("robust_kbench", "flashinfer", "gpu_mode", "kernelbench")
 """Modules of `kernelwright.bench_tasks.readers`, in the order in which they are asked: the one that takes any folder of task
 files comes last."""
 _FORMATS = (

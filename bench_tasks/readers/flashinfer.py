@@ -19,7 +19,7 @@ from kernelwright.bench_tasks.readers.flashinfer_definition import (
     workload_of,
 )
 from kernelwright.bench_tasks.readers.flashinfer_inputs import derived_axes
-from kernelwright.bench_tasks.readers.flashinfer_sizes import sizes_without_workloads, spread, twin_of
+from kernelwright.bench_tasks.readers.flashinfer_sizes import elements, sizes_without_workloads, spread, twin_of
 from kernelwright.bench_tasks.readers.flashinfer_source import source_of
 from kernelwright.bench_tasks.readers.safetensors import read_tensor
 from kernelwright.bench_tasks.suite import Suite, SuiteTask, Unreadable
@@ -33,6 +33,7 @@ _LARGEST = 4 << 20  # bytes of a definition; the largest that we know of has 9 k
 _LARGEST_WORKLOADS = 64 << 20  # bytes
 _MOST_LINES = 10_000
 _MOST_SIZES = 32  # further workloads: each is a call of the kernel
+_MOST_ELEMENTS = 1 << 27  # of a workload: the judge holds several copies of them in float64 (1 GiB each)
 _MOST_STORED = 64 << 20  # bytes of stored inputs of one task
 _MOST_WORDS = 16_384  # of a vocabulary that is sampled from; with 128,256 one run on 80 rows takes more than a second
 _FAMILIES = {"gemm": "matmul", "gqa": "attention", "mla": "attention", "dsa": "attention", "rmsnorm": "norm"}
@@ -55,7 +56,7 @@ def read_one(path: Path) -> Task:
         TaskError: it can't be read, or there are several.
     """
     if path.is_file():
-        return _task(path, _root(path), _workload_files(_root(path)))[0].task
+        return _task(path, _root(path), _workload_files(_root(path))).task
     suite = read(path)
     if len(suite.tasks) == 1:
         return suite.tasks[0].task
@@ -84,9 +85,8 @@ def read(path: Path) -> Suite:
         level = shown(file.parent.name) if file.parent.name not in {"definitions", root.name} else ""
         try:
             str(file).encode()
-            found, note = _task(file, root, workloads)
+            found = _task(file, root, workloads)
             tasks.append((file, replace(found, level=found.level or level)))
-            del note
         except UnicodeEncodeError:
             why = "the name of the file is not UTF-8."
             unreadable.append(Unreadable(shown(file.stem), shown(file), why, "Give it another name.", level))
@@ -120,8 +120,8 @@ def _workload_files(root: Path) -> dict[str, Path]:
     return {file.stem: file for file in files}
 
 
-def _task(file: Path, root: Path, workload_files: dict[str, Path]) -> tuple[SuiteTask, str]:
-    """The task of one definition, and what is to be said of its workloads.
+def _task(file: Path, root: Path, workload_files: dict[str, Path]) -> SuiteTask:
+    """The task of one definition.
 
     Raises:
         TaskError: it can't be read.
@@ -142,9 +142,8 @@ def _task(file: Path, root: Path, workload_files: dict[str, Path]) -> tuple[Suit
             f"minutes on a CPU with a vocabulary of {words:,}.",
             path=path,
         )
-    given, problems = _workloads(workload_files.get(definition.name), definition)
-    given, attachments, stored, missing = _with_stored(given, definition, root)
-    problems += missing
+    every, _problems = _workloads(workload_files.get(definition.name), definition)
+    given, attachments, stored, missing = _with_stored(every, definition, root)
     sizes = dict(given[0].axes) if given else sizes_without_workloads(definition)
     try:
         source = source_of(definition, sizes, given, stored=stored, path=path)
@@ -158,16 +157,15 @@ def _task(file: Path, root: Path, workload_files: dict[str, Path]) -> tuple[Suit
     twin = {axis: size for axis, size in twin_of(definition, sizes).items() if axis not in derived}
     if uses_workload:
         twin["WORKLOAD"] = -1
-    more, left_out = _further(given, free, uses_workload)
+    more = _further(given, free, uses_workload)
     name = re.sub(r"\W+", "_", definition.name).strip("_") or "definition"
     drawn = (Workload("as-given", Distribution.AS_GIVEN, seeds=8),) if definition.op_type == "sampling" else None
     task = Task(name, source, path, FORMAT, workloads=(*(drawn or DEFAULT_WORKLOADS), *more), attachments=attachments)
     family = next((word for kind, word in _FAMILIES.items() if definition.op_type.startswith(kind)), definition.op_type)
-    note = f"{left_out} further workloads are left out" if left_out else ""
     title = " ".join(definition.description.split()) or definition.name.replace("_", " ")
-    if left_out:
-        title = f"{title[:200].rstrip('.')} ({len(more) + 1} of {len(given)} workloads)"
-    return SuiteTask(name, task, shown(family), shown(definition.op_type), shown(title[:300]), twin), note
+    if len(every) > len(more) + 1:
+        title = f"{title[:200].rstrip('.')} ({len(more) + 1} of {len(every)} workloads)"
+    return SuiteTask(name, task, shown(family), shown(definition.op_type), shown(title[:300]), twin)
 
 
 def _workloads(file: Path | None, definition: Definition) -> tuple[list[GivenWorkload], list[str]]:
@@ -194,6 +192,8 @@ def _with_stored(
     An input whose file is not there is drawn, as one that no workload has a file of.
     """
     free = [axis for axis in definition.variables if axis not in derived_axes(definition)]
+    large = [each for each in given if elements(definition, each.axes) > _MOST_ELEMENTS]
+    given = [each for each in given if each not in large] or given[:1]
     alike: set[str] = set()
     unique = []
     for each in given:
@@ -212,8 +212,7 @@ def _with_stored(
                 missing.append(data)
             else:
                 attachments[f"{number}/{name}"] = data
-    rest = [each for place, each in enumerate(unique) if place not in set(chosen)]
-    return [*used, *rest], attachments, frozenset(key.partition("/")[2] for key in attachments), missing
+    return used, attachments, frozenset(key.partition("/")[2] for key in attachments), missing
 
 
 def _stored(
@@ -236,13 +235,13 @@ def _stored(
     return found.data
 
 
-def _further(given: list[GivenWorkload], timed: dict[str, int], uses_workload: bool) -> tuple[list[Workload], int]:
-    """Workloads for sizes beside the timed ones, and how many were left out."""
+def _further(given: list[GivenWorkload], timed: dict[str, int], uses_workload: bool) -> list[Workload]:
+    """Workloads for sizes beside the timed ones."""
     found: list[Workload] = []
-    for number, each in enumerate(given[1 : _MOST_SIZES + 1], start=1):
+    for number, each in enumerate(given[1:], start=1):
         sizes = {axis: each.axes[axis] for axis in timed}
         if uses_workload:
             sizes["WORKLOAD"] = number
         if sizes and sizes != timed:
             found.append(Workload(f"workload-{number}", Distribution.AS_GIVEN, sizes=tuple(sizes.items())))
-    return found, max(len(given) - 1 - _MOST_SIZES, 0)
+    return found

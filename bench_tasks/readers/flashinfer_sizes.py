@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping, Sequence
 
 from kernelwright.bench_tasks.readers.flashinfer_definition import Definition
 
-__all__ = ["sizes_without_workloads", "spread", "twin_of"]
+__all__ = ["elements", "sizes_without_workloads", "spread", "twin_of"]
 
 _SIZES = {
     "batch_size": (16, 3), "num_seqs": (8, 3), "len_indptr": (9, 4), "len_cu_seqlens": (9, 4),
@@ -52,6 +53,15 @@ def twin_of(definition: Definition, sizes: Mapping[str, int]) -> dict[str, int]:
     return {axis: size for axis, size in twin.items() if size != before[axis]}
 
 
+def elements(definition: Definition, sizes: Mapping[str, int]) -> int:
+    """Of all inputs and outputs together."""
+    axes = {**definition.constants, **sizes}
+    return sum(
+        math.prod(axes[axis] for axis in spec.shape or ())
+        for spec in (*definition.inputs.values(), *definition.outputs.values())
+    )
+
+
 def spread(items: Sequence[Mapping[str, int]], most: int) -> list[int]:
     """Places of at most `most` of some sets of sizes, evenly over their order by size, the smallest and the largest among them."""
     order = sorted(range(len(items)), key=lambda place: (_product(items[place]), place))
@@ -61,7 +71,4 @@ def spread(items: Sequence[Mapping[str, int]], most: int) -> list[int]:
 
 
 def _product(sizes: Mapping[str, int]) -> int:
-    product = 1
-    for size in sizes.values():
-        product *= max(size, 1)
-    return product
+    return math.prod(max(size, 1) for size in sizes.values())

@@ -11,7 +11,11 @@ from typing import Any
 
 __all__ = ["adapter_for"]
 
-_ADAPTERS: dict[str, str] = {"robust-kbench": "robust_kbench"}
+_ADAPTERS: dict[str, str] = {
+    "robust-kbench": "robust_kbench",
+    "flashinfer-bench": "flashinfer",
+    "gpu-mode": "gpu_mode",
+}
 """Modules of this package by `Task.format`."""
 
 

@@ -56,7 +56,9 @@ class SuiteTask:
         return replace(self.task, source=source, workloads=tuple(w for w in self.task.workloads if self._small(w)))
 
     def _small(self, workload: Workload) -> bool:
-        """Whether a workload asks for sizes that suit the twin: none more than `_TIMES` the twin's."""
+        """Whether a workload asks for sizes that suit the twin: none more than `_TIMES` the twin's, and not its very own."""
+        if workload.sizes and all(self.twin.get(name) == size for name, size in workload.sizes):
+            return False
         return all(size <= _TIMES * self.twin.get(name, size) for name, size in workload.sizes)
 
 

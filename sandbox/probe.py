@@ -21,7 +21,8 @@ from kernelwright.sandbox.twins import MOST_ELEMENTS, MOST_FLOPS, Extent, find_t
 __all__ = ["Probe", "ProbeStatus", "Prober"]
 
 _WORKER = "kernelwright.sandbox.probe_worker"
-_SECONDS = 60  # of one measurement; the slowest of KernelBench takes 6
+_SECONDS = 90  # of processor time for one measurement, whatever else the machine does; recurrent modules take the most
+_WALL_SECONDS = 300
 _SETTINGS = 64  # sizes of workloads that are measured together
 _DOWNLOADS = ("huggingface", "couldn't connect", "connection error", "max retries", "urlopen", "name resolution")
 _INSTALLED_AS = {
@@ -125,7 +126,7 @@ class Prober:
             if problem := found.get("problem"):
                 raise _error(problem)
         full = _extent(found)
-        if given and self._runs(task, given):
+        if given and not self._spoilt(task, given):
             return Probe(ProbeStatus.LOADED, twin=given, **_about(full, found))
         about = _about(full, found)
         if full.small:
@@ -143,11 +144,14 @@ class Prober:
 
         steps = list(find_twin(full, numbers, measure))
         # what runs under fake tensors may still fail on values, and give nothing but zeros
+        spoilt = ""
         for twin, extent in reversed(steps):
             if extent.excess > _STILL_GOOD:
                 break
-            if self._runs(task, twin):
+            found_to_be = self._spoilt(task, twin)
+            if not found_to_be:
                 return Probe(ProbeStatus.LOADED, twin=twin, **about)
+            spoilt = spoilt or found_to_be
         if not numbers:
             why = "its sizes are no numbers at the top level of its file, so they can't be changed from outside."
         elif not steps:
@@ -155,16 +159,22 @@ class Prober:
         else:
             smallest = steps[-1][1]
             size = f"{smallest.elements:,} elements and {smallest.flops:.1e} FLOPs"
-            what = "are too large" if smallest.excess > _STILL_GOOD else "do not run, or give one value everywhere"
-            why = f"the smallest sizes that were found have {size} and {what}; {_TOO_LARGE}."
+            why = (
+                f"at smaller sizes {spoilt}."
+                if spoilt
+                else f"the smallest sizes that were found have {size}; {_TOO_LARGE}."
+            )
         return Probe(ProbeStatus.NO_TWIN, why, _HINT, **about)
 
-    def _runs(self, task: Task, twin: Mapping[str, int]) -> bool:
+    def _spoilt(self, task: Task, twin: Mapping[str, int]) -> str:
+        """What is wrong with a twin when it is run for real; empty where nothing is."""
         try:
             found = self._measure(task, twin, real=True)
-        except TaskError:
-            return False
-        return "problem" not in found and bool(found["first"]["varies"])
+        except TaskError as error:
+            return f"it can't be run: {error.message.rstrip('.')}"
+        if problem := found.get("problem"):
+            return f"it raises {problem['type']}"
+        return "" if found["first"]["varies"] else "its outputs are one value everywhere"
 
     def _measure(self, task: Task, sizes: Mapping[str, int], *, real: bool) -> dict[str, Any]:
         source = with_constants(task.source, sizes, path=task.path) if sizes else task.source
@@ -173,11 +183,11 @@ class Prober:
             if self._worker is None or not self._worker.alive:
                 self._worker = Worker(_WORKER, name="the probe", limits=self._limits, isolation=self._fence)
             message = self._worker.request(
-                "measure", timeout=self._limits.load_seconds + _SECONDS + 5, source=source, settings=settings, real=real,
-                backward=task.backward, seconds=_SECONDS,
+                "measure", timeout=self._limits.load_seconds + _WALL_SECONDS, source=source, settings=settings, real=real,
+                backward=task.backward, seconds=_SECONDS, wall_seconds=_WALL_SECONDS,
             )  # fmt: skip
         except WorkerTimeout as error:
-            raise TaskError(f"it does not finish within {_SECONDS} s.", path=task.path) from error
+            raise TaskError(f"it does not finish within {_WALL_SECONDS} s.", path=task.path) from error
         except WorkerCrashed as error:
             raise TaskError(f"the process that opens it died: {error.message}", path=task.path) from error
         if not message.body.get("ok"):

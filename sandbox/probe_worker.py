@@ -35,7 +35,8 @@ def measure(message: Message) -> tuple[dict[str, Any], Any]:
     """Shapes, elements and FLOPs of one call, in the worst of the given settings.
 
     The request has `source`; `settings`, a list of module-level numbers by name (at least one, empty for the file's own);
-    `real`, whether tensors are real; `backward`, whether gradients are computed too; `seconds`.
+    `real`, whether tensors are real; `backward`, whether gradients are computed too; `seconds` of
+    processor time and `wall_seconds` that it may take.
     """
     body = message.body
     entrance, way_out = os.pipe()
@@ -55,9 +56,11 @@ def measure(message: Message) -> tuple[dict[str, Any], Any]:
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
-        seconds = body["seconds"]
-        late = name in {"SIGXCPU", "SIGALRM"}
-        raise TaskError(f"it does not finish within {seconds} s." if late else f"its process was ended by {name}.")
+        times = {
+            "SIGXCPU": f"{body['seconds']} s of processor time", "SIGALRM": f"{body['wall_seconds']} s",
+        }  # fmt: skip
+        late = times.get(name)
+        raise TaskError(f"it does not finish within {late}." if late else f"its process was ended by {name}.")
     try:
         found = json.loads(data)
         if not isinstance(found, dict):
@@ -69,8 +72,8 @@ def measure(message: Message) -> tuple[dict[str, Any], Any]:
 
 def _answer(way_out: int, body: Mapping[str, Any]) -> None:
     """In the child: writes what was found, or why nothing was, and ends."""
-    signal.alarm(int(body["seconds"]))
-    resource.setrlimit(resource.RLIMIT_CPU, (2 * int(body["seconds"]), 2 * int(body["seconds"]) + 1))
+    signal.alarm(int(body["wall_seconds"]))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(body["seconds"]), int(body["seconds"]) + 1))
     found: dict[str, Any]
     try:
         found = _measure(body)

@@ -56,7 +56,7 @@ def kernel_of(task: Task, text: str, path: str | None = None) -> str:
         )  # fmt: skip
     parts = [*kept, _BUILD.format(source=literal(text), name=name)]
     if task.backward and autograd is not None:
-        calls = [
+        calls: list[tuple[ast.expr, str]] = [
             (node, f"{_EXTENSION}.backward")
             for node in ast.walk(autograd)
             if isinstance(node, ast.Attribute) and node.attr == "backward_fn" and isinstance(node.ctx, ast.Load)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from kernelwright.verifier.lint.call import AttackedCall, result_names, single_r
 from kernelwright.verifier.lint.report import Accepted
 from kernelwright.verifier.lint.rules import FEW_DRAWS, LOOSE, MOST_SEEDS, TIGHT
 from kernelwright.verifier.seeds import SeedSource
-from kernelwright.verifier.statistical import compare
+from kernelwright.verifier.statistical import CALLS, between_calls, compare
 
 if TYPE_CHECKING:
     import torch
@@ -228,6 +228,8 @@ def _attack(
             value is not None and _accepts(task, value, singles[p], planned.workload, cell.pasts.setdefault(p, Past()))
             for p, value in pairs
         )
+        if right and call.expected.samples is not None:
+            right = _draws_anew(cell, found, call, singles, positions)
         if planned.counts:
             cell.ours = cell.ours and right
         if planned.given:
@@ -235,6 +237,18 @@ def _attack(
             fixed = [(call.results[p], value) for p, value in pairs if p < compared and value is not None]
             cell.loose = cell.loose and bool(fixed) and all(_close(a, b, LOOSE) for a, b in fixed)
             cell.tight = cell.tight and bool(fixed) and all(_close(a, b, TIGHT) for a, b in fixed)
+
+
+def _draws_anew(
+    cell: _Cell, first: Forged, call: AttackedCall, singles: Sequence[ReferenceResult], positions: Iterable[int]
+) -> bool:
+    """Whether several calls on the same inputs differ as those of the reference do: what is forged is mostly the same."""
+    calls = [first, *(cell.attack.forge(call) for _ in range(CALLS - 1))]
+    if any(each is None for each in calls):
+        return False
+    return not any(
+        between_calls([[each.results[p]] for each in calls if each is not None], singles[p]) for p in positions
+    )
 
 
 def _accepts(task: Task, value: torch.Tensor, expected: ReferenceResult, workload: Workload, past: Past) -> bool:

@@ -16,7 +16,7 @@ from kernelwright.bench.events import BenchEvent, BenchStarted, ItemEnded
 from kernelwright.bench.progress import Progress, Result, counts_of, result_of
 from kernelwright.bench_tasks.scoring.results import Entry, Integrity, Trial
 from kernelwright.db.bench import BenchItem, BenchRun, BenchStatus, BenchSummary
-from kernelwright.words import kind_words, one_line, ratio
+from kernelwright.words import counted, kind_words, one_line, ratio
 
 __all__ = ["BenchView", "bench_head", "bench_runs_table", "clock_words", "items_table", "totals_line"]
 
@@ -99,7 +99,7 @@ class _Below:
 def bench_head(run: BenchRun) -> Text:
     """What is run, and how."""
     size = "scaled-down twins" if run.scale.value == "twin" else "full size"
-    head = f"Bench run {run.id}: {run.suite} ({size}), {run.strategy}, coder {run.coder}, judge {run.judge}, {run.rounds} rounds"
+    head = f"Bench run {run.id}: {run.suite} ({size}), {run.strategy}, coder {run.coder}, judge {run.judge}, {counted(run.rounds, 'round')}"
     kind = kind_words("measured" if run.device == "cuda" else "modelled", run.gpu)
     return Text.assemble((one_line(head), "bold"), f", times {one_line(kind)}")
 

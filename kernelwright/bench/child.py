@@ -13,14 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import kernelwright
 
-__all__ = ["Child"]
+__all__ = ["WORKER", "Child"]
+
+WORKER = ("-P", "-m", "kernelwright.bench.worker")
+"""What the interpreter is started with."""
 
 _CHUNK = 1 << 16
 _SAID = 500  # characters of the end of standard error that are told
@@ -32,12 +35,13 @@ class Child:
     Args:
         order: what `kernelwright.bench.worker.work` reads.
         lock: a descriptor that it inherits, so that the run counts as worked on while it lives.
+        worker: as `WORKER`.
 
     Raises:
         OSError: it does not start.
     """
 
-    def __init__(self, order: Mapping[str, Any], lock: int) -> None:
+    def __init__(self, order: Mapping[str, Any], lock: int, worker: Sequence[str] = WORKER) -> None:
         self.began = time.monotonic()
         self.ended: dict[str, Any] | None = None
         """How the item ended, once it has said so."""
@@ -45,7 +49,7 @@ class Child:
         self._read = b""
         paths = [str(Path(kernelwright.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "kernelwright.bench.worker"],
+            [sys.executable, *worker],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

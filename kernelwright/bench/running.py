@@ -5,12 +5,13 @@ from __future__ import annotations
 import selectors
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from kernelwright.bench.child import Child
+from kernelwright.bench.child import WORKER, Child
 from kernelwright.bench.entries import entry_of, trial_of
 from kernelwright.bench.events import BenchObserver, BenchStarted, ItemEnded, ItemSaid, ItemStarted, event_of
 from kernelwright.bench.lock import only_one
@@ -36,14 +37,18 @@ _NO_MONEY = "Not run: the budget was used up."
 
 
 def begin_run(
-    planned: Planned, settings: Settings, options: Options, store: Store, observer: BenchObserver
-) -> BenchRun:
+    planned: Planned, settings: Settings, options: Options, store: Store, observer: BenchObserver,
+    *, worker: Sequence[str] = WORKER,
+) -> BenchRun:  # fmt: skip
     """Stores a new run of a suite and works on it; as `go_on`."""
     store.create_bench_run(planned.run, planned.items, planned.tasks)
-    return go_on(planned.run.id, settings, options, store, observer)
+    return go_on(planned.run.id, settings, options, store, observer, worker=worker)
 
 
-def go_on(bench_run_id: str, settings: Settings, options: Options, store: Store, observer: BenchObserver) -> BenchRun:
+def go_on(
+    bench_run_id: str, settings: Settings, options: Options, store: Store, observer: BenchObserver,
+    *, worker: Sequence[str] = WORKER,
+) -> BenchRun:  # fmt: skip
     """Works on a stored run of a suite until every item has ended, or the budget allows no more; the run as it is then.
 
     An item that has ended is left alone. One that was under way goes on with its search where that stood: no attempt that is
@@ -52,6 +57,7 @@ def go_on(bench_run_id: str, settings: Settings, options: Options, store: Store,
     Args:
         settings: of this machine; those of the searches are the run's own.
         options: they replace the ones it had.
+        worker: what each child's interpreter is started with.
 
     Raises:
         NotFoundError: no such run of a suite.
@@ -68,7 +74,7 @@ def go_on(bench_run_id: str, settings: Settings, options: Options, store: Store,
                 mend=f"See it: kernelwright bench show {run.id}",
             )
         store.set_bench_status(run.id, BenchStatus.RUNNING, settings=options.to_json())
-        crew = _Crew(run, settings, options, store, observer, lock)
+        crew = _Crew(run, settings, options, store, observer, lock, worker)
         message = "An error of ours stopped it."
         status = BenchStatus.INTERRUPTED
         try:
@@ -107,9 +113,11 @@ class _Crew:
     """The children of one command."""
 
     def __init__(
-        self, run: BenchRun, settings: Settings, options: Options, store: Store, observer: BenchObserver, lock: int
-    ) -> None:
-        self.run, self.options, self.store, self.observer, self.lock = run, options, store, observer, lock
+        self, run: BenchRun, settings: Settings, options: Options, store: Store, observer: BenchObserver, lock: int,
+        worker: Sequence[str],
+    ) -> None:  # fmt: skip
+        self.run, self.options, self.store, self.observer = run, options, store, observer
+        self.lock, self.worker = lock, worker
         self.here = {name: _plain(getattr(settings, name)) for name in HERE}
         self.children: dict[int, _Under] = {}
         """By position of the item."""
@@ -119,7 +127,7 @@ class _Crew:
         trials = entry_of(store, run.id).trials
         self.waiting = deque(item for item in items if not item.status.ended)
         self.short: deque[BenchItem] = deque()
-        """Stopped because their allowance was too small; gone on with when nothing else is to be done."""
+        """Stopped because their allowance was too small; gone on with as soon as there is a larger one."""
         self.money = Allowances(options.budget, sum((trial.dollars for trial in trials), Decimal(0)))
         began = tuple(trial for trial in trials if (trial.task, trial.repeat) in ended)
         observer(BenchStarted(run, tuple(items), began, options.jobs))
@@ -160,8 +168,8 @@ class _Crew:
 
     def _start(self) -> None:
         """Begins with as many items as there are places and money for."""
-        if not self.waiting and not self.children and self.short and self.money.shares(1):
-            self.waiting.append(self.short.popleft())
+        if self.short and self.money.shares(1):  # money has come back: rather to end what is begun than to begin more
+            self.waiting.appendleft(self.short.popleft())
         places = min(self.options.jobs - len(self.children), len(self.waiting))
         for count in range(self.money.shares(places), 0, -1):
             item = self.waiting.popleft()
@@ -173,7 +181,7 @@ class _Crew:
                 "allowance": None if allowance is None else f"{allowance:f}",
                 "here": self.here,
             }
-            child = Child(order, self.lock)
+            child = Child(order, self.lock, self.worker)
             limit = max(0.0, self.options.task_seconds - item.seconds)
             self.children[item.position] = _Under(item, child, spent, time.monotonic() + limit)
             self.selector.register(child, selectors.EVENT_READ, item.position)

@@ -31,16 +31,23 @@ from kernelwright.rl.ids import new_run_id
 from kernelwright.rl.run import RunStatus
 from kernelwright.words import one_line
 
-__all__ = ["HERE", "main", "work"]
+__all__ = ["HERE", "Say", "Search", "main", "work"]
 
 HERE = ("data", "database", "cache", "prices", "log_level")
 """Settings of this machine that an order brings along: the parent may have been given them by other ways than files."""
 _STOP_SECONDS = 20.0  # that stopping may take once the parent is gone
 Say = Callable[[Mapping[str, Any]], None]
+Search = Callable[[BenchItem, Settings, Store, str | None, Say], Outcome | None]
+"""Makes or goes on with the search of an item, given its settings, its allowance in dollars and where events go; None if it
+had ended before."""
 
 
-def main() -> int:
-    """Does what the order says; 0 when the item's state is stored."""
+def main(search: Search | None = None) -> int:
+    """Does what the order says; 0 when the item's state is stored.
+
+    Args:
+        search: in place of `optimize_task` and `resume_run`; tests have one that is scripted.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -58,11 +65,11 @@ def main() -> int:
     settings = load_settings(**order["here"])
     set_up(settings.log_file, settings.log_level)
     with open_store(settings) as store:
-        say(work(order, settings, store, say))
+        say(work(order, settings, store, say, search or _search))
     return 0
 
 
-def work(order: Mapping[str, Any], settings: Settings, store: Store, say: Say) -> dict[str, Any]:
+def work(order: Mapping[str, Any], settings: Settings, store: Store, say: Say, search: Search) -> dict[str, Any]:
     """Begins or goes on with the item of an order; how that ended: `status`, `problem`, `budget`, `fatal`.
 
     Args:
@@ -74,7 +81,7 @@ def work(order: Mapping[str, Any], settings: Settings, store: Store, say: Say) -
     item = store.begin_bench_item(item, new_run_id(item.task_name))
     ended: dict[str, Any] = {"status": ItemStatus.FINISHED, "problem": "", "budget": False, "fatal": None}
     try:
-        outcome = _search(item, settings_of(run, settings), store, order["allowance"], say)
+        outcome = search(item, settings_of(run, settings), store, order["allowance"], say)
         if outcome is not None and outcome.run.status is RunStatus.INTERRUPTED:
             ended |= {"status": ItemStatus.STOPPED, "problem": outcome.run.message, "budget": True}
         elif outcome is not None and not outcome.attempts:

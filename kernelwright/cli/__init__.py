@@ -20,10 +20,10 @@ from typing import NoReturn
 import click
 
 from kernelwright import __version__
-from kernelwright.cli import bench_lint  # noqa: F401 - registers its command
+# each of these registers its commands
+from kernelwright.cli import bench_baseline, bench_import, bench_lint, bench_run  # noqa: F401
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench
-from kernelwright.cli.bench_import import import_suite as _import_suite  # noqa: F401 - it registers itself
 from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.costs import costs
 from kernelwright.cli.evidence import recheck
@@ -138,7 +138,7 @@ def _interrupted(stop: Interrupted, as_json: bool) -> int:
     message = (
         "interrupted" if stop.run_id is None else f"interrupted; the finished attempts of run {stop.run_id} are kept"
     )
-    mend = "" if stop.run_id is None else f"kernelwright resume {stop.run_id}"
+    mend = "" if stop.run_id is None else f"{stop.command} {stop.run_id}"
     if as_json:
         _echo_error("Interrupted", message, mend)
     click.echo(f"{message}." + (f" Go on with: {mend}" if mend else ""), err=True)

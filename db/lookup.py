@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from kernelwright.db.models import EvaluationRow, KernelRow, RunRow, TaskRow
+from kernelwright.db.models import BenchRunRow, EvaluationRow, KernelRow, RunRow, TaskRow
 from kernelwright.errors import NotFoundError
 
-__all__ = ["Found", "Kind", "find", "resolve"]
+__all__ = ["NOUNS", "Found", "Kind", "find", "resolve"]
 
 _SHOWN = 5
 """How many ids a message names."""
@@ -28,6 +28,7 @@ class Kind(StrEnum):
     TASK = "task"
     KERNEL = "kernel"
     EVALUATION = "evaluation"
+    BENCH_RUN = "bench run"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ _IDS: dict[Kind, tuple[InstrumentedAttribute[str], InstrumentedAttribute[Any]]] 
     Kind.TASK: (TaskRow.id, TaskRow.created),
     Kind.KERNEL: (KernelRow.id, KernelRow.created),
     Kind.EVALUATION: (EvaluationRow.id, EvaluationRow.created),
+    Kind.BENCH_RUN: (BenchRunRow.id, BenchRunRow.created),
 }
 
 
@@ -56,7 +58,11 @@ def _matches(session: Session, prefix: str, kind: Kind) -> list[Found]:
     return [Found(kind, found) for found in session.scalars(begins.order_by(created.desc()).limit(_SHOWN + 1))]
 
 
-def find(session: Session, prefix: str, kinds: tuple[Kind, ...] = tuple(Kind)) -> Found:
+NOUNS = (Kind.RUN, Kind.TASK, Kind.KERNEL, Kind.EVALUATION)
+"""What is looked for where nothing else is said."""
+
+
+def find(session: Session, prefix: str, kinds: tuple[Kind, ...] = NOUNS) -> Found:
     """The one stored thing of these kinds whose id is `prefix` or begins with it, in upper or lower case;
     a whole id wins over beginnings.
 
@@ -100,4 +106,6 @@ def _suggestion(session: Session, prefix: str, kinds: tuple[Kind, ...]) -> str:
     near = dict.fromkeys(known[name] for name in difflib.get_close_matches(prefix, known, n=3, cutoff=0.5))
     if near:
         return f"Did you mean {' or '.join(near)}?"
+    if Kind.BENCH_RUN in kinds:
+        return "`kernelwright bench runs` lists what is stored."
     return "`kernelwright runs` lists what is stored." if Kind.RUN in kinds else "Check the id."

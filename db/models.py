@@ -1,8 +1,8 @@
-"""Tables of the five nouns: Task, Kernel, Evaluation, Device, Run with its Attempts.
+"""Tables of the five nouns: Task, Kernel, Evaluation, Device, Run with its Attempts; and of suites that were run.
 
 Tasks, kernels, devices and evaluations are named by a hash of their content, so the same one is stored once. A name,
 a path or an author is no part of such a hash: each row keeps the first ones seen, and a run or an attempt keeps its
-own. All tables but `runs` are append-only (see `Immutable` and the triggers of the first migration).
+own. All tables but `runs`, `bench_runs` and `bench_items` are append-only (see `Immutable` and the triggers of the first migration).
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from kernelwright.db.types import UtcDateTime
 __all__ = [
     "AttemptRow",
     "Base",
+    "BaselineRow",
+    "BenchItemRow",
+    "BenchRunRow",
     "DeviceRow",
     "EvaluationRow",
     "Immutable",
@@ -174,7 +177,7 @@ class EvaluationRow(Immutable, Base):
 
 
 class RunRow(Base):
-    """`kernelwright.rl.run.Run`: the only rows that change, and of those only status, message and `updated`."""
+    """`kernelwright.rl.run.Run`: of its rows only status, message and `updated` change."""
 
     __tablename__ = "runs"
 
@@ -261,3 +264,85 @@ class ModelCallRow(Immutable, Base):
     estimated: Mapped[bool]
     seconds: Mapped[float]
     created: Mapped[datetime]
+
+
+class BenchRunRow(Base):
+    """`kernelwright.db.bench.BenchRun`: of its rows status, message, `settings` and `updated` change."""
+
+    __tablename__ = "bench_runs"
+    __table_args__ = (CheckConstraint("repeats >= 1 AND rounds >= 1", name="counts_from_one"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    suite: Mapped[str] = mapped_column(Text, index=True)
+    suite_path: Mapped[str | None]
+    digest: Mapped[str] = mapped_column(HASH)
+    suite_size: Mapped[int]
+    scale: Mapped[str] = mapped_column(String(16))
+    strategy: Mapped[str] = mapped_column(String(32))
+    coder: Mapped[str]
+    judge: Mapped[str]
+    rounds: Mapped[int]
+    repeats: Mapped[int]
+    device: Mapped[str] = mapped_column(String(16))
+    gpu: Mapped[str]
+    status: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    environment: Mapped[dict[str, Any]]
+    created: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    updated: Mapped[datetime]
+
+
+class BenchItemRow(Base):
+    """`kernelwright.db.bench.BenchItem`: one task and repeat; who works on it changes `run_id` to `seconds`.
+
+    `run_id` is no foreign key: it is chosen and stored before the search begins, so that a search which was begun is always
+    found again, and a search that could not begin leaves no run.
+    """
+
+    __tablename__ = "bench_items"
+    __table_args__ = (
+        UniqueConstraint("bench_run_id", "name", "repeat"),
+        UniqueConstraint("run_id"),
+        CheckConstraint("repeat >= 0 AND starts >= 0 AND seconds >= 0", name="counts_in_range"),
+    )
+
+    bench_run_id: Mapped[str] = mapped_column(ForeignKey("bench_runs.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    repeat: Mapped[int]
+    task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id"), index=True)
+    task_name: Mapped[str]
+    task_path: Mapped[str | None]
+    run_id: Mapped[str | None] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    problem: Mapped[str]
+    starts: Mapped[int]
+    seconds: Mapped[float]
+    updated: Mapped[datetime]
+
+
+class BaselineRow(Immutable, Base):
+    """`kernelwright.db.baselines.Baseline`: what a task's own module takes on a device, times in seconds."""
+
+    __tablename__ = "baselines"
+    __table_args__ = (
+        CheckConstraint(
+            "seconds_low > 0 AND seconds_low <= seconds AND seconds <= seconds_high", name="times_in_order"
+        ),
+        CheckConstraint("timing_kind IN ('measured', 'modelled')", name="timing_kind_known"),
+        Index(None, "task_id", "timing_kind", "gpu"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id"))
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"))
+    name: Mapped[str] = mapped_column(String(32))
+    timing_kind: Mapped[str] = mapped_column(String(16))
+    gpu: Mapped[str]
+    seconds: Mapped[float]
+    seconds_low: Mapped[float]
+    seconds_high: Mapped[float]
+    interval_source: Mapped[str]
+    created: Mapped[datetime]
+    device: Mapped[DeviceRow] = relationship(lazy="joined")

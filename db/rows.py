@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from kernelwright.agents.protocols import Advice
 from kernelwright.bench_tasks.task import NumericPolicy, Task, Workload
-from kernelwright.db.models import AttemptRow, EvaluationRow, KernelRow, RunRow, TaskRow
+from kernelwright.db.models import AttemptRow, DeviceRow, EvaluationRow, KernelRow, RunRow, TaskRow
 from kernelwright.db.types import content_id, dump_json, load_json
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.kernel import Kernel
@@ -21,6 +21,7 @@ __all__ = [
     "attempt_columns",
     "attempt_of",
     "device_columns",
+    "device_of",
     "evaluation_columns",
     "evaluation_of",
     "kernel_columns",
@@ -94,6 +95,13 @@ def device_columns(device: DeviceInfo, created: datetime) -> Columns:
     return {"id": content_id(fields), **fields, "created": created}
 
 
+def device_of(row: DeviceRow) -> DeviceInfo:
+    """The device, equal to the one stored."""
+    return DeviceInfo(
+        kind=row.kind, name=row.name, gpu=row.gpu, arch=row.arch, isolation=row.isolation, versions=row.versions
+    )
+
+
 def evaluation_columns(evaluation: Evaluation, created: datetime) -> Columns:
     """The row of an evaluation."""
     data = _plain(evaluation)
@@ -121,21 +129,13 @@ def evaluation_columns(evaluation: Evaluation, created: datetime) -> Columns:
 
 def evaluation_of(row: EvaluationRow) -> Evaluation:
     """The evaluation, equal to the one stored."""
-    device = row.device
     return Evaluation(
         task_id=row.task_id,
         kernel_id=row.kernel_id,
         verdict=Verdict(row.verdict),
         reason=row.reason,
         stages=[Stage.model_validate(stage) for stage in row.stages],
-        device=DeviceInfo(
-            kind=device.kind,
-            name=device.name,
-            gpu=device.gpu,
-            arch=device.arch,
-            isolation=device.isolation,
-            versions=device.versions,
-        ),
+        device=device_of(row.device),
         timing=None if row.timing is None else Timing.model_validate(row.timing),
         profile=None if row.profile is None else Profile.model_validate(row.profile),
         seeds=row.seeds,

@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import Select, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, joinedload, sessionmaker
+from sqlalchemy.orm import Session, joinedload
 
 from kernelwright.agents.models.calls import Call
 from kernelwright.agents.models.protocol import Place, Reply
 from kernelwright.agents.ranking import fastest
 from kernelwright.bench_tasks.task import Task
 from kernelwright.db import rows
+from kernelwright.db.bench_store import BenchStore
 from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
 from kernelwright.db.costs import Costs, costs
-from kernelwright.db.engine import BUSY_SECONDS, make_engine, place_of, use_wal, writing
-from kernelwright.db.lookup import Found, Kind, find, resolve
-from kernelwright.db.migrate import upgrade
+from kernelwright.db.lookup import NOUNS, Found, Kind, find, resolve
 from kernelwright.db.models import (
     AttemptRow,
-    Base,
     DeviceRow,
     EvaluationRow,
     KernelParentRow,
     KernelRow,
     ModelCallRow,
     RunRow,
-    TaskAttachmentRow,
     TaskRow,
 )
-from kernelwright.db.session import GuardedSession
 from kernelwright.db.similar import Winner, winners_about, winners_like
 from kernelwright.db.summary import RunSummary, summaries
-from kernelwright.db.trouble import translated
+from kernelwright.db.transactions import insert_once
 from kernelwright.db.types import dump_json
-from kernelwright.db.uninterrupted import uninterrupted
 from kernelwright.errors import NotFoundError, StoreError
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.kernel import Kernel
@@ -50,10 +41,6 @@ from kernelwright.verifier.evaluation import Evaluation, TimingKind, Verdict
 from kernelwright.verifier.model.gpus import find_gpu
 
 __all__ = ["MeasuredRow", "RunSummary", "Store", "StoredTask", "Winner"]
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -73,7 +60,7 @@ class StoredTask:
     source: str
 
 
-class Store:
+class Store(BenchStore):
     """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore` and
     `kernelwright.agents.models.calls.CallStore`.
 
@@ -89,23 +76,6 @@ class Store:
         StoreError: it can't be opened, read or written; every method can raise it too.
     """
 
-    def __init__(
-        self, place: str | Path, *, clock: Callable[[], datetime] = _utc_now, busy_seconds: float = BUSY_SECONDS
-    ) -> None:
-        self._engine = make_engine(place, busy_seconds=busy_seconds)
-        self._clock = clock
-        self.place = place_of(self._engine)
-        """The database as a person names it."""
-        try:
-            upgrade(self._engine)
-            with translated(self.place):
-                use_wal(self._engine)
-        except BaseException:
-            self._engine.dispose()
-            raise
-        self._reader = sessionmaker(self._engine, class_=GuardedSession, expire_on_commit=False)
-        self._writer = sessionmaker(writing(self._engine), class_=GuardedSession, expire_on_commit=False)
-
     @property
     def checkpoints(self) -> Path | None:
         """Where checkpoints of attempts in progress belong: a file beside the database, None when it is no file."""
@@ -113,18 +83,6 @@ class Store:
             return None
         path = Path(self.place)
         return path.with_name(f"{path.stem}.checkpoints.db")
-
-    def close(self) -> None:
-        """Closes all connections."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -336,7 +294,7 @@ class Store:
                 return winners_about(session, task, arch, limit)
             return winners_like(session, task, arch, limit)
 
-    def find(self, prefix: str, kinds: tuple[Kind, ...] = tuple(Kind)) -> Found:
+    def find(self, prefix: str, kinds: tuple[Kind, ...] = NOUNS) -> Found:
         """What the id, or the beginning of one, names.
 
         Raises:
@@ -347,40 +305,18 @@ class Store:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _reading(self) -> Iterator[Session]:
-        with uninterrupted(), translated(self.place), self._reader() as session:
-            yield session
-
-    @contextmanager
-    def _writing(self) -> Iterator[Session]:
-        with uninterrupted(), translated(self.place), self._writer.begin() as session:
-            yield session
-
-    def _add_task(self, session: Session, task: Task) -> None:
-        if _insert_once(session, TaskRow, rows.task_columns(task, self._clock())):
-            for name, data in task.attachments.items():
-                session.execute(insert(TaskAttachmentRow).values(task_id=task.id, name=name, data=data))
-
     def _add_evaluation(self, session: Session, kernel: Kernel, evaluation: Evaluation) -> str:
         if evaluation.kernel_id != kernel.id:
             raise StoreError(f"The evaluation is about kernel {evaluation.kernel_id}, not {kernel.id}.")
         now = self._clock()
-        if _insert_once(session, KernelRow, rows.kernel_columns(kernel, now)):
+        if insert_once(session, KernelRow, rows.kernel_columns(kernel, now)):
             for position, parent in enumerate(kernel.parents):
                 values = {"kernel_id": kernel.id, "position": position, "parent_id": parent}
                 session.execute(insert(KernelParentRow).values(values))
-        _insert_once(session, DeviceRow, rows.device_columns(evaluation.device, now))
+        insert_once(session, DeviceRow, rows.device_columns(evaluation.device, now))
         columns = rows.evaluation_columns(evaluation, now)
-        _insert_once(session, EvaluationRow, columns)
+        insert_once(session, EvaluationRow, columns)
         return str(columns["id"])
-
-
-def _insert_once(session: Session, table: type[Base], columns: rows.Columns) -> bool:
-    """Inserts a row named by its content unless it is there; whether it was inserted."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(columns).on_conflict_do_nothing(index_elements=["id"])
-    return session.execute(statement.returning(table.__table__.c.id)).first() is not None
 
 
 def _run_row(session: Session, run_id: str) -> RunRow:

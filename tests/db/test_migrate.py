@@ -80,7 +80,7 @@ def test_failed_migration_leaves_nothing(engine: Engine) -> None:
 def test_newer_schema_is_left_alone(tmp_path: Path) -> None:
     with Store(tmp_path / "k.db") as store, store._writing() as session:
         session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0999'"))
-    with pytest.raises(StoreError, match=r"newer Kernelwright \(schema 0999; .* up to 0002\)\. Upgrade"):
+    with pytest.raises(StoreError, match=r"newer Kernelwright \(schema 0999; .* up to 0003\)\. Upgrade"):
         Store(tmp_path / "k.db")
 
 
@@ -108,3 +108,29 @@ def test_wal_and_foreign_keys_are_on(tmp_path: Path) -> None:
     with Store(tmp_path / "k.db") as store, store._reading() as session:
         pragmas = {"journal_mode": "wal", "foreign_keys": 1, "recursive_triggers": 1, "synchronous": 2}
         assert {name: session.scalar(text(f"PRAGMA {name}")) for name in pragmas} == pragmas
+
+
+def test_what_the_second_schema_held_is_still_there(tmp_path: Path) -> None:
+    """A database of the version before suites: upgraded in place, with its runs, and usable for suites."""
+    from bench_doubles import BENCH, OTHER, items
+    from search_doubles import TASK, attempt, run
+
+    path = tmp_path / "k.db"
+    engine = make_engine(path)
+    with writing(engine).begin() as connection:
+        command.upgrade(alembic_config(connection), "0002")
+        assert "bench_runs" not in inspect(connection).get_table_names()
+    engine.dispose()
+    with Store(tmp_path / "new.db") as store:
+        store.create_run(run("softmax-old"))
+        store.add_attempt(attempt("softmax-old", 1, 1e-5))
+    with sqlite3.connect(path) as old:
+        old.execute("ATTACH ? AS new", (str(tmp_path / "new.db"),))
+        for table in ("tasks", "task_attachments", "kernels", "devices", "evaluations", "runs", "attempts"):
+            old.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")
+    old.close()
+    with Store(path) as store, store._reading() as session:
+        assert revision_of(session.connection()) == HEAD
+        assert store.attempts("softmax-old") == [attempt("softmax-old", 1, 1e-5)]
+        store.create_bench_run(BENCH, items(), [TASK, OTHER])
+        assert store.bench_items(BENCH.id) == items()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench_doubles import baseline
 from hypothesis import given
 from hypothesis import strategies as st
 from model_calls import call
@@ -188,6 +189,9 @@ class TestWriting:
             "runs": 2,
             "attempts": 4,
             "model_calls": 0,
+            "bench_runs": 0,
+            "bench_items": 0,
+            "baselines": 0,
         }
 
 
@@ -200,6 +204,7 @@ class TestImmutable:
         store.add_attempt(attempt("softmax-7k3f9q", 1, 1e-5))
         store.add_attempt(attempt("softmax-7k3f9q", 2, 1e-5))
         store.add_call(call())
+        store.add_baseline(TASK, baseline(TASK, "eager", 3e-5, DEVICE))
         return tmp_path / "new" / "kernelwright.db"
 
     @pytest.mark.parametrize("row", [TaskRow, KernelRow, DeviceRow, EvaluationRow, AttemptRow, ModelCallRow])

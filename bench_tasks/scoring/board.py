@@ -77,7 +77,7 @@ class Row:
     geomean_solved: Figure | None
     median: Figure
     pass_1: Figure | None
-    """Over attempts."""
+    """Over attempts; None for a submitted entry, of which only the winning kernels were sent."""
     roofline_solved: float | None
     roofline_all: float
     costs: Costs
@@ -172,7 +172,7 @@ def row_of(entry: Entry, *, p: float, seed: int, rank: int = 1, behind: Pairing 
         geomean_returned=metrics.geomean(entry, seed=seed, kept=False),
         geomean_solved=metrics.geomean_of_solved(entry, seed=seed),
         median=metrics.median_speedup(entry, seed=seed),
-        pass_1=metrics.pass_at_k(entry, 1),
+        pass_1=None if entry.submitted else metrics.pass_at_k(entry, 1),
         roofline_solved=metrics.roofline_of_solved(entry),
         roofline_all=metrics.roofline_of_all(entry),
         costs=metrics.costs(entry),

@@ -20,11 +20,13 @@ from typing import NoReturn
 import click
 
 from kernelwright import __version__
+from kernelwright.cli import bench_submit as _bench_submit  # noqa: F401 (its commands register themselves)
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench
 from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.costs import costs
 from kernelwright.cli.evidence import recheck
+from kernelwright.cli.leaderboard import leaderboard
 from kernelwright.cli.machine import doctor, gpus
 from kernelwright.cli.mcp import mcp
 from kernelwright.cli.model_server import model_server
@@ -68,6 +70,7 @@ for _command in (
     export,
     costs,
     bench,
+    leaderboard,
     resume,
     doctor,
     gpus,

@@ -125,6 +125,9 @@ COMMANDS = [
     ["mcp"],
     ["costs"],
     ["bench", "list"],
+    ["bench", "pack", "zzz"],
+    ["bench", "submit", "missing.entry"],
+    ["leaderboard", "core"],
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
 ]

@@ -164,12 +164,14 @@ def optimize_task(
     store: Store,
     observer: Observer,
     start: StartingPoint | None = None,
+    run_id: str | None = None,
     traffic: Traffic = NO_TRAFFIC,
     clock: Callable[[], datetime] = utc_now,
 ) -> Outcome:
     """A new search on `task` with the coder, judge and strategy of the settings.
 
     Args:
+        run_id: what the run is to be called, for who must know it before it is stored; made from the task's name by default.
         start: code that the first kernels are translated from; it needs a language model.
         traffic: where exchanges with model servers are kept or taken from.
 
@@ -195,7 +197,7 @@ def optimize_task(
     if coder != BUILTIN:
         kept["exemplars"] = exemplars_for(task, target.gpu, store, settings.exemplars, traffic)
     run = Run(
-        id=new_run_id(task.name),
+        id=run_id or new_run_id(task.name),
         task=task,
         strategy=settings.strategy,
         coder=coder,

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from kernelwright.bench_tasks.scoring.results import AttemptResult, Entry, Integrity, Trial
-from kernelwright.db.bench import AttemptFigures, BenchItem, ItemStatus
+from kernelwright.db.bench import AttemptFigures, BenchItem, BenchRun, ItemStatus
 from kernelwright.db.store import Store
 from kernelwright.verifier.evaluation import Evaluation, StageStatus, Timing, TimingKind, Verdict
 from kernelwright.verifier.static import Severity
 
-__all__ = ["entry_of", "remarks_on"]
+__all__ = ["entry_of", "remarks_on", "trial_of"]
 
 _HARMLESS = frozenset({"left_to_torch", "never_launched", "trap"})
 """Warnings of the static analysis that say nothing against a kernel which has passed: the integrity stage has seen whose work
@@ -35,19 +35,12 @@ def entry_of(store: Store, bench_run_id: str) -> Entry:
     """
     run = store.bench_run(bench_run_id)
     items = store.bench_items(run.id)
-    kind = TimingKind.MEASURED if run.device == "cuda" else TimingKind.MODELLED
-    made: dict[str, list[AttemptFigures]] = {}
-    for figures in store.figures([item.run_id for item in items if item.run_id]):
-        made.setdefault(figures.run_id, []).append(figures)
-    baselines: dict[str, dict[str, float]] = {}
-    for each in store.baselines(sorted({item.task_id for item in items}), kind, run.gpu):
-        baselines.setdefault(each.task_id, {})[each.name] = each.seconds
     return Entry(
         id=run.id,
         suite=run.suite,
         suite_digest=run.digest,
         scale=run.scale,
-        timing_kind=kind.value,
+        timing_kind=_kind(run).value,
         gpu=run.gpu,
         device=run.device,
         author=run.coder,
@@ -58,11 +51,14 @@ def entry_of(store: Store, bench_run_id: str) -> Entry:
         created=run.created,
         tasks=tuple(dict.fromkeys(item.name for item in items)),
         suite_size=run.suite_size,
-        trials=tuple(
-            _trial(store, item, made.get(item.run_id or "", ()), baselines.get(item.task_id, {})) for item in items
-        ),
+        trials=_trials(store, run, items),
         environment=run.environment,
     )
+
+
+def trial_of(store: Store, run: BenchRun, item: BenchItem) -> Trial:
+    """What came of one item so far."""
+    return _trials(store, run, [item])[0]
 
 
 def remarks_on(evaluation: Evaluation) -> tuple[str, ...]:
@@ -79,6 +75,22 @@ def remarks_on(evaluation: Evaluation) -> tuple[str, ...]:
         elif stage.status is StageStatus.WARNED and stage.name != "gpu profile":
             found.append(f"The stage {stage.name} ended with a warning: {stage.summary}.")
     return tuple(found)
+
+
+def _kind(run: BenchRun) -> TimingKind:
+    return TimingKind.MEASURED if run.device == "cuda" else TimingKind.MODELLED
+
+
+def _trials(store: Store, run: BenchRun, items: Sequence[BenchItem]) -> tuple[Trial, ...]:
+    made: dict[str, list[AttemptFigures]] = {}
+    for figures in store.figures([item.run_id for item in items if item.run_id]):
+        made.setdefault(figures.run_id, []).append(figures)
+    baselines: dict[str, dict[str, float]] = {}
+    for each in store.baselines(sorted({item.task_id for item in items}), _kind(run), run.gpu):
+        baselines.setdefault(each.task_id, {})[each.name] = each.seconds
+    return tuple(
+        _trial(store, item, made.get(item.run_id or "", ()), baselines.get(item.task_id, {})) for item in items
+    )
 
 
 def _trial(store: Store, item: BenchItem, made: Sequence[AttemptFigures], baselines: Mapping[str, float]) -> Trial:

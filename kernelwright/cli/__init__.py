@@ -20,7 +20,7 @@ from typing import NoReturn
 import click
 
 from kernelwright import __version__
-from kernelwright.cli import bench_submit as _bench_submit  # noqa: F401 (its commands register themselves)
+from kernelwright.cli import bench_run, bench_submit  # noqa: F401 - their commands register themselves
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench
 from kernelwright.cli.calibrate import calibrate
@@ -139,7 +139,7 @@ def _interrupted(stop: Interrupted, as_json: bool) -> int:
     message = (
         "interrupted" if stop.run_id is None else f"interrupted; the finished attempts of run {stop.run_id} are kept"
     )
-    mend = "" if stop.run_id is None else f"kernelwright resume {stop.run_id}"
+    mend = "" if stop.run_id is None else f"{stop.command} {stop.run_id}"
     if as_json:
         _echo_error("Interrupted", message, mend)
     click.echo(f"{message}." + (f" Go on with: {mend}" if mend else ""), err=True)

@@ -21,11 +21,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Interrupted(Exception):
-    """Ctrl-C or a polite kill, with the run to go on with (None before the first attempt was under way)."""
+    """Ctrl-C or a polite kill, with the run to go on with (None before the first attempt was under way).
 
-    def __init__(self, run_id: str | None) -> None:
+    Args:
+        command: what goes on with it.
+    """
+
+    def __init__(self, run_id: str | None, command: str = "kernelwright resume") -> None:
         super().__init__(run_id)
         self.run_id = run_id
+        self.command = command
 
 
 class RunId:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelwright.cli.base import Function, Interrupted, RunId, common_flags, console, device_flags, print_json, start
+from kernelwright.cli.flags import search_flags
 from kernelwright.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -31,52 +32,10 @@ _LARGEST_START = 256 << 10
 """Bytes of a file to translate: some 80,000 tokens, what the contexts of models hold beside the rest."""
 
 
-def _search_flags(function: Function) -> Function:
-    """Adds what `optimize` and `translate` share: rounds, strategy, models, money, the file to write."""
+def _file_flags(function: Function) -> Function:
+    """Adds what `optimize` and `translate` have beside `search_flags`: recordings, and the file to write."""
     for option in reversed(
         (
-            click.option("--rounds", type=int, metavar="N", help="Attempts to make at most (default: 6)."),
-            click.option(
-                "--strategy",
-                type=click.Choice(["refine", "fsr", "translate-evolve", "best-of-n"]),
-                help="How attempts follow from one another (default: refine; docs/strategies.md).",
-            ),
-            click.option(
-                "--candidates", type=int, metavar="N", help="Proposals of a round (default: the strategy's own)."
-            ),
-            click.option(
-                "--model",
-                metavar="MODEL",
-                help="Language model that writes kernels: openai:NAME, anthropic:NAME or http://host:port/v1#NAME "
-                "(default: the built-in coder).",
-            ),
-            click.option(
-                "--judge",
-                "judge_model",
-                metavar="MODEL",
-                help="Language model that judges attempts, or `builtin` (default: the same as --model).",
-            ),
-            click.option(
-                "--builtin-first",
-                type=int,
-                metavar="N",
-                help="Attempts the built-in coder makes before the model (default: 0).",
-            ),
-            click.option(
-                "--exemplars",
-                type=int,
-                metavar="N",
-                help="Earlier winners that prompts show (default: 3; 0 for a fair comparison).",
-            ),
-            click.option(
-                "--budget", type=str, metavar="DOLLARS", help="Stop before the model call that could pass this sum."
-            ),
-            click.option(
-                "--reasoning",
-                type=click.Choice(["none", "low", "medium", "high"]),
-                help="How much models are to reason.",
-            ),
-            click.option("--temperature", type=float, metavar="T", help="How freely models draw their words."),
             *_traffic_flags,
             click.option(
                 "--out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here)."
@@ -106,7 +65,8 @@ _traffic_flags = (
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
-@_search_flags
+@search_flags
+@_file_flags
 @device_flags
 @common_flags
 def optimize(
@@ -157,7 +117,8 @@ def optimize(
     metavar="TASK",
     help="The module that says what is right: Model, get_inputs(), get_init_inputs().",
 )
-@_search_flags
+@search_flags
+@_file_flags
 @device_flags
 @common_flags
 def translate(

@@ -1,0 +1,61 @@
+"""Flags about a search that several commands share: rounds, strategy, models, money."""
+
+from __future__ import annotations
+
+import click
+
+from kernelwright.cli.base import Function
+
+__all__ = ["search_flags"]
+
+
+def search_flags(function: Function) -> Function:
+    """Adds ``--rounds``, ``--strategy``, ``--candidates`` and what is said about language models."""
+    for option in reversed(
+        (
+            click.option("--rounds", type=int, metavar="N", help="Attempts to make at most (default: 6)."),
+            click.option(
+                "--strategy",
+                type=click.Choice(["refine", "fsr", "translate-evolve", "best-of-n"]),
+                help="How attempts follow from one another (default: refine; docs/strategies.md).",
+            ),
+            click.option(
+                "--candidates", type=int, metavar="N", help="Proposals of a round (default: the strategy's own)."
+            ),
+            click.option(
+                "--model",
+                metavar="MODEL",
+                help="Language model that writes kernels: openai:NAME, anthropic:NAME or http://host:port/v1#NAME "
+                "(default: the built-in coder).",
+            ),
+            click.option(
+                "--judge",
+                "judge_model",
+                metavar="MODEL",
+                help="Language model that judges attempts, or `builtin` (default: the same as --model).",
+            ),
+            click.option(
+                "--builtin-first",
+                type=int,
+                metavar="N",
+                help="Attempts the built-in coder makes before the model (default: 0).",
+            ),
+            click.option(
+                "--exemplars",
+                type=int,
+                metavar="N",
+                help="Earlier winners that prompts show (default: 3; 0 for a fair comparison).",
+            ),
+            click.option(
+                "--budget", type=str, metavar="DOLLARS", help="Stop before the model call that could pass this sum."
+            ),
+            click.option(
+                "--reasoning",
+                type=click.Choice(["none", "low", "medium", "high"]),
+                help="How much models are to reason.",
+            ),
+            click.option("--temperature", type=float, metavar="T", help="How freely models draw their words."),
+        )
+    ):
+        function = option(function)
+    return function

@@ -1,0 +1,192 @@
+"""What people see of runs of suites: live progress, the table of tasks, the list of runs, baselines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from kernelwright.bench.events import BenchEvent, BenchStarted, ItemEnded
+from kernelwright.bench.progress import Progress, Result, counts_of, result_of
+from kernelwright.bench_tasks.scoring.results import Entry, Integrity, Trial
+from kernelwright.db.bench import BenchItem, BenchRun, BenchStatus, BenchSummary
+from kernelwright.words import counted, kind_words, one_line, ratio
+
+__all__ = ["BenchView", "bench_head", "bench_runs_table", "clock_words", "items_table", "totals_line"]
+
+_STYLES = {
+    Result.SOLVED: "green",
+    Result.UNSOLVED: "red",
+    Result.UNWRITTEN: "yellow",
+    Result.STOPPED: "yellow",
+    Result.RUNNING: "cyan",
+    Result.WAITING: "dim",
+}
+
+
+class BenchView:
+    """An observer that draws: a line for each item that ends; on a terminal besides what goes on and how far it is."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.progress = Progress()
+        self._live: Live | None = None
+
+    def __enter__(self) -> BenchView:
+        if self._console.is_terminal:
+            self._live = Live(_Below(self.progress), console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def __call__(self, event: BenchEvent) -> None:
+        """Draws it."""
+        self.progress(event)
+        if isinstance(event, BenchStarted):
+            self._console.print(bench_head(event.run), soft_wrap=True)
+            if event.trials:
+                self._console.print(f"{len(event.trials)} of {len(event.items)} have ended before.", style="dim")
+        if isinstance(event, ItemEnded):
+            self._console.print(self._line(event.item, event.trial), soft_wrap=True)
+
+    def _line(self, item: BenchItem, trial: Trial) -> Text:
+        result = result_of(item, trial)
+        width = len(str(self.progress.total))
+        line = Text(f"[{self.progress.ended:>{width}}/{self.progress.total}] {one_line(_name(item))}: ")
+        line.append(result.value, style=_STYLES[result])
+        if trial.best is not None:
+            line.append(f", {_speedup(trial)} against eager")
+        line.append(f", {clock_words(trial.seconds)}")
+        if trial.integrity is not Integrity.CLEAN:
+            line.append(f", {trial.integrity.value}: {one_line(trial.remarks[0], 200)}", style="yellow")
+        if why := item.problem or trial.problem:
+            line.append(f" ({one_line(why, 300)})", style="dim")
+        return line
+
+
+class _Below:
+    """The lines under those of the items that have ended, new each time they are drawn."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        progress = self._progress
+        for item, at in progress.running.values():
+            yield Text(f"  {one_line(_name(item))}: {one_line(at)}", style="cyan", no_wrap=True, overflow="ellipsis")
+        parts = [
+            f"{progress.ended} of {progress.total}",
+            *(f"{n} {result.value}" for result, n in progress.counts.items()),
+        ]
+        parts.append(f"{clock_words(progress.elapsed)} elapsed")
+        if (left := progress.seconds_left) is not None:
+            parts.append(f"about {clock_words(left)} left")
+        if progress.dollars:
+            parts.append(_dollars(progress.dollars))
+        yield Text(", ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
+
+
+def bench_head(run: BenchRun) -> Text:
+    """What is run, and how."""
+    size = "scaled-down twins" if run.scale.value == "twin" else "full size"
+    head = f"Bench run {run.id}: {run.suite} ({size}), {run.strategy}, coder {run.coder}, judge {run.judge}, {counted(run.rounds, 'round')}"
+    kind = kind_words("measured" if run.device == "cuda" else "modelled", run.gpu)
+    return Text.assemble((one_line(head), "bold"), f", times {one_line(kind)}")
+
+
+def items_table(items: Sequence[BenchItem], entry: Entry) -> RenderableType:
+    """One row an item: what came of it, its best speed-up with the 95 % interval, verdicts, time, money, and what went wrong."""
+    paid = any(trial.dollars for trial in entry.trials)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("task", "result", "vs eager", "verdicts", "time", *(["cost"] if paid else []), ""):
+        table.add_column(
+            heading,
+            justify="right" if heading in {"vs eager", "time", "cost"} else "left",
+            overflow="fold",
+            no_wrap=heading in {"result", "time", "cost"},
+        )
+    for item, trial in zip(items, entry.trials, strict=True):
+        result = result_of(item, trial)
+        verdicts = Counter(attempt.verdict for attempt in trial.attempts)
+        remark = item.problem or trial.problem or "; ".join(trial.remarks)
+        table.add_row(
+            Text(one_line(_name(item))),
+            Text(result.value, style=_STYLES[result]),
+            Text(_speedup(trial) if trial.best else "-"),
+            Text(", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "-"),
+            Text(clock_words(trial.seconds)),
+            *([Text(_dollars(trial.dollars))] if paid else []),
+            Text(one_line(remark, 200), style="yellow" if trial.integrity is not Integrity.CLEAN else "dim"),
+        )
+    return table
+
+
+def totals_line(items: Sequence[BenchItem], entry: Entry) -> RenderableType:
+    """Counts over all items, none left out; time, money, and how much of the suite it is of."""
+    counts = counts_of(zip(items, entry.trials, strict=True))
+    faster = sum(trial.best is not None and (trial.best.speedup or 0.0) > 1.0 for trial in entry.trials)
+    parts = [f"{count} {result.value}" for result, count in counts.items()]
+    parts.insert(1 if Result.SOLVED in counts else 0, f"{faster} faster than eager")
+    line = Text(f"Of {len(items)}: {', '.join(parts)}", style="bold")
+    about = f"{len(entry.tasks)} of the suite's {entry.suite_size} tasks; {clock_words(sum(t.seconds for t in entry.trials))} of work"
+    dollars = sum((trial.dollars for trial in entry.trials), Decimal(0))
+    return Group(line, Text(about + (f", {_dollars(dollars)}" if dollars else ""), style="dim"))
+
+
+def bench_runs_table(found: Sequence[BenchSummary]) -> Table:
+    """One row a run, the newest first."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("bench run", "suite", "status", "ended", "coder", "strategy", "on", "started (UTC)"):
+        table.add_column(
+            heading, no_wrap=heading == "bench run", overflow="ignore" if heading == "bench run" else "fold"
+        )
+    for each in found:
+        run = each.run
+        table.add_row(
+            Text(run.id),
+            Text(one_line(f"{run.suite}, {run.scale.value}")),
+            Text(run.status.value, style="" if run.status is BenchStatus.FINISHED else "yellow"),
+            Text(f"{each.ended}/{each.items}"),
+            Text(one_line(run.coder)),
+            Text(run.strategy),
+            Text(f"{run.device}, {run.gpu}"),
+            Text(f"{run.created:%Y-%m-%d %H:%M}"),
+        )
+    return table
+
+
+def clock_words(seconds: float) -> str:
+    """``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _name(item: BenchItem) -> str:
+    return item.name if item.repeat == 0 else f"{item.name} #{item.repeat + 1}"
+
+
+def _speedup(trial: Trial) -> str:
+    assert trial.best is not None
+    words = ratio(trial.best.speedup or 0.0)
+    low, high = (ratio(end) for end in trial.speedup_interval or (trial.best.speedup or 0.0,) * 2)
+    return words if low == high else f"{words} ({low} to {high})"
+
+
+def _dollars(amount: Decimal) -> str:
+    from kernelwright.agents.models.paid import dollars_text
+
+    return dollars_text(amount)

@@ -1,4 +1,4 @@
-"""Tables of the five nouns: Task, Kernel, Evaluation, Device, Run with its Attempts; and of suites that were run.
+"""Tables of the five nouns: Task, Kernel, Evaluation, Device, Run with its Attempts; of suites that were run, and of entries sent in.
 
 Tasks, kernels, devices and evaluations are named by a hash of their content, so the same one is stored once. A name,
 a path or an author is no part of such a hash: each row keeps the first ones seen, and a run or an attempt keeps its
@@ -41,6 +41,8 @@ __all__ = [
     "KernelRow",
     "ModelCallRow",
     "RunRow",
+    "SubmissionItemRow",
+    "SubmissionRow",
     "TaskAttachmentRow",
     "TaskRow",
 ]
@@ -346,3 +348,35 @@ class BaselineRow(Immutable, Base):
     interval_source: Mapped[str]
     created: Mapped[datetime]
     device: Mapped[DeviceRow] = relationship(lazy="joined")
+
+
+class SubmissionRow(Immutable, Base):
+    """`kernelwright.db.submissions.Submission`: an entry that somebody sent in."""
+
+    __tablename__ = "submissions"
+
+    id: Mapped[str] = mapped_column(HASH, primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    author: Mapped[str]
+    suite: Mapped[str] = mapped_column(Text, index=True)
+    entry: Mapped[dict[str, Any]]
+    claimed: Mapped[bool]
+    created: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class SubmissionItemRow(Immutable, Base):
+    """`kernelwright.db.submissions.SubmissionItem`: what came of judging one kernel of it here."""
+
+    __tablename__ = "submission_items"
+    __table_args__ = (
+        CheckConstraint("repeat >= 0", name="repeat_from_zero"),
+        CheckConstraint("integrity IN ('clean', 'suspect', 'refused')", name="integrity_known"),
+    )
+
+    submission_id: Mapped[str] = mapped_column(ForeignKey("submissions.id"), primary_key=True)
+    task: Mapped[str] = mapped_column(String(255), primary_key=True)
+    repeat: Mapped[int] = mapped_column(primary_key=True)
+    evaluation_id: Mapped[str | None] = mapped_column(ForeignKey("evaluations.id"))
+    integrity: Mapped[str] = mapped_column(String(16))
+    remarks: Mapped[list[Any]]
+    created: Mapped[datetime]

@@ -16,7 +16,6 @@ from kernelwright.agents.models.protocol import Place, Reply
 from kernelwright.agents.ranking import fastest
 from kernelwright.bench_tasks.task import Task
 from kernelwright.db import rows
-from kernelwright.db.bench_store import BenchStore
 from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
 from kernelwright.db.costs import Costs, costs
 from kernelwright.db.lookup import NOUNS, Found, Kind, find, resolve
@@ -31,6 +30,7 @@ from kernelwright.db.models import (
     TaskRow,
 )
 from kernelwright.db.similar import Winner, winners_about, winners_like
+from kernelwright.db.submissions import SubmissionStore
 from kernelwright.db.summary import RunSummary, summaries
 from kernelwright.db.transactions import insert_once
 from kernelwright.db.types import dump_json
@@ -60,7 +60,7 @@ class StoredTask:
     source: str
 
 
-class Store(BenchStore):
+class Store(SubmissionStore):
     """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore` and
     `kernelwright.agents.models.calls.CallStore`.
 

@@ -21,7 +21,7 @@ from typing import Any
 from kernelwright.errors import BundleError
 from kernelwright.verifier.exact_json import from_json, to_json
 
-__all__ = ["FORMAT", "LARGEST", "VERSION", "Change", "Opened", "seal", "unseal"]
+__all__ = ["BUNDLE", "FORMAT", "LARGEST", "VERSION", "Change", "Opened", "Sort", "seal", "unseal"]
 
 FORMAT = "kernelwright-bundle"
 VERSION = 1
@@ -38,6 +38,19 @@ _NO_ENTRY = "the zip's directory or a header does not say where {} can be found.
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # that a zip can name
 _RIGHTS = 0o100644 << 16
 _UNREADABLE = (zipfile.BadZipFile, EOFError, KeyError, OverflowError, RuntimeError, ValueError, struct.error)
+
+
+@dataclass(frozen=True)
+class Sort:
+    """What such a file is one of: bundles and the entries of a leaderboard have the same form and can't be taken for each other."""
+
+    format: str
+    noun: str
+    maker: str
+    """The command that writes it."""
+
+
+BUNDLE = Sort(FORMAT, "evidence bundle", "kernelwright verify --bundle")
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class Opened:
     changes: tuple[Change, ...]
 
 
-def seal(members: Mapping[str, bytes], about: Mapping[str, Any]) -> bytes:
+def seal(members: Mapping[str, bytes], about: Mapping[str, Any], sort: Sort = BUNDLE) -> bytes:
     """The file.
 
     Args:
@@ -80,11 +93,11 @@ def seal(members: Mapping[str, bytes], about: Mapping[str, Any]) -> bytes:
             mend="Make the task's weights or inputs in its file, rather than handing them in.",
         )
     listed = {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in members.items()}
-    manifest = to_json({**about, "format": FORMAT, "version": VERSION, "members": listed}).encode()
+    manifest = to_json({**about, "format": sort.format, "version": VERSION, "members": listed}).encode()
     return _pack({_SUM: _digest_line(manifest), _MANIFEST: manifest, **dict(sorted(members.items()))})
 
 
-def unseal(data: bytes) -> Opened:
+def unseal(data: bytes, sort: Sort = BUNDLE) -> Opened:
     """What is in the file `data`, and what of it was changed.
 
     Raises:
@@ -92,7 +105,7 @@ def unseal(data: bytes) -> Opened:
     """
     begin = data[: 30 + len(_SUM)]  # a header and its name, 4.3.7
     if begin[:4] != b"PK\3\4" and begin[30:] != _SUM.encode():
-        raise BundleError("this is no evidence bundle.", mend="Give a file that kernelwright verify --bundle wrote.")
+        raise BundleError(f"this is no {sort.noun}.", mend=f"Give a file that {sort.maker} wrote.")
     try:
         file = zipfile.ZipFile(io.BytesIO(data))
     except _UNREADABLE as error:
@@ -110,7 +123,7 @@ def unseal(data: bytes) -> Opened:
         if second.as_stored:
             return _spoilt(_SUM, "it is not the SHA-256 of the manifest.")
         return _spoilt(_MANIFEST, "its bytes are not those that were written.")
-    about, hashes = _read_manifest(manifest)
+    about, hashes = _read_manifest(manifest, sort)
     members = {name: _member(file, data, name) for name in hashes}
     whole = {name: each.body for name, each in members.items() if each and _sha256(each.body) == hashes[name]}
     changes = [
@@ -154,7 +167,7 @@ def _member(file: zipfile.ZipFile, data: bytes, name: str) -> _Member | None:
     return _Member(body, zlib.crc32(body) == crc)
 
 
-def _read_manifest(manifest: bytes) -> tuple[Mapping[str, Any], dict[str, str]]:
+def _read_manifest(manifest: bytes, sort: Sort) -> tuple[Mapping[str, Any], dict[str, str]]:
     """The manifest, and the members' hashes in the order in which they lie.
 
     Raises:
@@ -165,7 +178,7 @@ def _read_manifest(manifest: bytes) -> tuple[Mapping[str, Any], dict[str, str]]:
         about = from_json(manifest.decode())
     except (ValueError, RecursionError) as error:
         raise broken from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not isinstance(about, dict) or about.get("format") != sort.format:
         raise broken
     version = about.get("version")
     if version != VERSION:

@@ -1,11 +1,12 @@
 """What came of a suite: an Entry (who, on what) with one Trial for each task and repeat.
 
 A task that was not solved has trials too: nothing vanishes. Times are of one kind in an entry, measured or modelled, at one
-scale and for one GPU; the constructor refuses a mixture.
+scale and for one GPU: an entry has one field for each, so there is no mixture.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,6 +41,12 @@ class AttemptResult:
     roofline_share: float | None = None
     seconds: float = 0.0
     """Wall time of the attempt."""
+
+    def __post_init__(self) -> None:
+        for name in ("speedup", "roofline_share"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < math.inf:
+                raise ValueError(f"a {name} of {value}")
 
 
 @dataclass(frozen=True)
@@ -113,3 +120,16 @@ class Entry:
     """Fingerprint: versions, device, driver, isolation, commit of this program."""
     submitted: bool = False
     """Whether somebody sent it in; then it was judged again here."""
+    claimed: bool = False
+    """Whether the times are the submitter's, because this machine can't time the same way. They share no table with ours."""
+
+    def __post_init__(self) -> None:
+        if not self.tasks or len(set(self.tasks)) < len(self.tasks):
+            raise ValueError("an entry names each of its tasks once, and has one at least")
+        places = [(trial.task, trial.repeat) for trial in self.trials]
+        if len(set(places)) < len(places) or any(repeat < 0 for _, repeat in places):
+            raise ValueError("an entry has one trial for a task and repeat")
+        if strange := {task for task, _ in places} - set(self.tasks):
+            raise ValueError(f"trials on tasks that the entry does not have: {sorted(strange)[:5]}")
+        if self.timing_kind not in ("measured", "modelled"):
+            raise ValueError(f"times are measured or modelled, not {self.timing_kind}")

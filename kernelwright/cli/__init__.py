@@ -20,13 +20,15 @@ from typing import NoReturn
 import click
 
 from kernelwright import __version__
+
 # each of these registers its commands
-from kernelwright.cli import bench_baseline, bench_import, bench_lint, bench_run  # noqa: F401
+from kernelwright.cli import bench_baseline, bench_import, bench_lint, bench_run, bench_submit  # noqa: F401
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench
 from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.costs import costs
 from kernelwright.cli.evidence import recheck
+from kernelwright.cli.leaderboard import leaderboard
 from kernelwright.cli.machine import doctor, gpus
 from kernelwright.cli.mcp import mcp
 from kernelwright.cli.model_server import model_server
@@ -70,6 +72,7 @@ for _command in (
     export,
     costs,
     bench,
+    leaderboard,
     resume,
     doctor,
     gpus,

@@ -80,7 +80,7 @@ def test_failed_migration_leaves_nothing(engine: Engine) -> None:
 def test_newer_schema_is_left_alone(tmp_path: Path) -> None:
     with Store(tmp_path / "k.db") as store, store._writing() as session:
         session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0999'"))
-    with pytest.raises(StoreError, match=r"newer Kernelwright \(schema 0999; .* up to 0003\)\. Upgrade"):
+    with pytest.raises(StoreError, match=r"newer Kernelwright \(schema 0999; .* up to 0004\)\. Upgrade"):
         Store(tmp_path / "k.db")
 
 
@@ -134,3 +134,29 @@ def test_what_the_second_schema_held_is_still_there(tmp_path: Path) -> None:
         assert store.attempts("softmax-old") == [attempt("softmax-old", 1, 1e-5)]
         store.create_bench_run(BENCH, items(), [TASK, OTHER])
         assert store.bench_items(BENCH.id) == items()
+
+
+def test_what_the_third_schema_held_is_still_there(tmp_path: Path) -> None:
+    """A database of the version before submissions: upgraded in place, with its bench runs, and usable for submissions."""
+    from bench_doubles import BENCH, OTHER, items
+    from search_doubles import TASK
+    from submission_doubles import submission
+
+    path = tmp_path / "k.db"
+    engine = make_engine(path)
+    with writing(engine).begin() as connection:
+        command.upgrade(alembic_config(connection), "0003")
+        assert "submissions" not in inspect(connection).get_table_names()
+    engine.dispose()
+    with Store(tmp_path / "new.db") as store:
+        store.create_bench_run(BENCH, items(), [TASK, OTHER])
+    with sqlite3.connect(path) as old:
+        old.execute("ATTACH ? AS new", (str(tmp_path / "new.db"),))
+        for table in ("tasks", "task_attachments", "bench_runs", "bench_items"):
+            old.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")
+    old.close()
+    with Store(path) as store, store._reading() as session:
+        assert revision_of(session.connection()) == HEAD
+        assert store.bench_items(BENCH.id) == items()
+        store.add_submission(submission())
+        assert store.submissions() == [submission()]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from model_calls import call
 from search_doubles import DEVICE, EPOCH, TASK, advice, attempt, evaluation, kernel, run
 from sqlalchemy import delete, select, update
+from submission_doubles import item, submission
 
 from kernelwright.db.lookup import Found, Kind
 from kernelwright.db.models import (
@@ -192,6 +193,8 @@ class TestWriting:
             "bench_runs": 0,
             "bench_items": 0,
             "baselines": 0,
+            "submissions": 0,
+            "submission_items": 0,
         }
 
 
@@ -205,6 +208,8 @@ class TestImmutable:
         store.add_attempt(attempt("softmax-7k3f9q", 2, 1e-5))
         store.add_call(call())
         store.add_baseline(TASK, baseline(TASK, "eager", 3e-5, DEVICE))
+        store.add_submission(submission())
+        store.add_submission_item(item("t0"))
         return tmp_path / "new" / "kernelwright.db"
 
     @pytest.mark.parametrize("row", [TaskRow, KernelRow, DeviceRow, EvaluationRow, AttemptRow, ModelCallRow])

@@ -126,6 +126,9 @@ COMMANDS = [
     ["costs"],
     ["bench", "list"],
     ["bench", "import", "missing"],
+    ["bench", "pack", "zzz"],
+    ["bench", "submit", "missing.entry"],
+    ["leaderboard", "core"],
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
 ]

@@ -1,0 +1,108 @@
+"""How a row of the leaderboard is put into words, for the terminal, Markdown and pages alike."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from statistics import median
+
+from kernelwright.bench_tasks.scoring.board import Row, Section
+from kernelwright.bench_tasks.scoring.intervals import Figure
+from kernelwright.bench_tasks.scoring.outcomes import outcomes
+from kernelwright.bench_tasks.scoring.results import Entry, Integrity
+from kernelwright.words import one_line, ratio
+
+__all__ = ["LEGEND", "Cell", "author", "cells", "columns", "figure_words", "percent_words", "task_cell"]
+
+Cell = tuple[str, str]
+"""What stands in a cell, and below it in small letters what belongs to it: an interval for instance."""
+
+LEGEND = (
+    "Solved and fast_p are shares of all tasks of the entry; geomean and median are speed-ups over all of them, an unsolved "
+    "or slower one counting 1x (the original is kept). In brackets are 95 % intervals over tasks. Entries share a rank where no "
+    "difference to the first of the rank is shown on the same tasks."
+)
+
+
+def author(entry: Entry) -> str:
+    """Who, and that it was sent in."""
+    return one_line(entry.author, 60) + (" (submitted)" if entry.submitted else "")
+
+
+def cells(row: Row) -> dict[str, Cell]:
+    """By heading, from left to right."""
+    entry, covered = row.entry, row.coverage
+    repeats = f", {covered.repeats} repeats" if covered.repeats > 1 else ""
+    found: dict[str, Cell] = {
+        "rank": (str(row.rank), ""),
+        "author": (author(entry), one_line(f"{entry.strategy}, {entry.rounds} rounds", 60)),
+        "coverage": (f"{covered.tried}/{covered.asked}", f"of {covered.suite}{repeats}"),
+        "solved": percent_words(row.correctness),
+        "fast_1": percent_words(row.fast_1),
+    }
+    if row.p != 1.0:
+        found[f"fast_{row.p:g}"] = percent_words(row.fast_p)
+    return found | {
+        "geomean": figure_words(row.geomean),
+        "median": figure_words(row.median),
+        "pass@1": ("-", "") if row.pass_1 is None else percent_words(row.pass_1),
+        "roofline": (
+            "-" if row.roofline_solved is None else f"{100 * row.roofline_solved:.0f} %",
+            f"all {100 * row.roofline_all:.0f} %",
+        ),
+        "per solved": (_dollars(row.costs.dollars_per_solved), _seconds(row.costs.seconds_per_solved)),
+        "integrity": _integrity(row),
+        "evidence": (one_line(entry.id, 40), f"env {row.environment}, {entry.created:%Y-%m-%d}"),
+    }
+
+
+def figure_words(figure: Figure) -> Cell:
+    """A speed-up and its interval."""
+    small = "" if figure.low is None or figure.high is None else f"({figure.low:.2f} to {figure.high:.2f})"
+    return ratio(figure.value), small
+
+
+def percent_words(figure: Figure) -> Cell:
+    """A share in percent and its interval."""
+    small = "" if figure.low is None or figure.high is None else f"({100 * figure.low:.0f} to {100 * figure.high:.0f})"
+    return f"{100 * figure.value:.0f} %", small
+
+
+def task_cell(entry: Entry, task: str) -> Cell:
+    """What came of one task: the median speed-up of the repeats that solved it, or why none did."""
+    found = outcomes(entry)[task]
+    solved = [each.speedup for each in found if each.speedup is not None]
+    trials = [each.trial for each in found if each.trial is not None]
+    if solved:
+        marks = [trial.integrity.value for trial in trials if trial.integrity is not Integrity.CLEAN]
+        few = f"{len(solved)} of {len(found)}" if len(found) > 1 else ""
+        return ratio(median(solved)), ", ".join([*([few] if few else []), *dict.fromkeys(marks)])
+    if any(trial.integrity is Integrity.REFUSED for trial in trials):
+        return "refused", one_line(next(r for t in trials for r in (*t.remarks, "")), 120)
+    verdicts = [attempt.verdict for trial in trials for attempt in trial.attempts]
+    if verdicts:
+        return verdicts[-1].replace("_", " "), ""
+    return "not run" if not trials else "none", one_line(trials[0].problem, 120) if trials else ""
+
+
+def columns(section: Section) -> list[str]:
+    """The headings of a section's table."""
+    return list(cells(section.rows[0]))
+
+
+def _integrity(row: Row) -> Cell:
+    counts = row.integrity
+    worst = next((kind for kind in reversed(Integrity) if counts[kind]), Integrity.CLEAN)
+    told = [f"{counts[kind]} {kind.value}" for kind in Integrity if counts[kind]]
+    return worst.value, ", ".join(told) if len(told) > 1 else ""
+
+
+def _dollars(value: Decimal | None) -> str:
+    if value is None:
+        return "-"
+    return f"${value:.2f}" if value >= Decimal("0.1") or value == 0 else f"${value:.4f}"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f} s" if value < 600 else f"{value / 60:.0f} min"

@@ -10,7 +10,7 @@ BATCH, HEADS, LENGTH = 4, 12, 768
 DTYPE = "float32"
 BACKWARD = False
 TWIN = {"BATCH": 2, "HEADS": 3, "LENGTH": 280}
-VARIANTS = {"half": {"DTYPE": "bfloat16"}, "backward": {"BACKWARD": True}}
+VARIANTS = {"half": {"DTYPE": "float16"}, "backward": {"BACKWARD": True}}
 
 
 class Model(torch.nn.Module):

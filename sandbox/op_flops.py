@@ -100,6 +100,13 @@ def _solved(matrix: str, right: str, *, factor: float = 0.0, each: float = 2.0) 
     return count
 
 
+def _convolved_back(given: _Named) -> int:
+    """As many as forward for each gradient of the input and of the weight; torch's counter forgets the groups."""
+    each = given["input"] if given["transposed"] else given["grad_output"]
+    wanted = sum(map(bool, given["output_mask"][:2]))
+    return 2 * wanted * each.numel() * math.prod(given["weight"].shape[1:])
+
+
 PRODUCTS: dict[str, Callable[[_Named], int]] = {
     "addbmm": _mm("batch1", "batch2"),
     "_addmm_activation": _mm("mat1", "mat2"),
@@ -113,6 +120,7 @@ PRODUCTS: dict[str, Callable[[_Named], int]] = {
     "mkldnn_rnn_layer": _recurrent,
 }
 """Matrix products in one way or another."""
+_CONVOLUTIONS: dict[str, Callable[[_Named], int]] = {"convolution_backward": _convolved_back}
 LINEAR_ALGEBRA: dict[str, Callable[[_Named], int]] = {
     "cholesky": _decomposed(1 / 3),
     "linalg_cholesky_ex": _decomposed(1 / 3),
@@ -145,5 +153,5 @@ LINEAR_ALGEBRA: dict[str, Callable[[_Named], int]] = {
 
 def product_flops(name: str, given: _Named) -> int | None:
     """The operations of `name` on arguments by their names in the schema; None if it is none of these."""
-    count = PRODUCTS.get(name) or LINEAR_ALGEBRA.get(name)
+    count = PRODUCTS.get(name) or LINEAR_ALGEBRA.get(name) or _CONVOLUTIONS.get(name)
     return None if count is None else count(given)

@@ -137,11 +137,10 @@ def _flops(
     inputs: list[torch.Tensor], outputs: list[torch.Tensor], out: object,
 ) -> int:  # fmt: skip
     packet = func.overloadpacket
+    if (counted := product_flops(name.rstrip("_"), named(func, args, kwargs))) is not None:
+        return counted
     if packet in flop_registry and not name.startswith(_SDPA):
         return int(flop_registry[packet](*args, **kwargs, out_val=out))
-    plain = name.rstrip("_")
-    if (counted := product_flops(plain, named(func, args, kwargs))) is not None:
-        return counted
     if name.startswith(_SDPA):
         given = named(func, args, kwargs)
         query, key, value = (given[each].shape for each in ("query", "key", "value"))

@@ -78,6 +78,20 @@ def test_known_operations(context, fn, name, kind, read, written, flops):
     assert last.dtype == "float32"
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_gradients_of_a_convolution_take_what_forward_takes_for_each(transposed, groups):
+    x, weight = torch.ones(2, 3, 16, 16, requires_grad=True), torch.ones(3, 6 // groups, 4, 4, requires_grad=True)
+    if not transposed:
+        weight = torch.ones(6, 3 // groups, 4, 4, requires_grad=True)
+    convolve = F.conv_transpose2d if transposed else F.conv2d
+    out, (forward,) = trace_ops(lambda: convolve(x, weight, groups=groups))
+    *_, backward = trace_ops(lambda: torch.autograd.grad(out, [x, weight], torch.ones_like(out)))[1]
+    assert backward.name == "aten.convolution_backward.default"
+    assert forward.flops == 2 * 2 * 18 // groups * 16 * (256 if transposed else 169)
+    assert backward.flops == 2 * forward.flops
+
+
 @contexts
 def test_cross_entropy_is_two_operations(context):
     ops = record(lambda: F.cross_entropy(X, TARGETS), context)

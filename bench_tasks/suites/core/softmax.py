@@ -1,4 +1,7 @@
-"""Softmax over the last dimension."""
+"""Softmax over the last dimension.
+
+Attention weights, routers and the heads of classifiers.
+"""
 
 import torch
 

@@ -1,0 +1,49 @@
+"""ResNet's bottleneck with batch norms of a trained model.
+
+Down to a quarter of the channels, a convolution there, up again, and the residual.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+FAMILY = "convnet"
+BATCH, CHANNELS, INNER, SIZE = 16, 256, 64, 56
+DTYPE = "float32"
+TWIN = {"BATCH": 3, "CHANNELS": 64, "INNER": 16, "SIZE": 28}
+VARIANTS = {"half": {"DTYPE": "bfloat16"}}
+
+
+class ConvNorm(nn.Module):
+    def __init__(self, channels, out, size):
+        super().__init__()
+        kind = getattr(torch, DTYPE)
+        self.weight = nn.Parameter(torch.randn(out, channels, size, size, dtype=kind) * (2 / channels) ** 0.5 / size)
+        self.gamma = nn.Parameter(torch.rand(out, dtype=kind) + 0.5)
+        self.beta = nn.Parameter(torch.randn(out, dtype=kind) * 0.5)
+        self.register_buffer("mean", torch.randn(out, dtype=kind))
+        self.register_buffer("variance", torch.rand(out, dtype=kind) + 0.5)
+
+    def forward(self, x):
+        y = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
+        return F.batch_norm(y, self.mean, self.variance, self.gamma, self.beta, training=False)
+
+
+class Model(nn.Module):
+    def __init__(self, channels, inner):
+        super().__init__()
+        self.down = ConvNorm(channels, inner, 1)
+        self.middle = ConvNorm(inner, inner, 3)
+        self.up = ConvNorm(inner, channels, 1)
+
+    def forward(self, x):
+        y = torch.relu(self.middle(torch.relu(self.down(x))))
+        return torch.relu(self.up(y) + x)
+
+
+def get_inputs():
+    return [torch.randn(BATCH, CHANNELS, SIZE, SIZE, dtype=getattr(torch, DTYPE))]
+
+
+def get_init_inputs():
+    return [CHANNELS, INNER]

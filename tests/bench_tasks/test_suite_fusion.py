@@ -1,0 +1,25 @@
+"""The suite `fusion`: blocks of several operations that one kernel can do."""
+
+from kernelwright.bench_tasks.own import own_suite
+from kernelwright.bench_tasks.suite import Scale
+
+
+def test_there_are_enough_blocks_of_every_kind():
+    tasks = own_suite("fusion").tasks
+    assert len({task.name.partition("@")[0] for task in tasks}) >= 40
+    assert {"attention", "convolution", "image", "indexing", "loss", "matmul", "norm", "pointwise", "recurrent"} <= {
+        task.family for task in tasks
+    }
+
+
+def test_many_are_asked_for_in_half_precision_and_many_with_gradients():
+    tasks = own_suite("fusion").tasks
+    assert sum(task.name.endswith("@half") for task in tasks) >= 25
+    assert sum(task.task.backward for task in tasks) >= 25
+
+
+def test_every_task_has_a_title_a_twin_and_a_name_of_its_own():
+    tasks = own_suite("fusion").tasks
+    assert len({task.name for task in tasks}) == len({task.task.id for task in tasks}) == len(tasks)
+    assert all(task.title and task.twin for task in tasks)
+    assert all(task.at(Scale.TWIN).id != task.task.id for task in tasks)

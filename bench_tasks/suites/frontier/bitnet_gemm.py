@@ -6,7 +6,7 @@ BitNet b1.58 (arXiv:2402.17764): every weight is -1, 0 or 1.
 import torch
 
 FAMILY = "quantised"
-M, K, N = 64, 8192, 8192
+M, K, N = 128, 8192, 8192
 DTYPE = "float16"
 TWIN = {"M": 128, "K": 768, "N": 992}
 WORKLOADS = [

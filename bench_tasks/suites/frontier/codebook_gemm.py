@@ -6,7 +6,7 @@ Additive quantisation at 2 bits a weight (AQLM, arXiv:2401.06118).
 import torch
 
 FAMILY = "quantised"
-M, K, N = 8, 8192, 8192
+M, K, N = 16, 8192, 8192
 DTYPE = "float16"
 TWIN = {"M": 16, "K": 1024, "N": 1024}
 # products of larger draws pass 65,504

@@ -12,13 +12,8 @@ DTYPE = "float32"
 BACKWARD = False
 TWIN = {"BATCH": 2, "HEADS": 3, "QUERIES": 600, "FINE": 28, "COARSE": 14}
 VARIANTS = {"backward": {"BACKWARD": True}}
-# places outside of the maps read zeros: draws much above one would read nothing else
-WORKLOADS = [
-    {"distribution": "as_given", "seeds": 3},
-    {"distribution": "uniform"},
-    {"distribution": "normal"},
-    {"distribution": "tiny"},
-]
+# no place is so near to the centre of a pixel, where the gradient jumps, that rounding decides its side
+WORKLOADS = [{"distribution": "as_given", "seeds": 5}, {"distribution": "tiny"}]
 
 
 class Model(torch.nn.Module):
@@ -39,7 +34,9 @@ class Model(torch.nn.Module):
 def get_inputs():
     dtype = getattr(torch, DTYPE)
     fine, coarse = (torch.randn(BATCH, HEADS, DIM, side, side) for side in (FINE, COARSE))
-    places = torch.rand(BATCH, HEADS, QUERIES, 2, POINTS, 2) * 2.2 - 1.1
+    shape = (BATCH, HEADS, QUERIES, POINTS, 2)
+    pixels = [torch.randint(-2, side + 1, shape) + torch.rand(shape) * 0.8 + 0.1 for side in (FINE, COARSE)]
+    places = torch.stack([(2 * pixels[0] + 1) / FINE - 1, (2 * pixels[1] + 1) / COARSE - 1], 3)
     logits = torch.randn(BATCH, HEADS, QUERIES, 2, POINTS)
     return [fine.to(dtype), coarse.to(dtype), places.to(dtype), logits.to(dtype)]
 

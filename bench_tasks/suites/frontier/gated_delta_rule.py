@@ -11,6 +11,14 @@ DTYPE = "float32"
 BACKWARD = False
 TWIN = {"BATCH": 2, "HEADS": 3, "CHUNKS": 4, "CHUNK": 48, "DIM": 64}
 VARIANTS = {"backward": {"BACKWARD": True}}
+# gates of hundreds make sums whose differences have no digits left
+WORKLOADS = [
+    {"distribution": "as_given", "seeds": 4},
+    {"distribution": "normal"},
+    {"distribution": "uniform"},
+    {"distribution": "tiny"},
+    {"distribution": "constant"},
+]
 
 
 class Model(torch.nn.Module):

@@ -11,6 +11,15 @@ DTYPE = "float32"
 BACKWARD = False
 TWIN = {"BATCH": 2, "HEADS": 4, "LENGTH": 200, "DIM": 64}
 VARIANTS = {"half": {"DTYPE": "bfloat16"}, "backward": {"BACKWARD": True}}
+# where all values are one, the gradients of q and k are rounding errors
+WORKLOADS = [
+    {"distribution": "as_given", "seeds": 2},
+    {"distribution": "normal"},
+    {"distribution": "large"},
+    {"distribution": "tiny"},
+    {"distribution": "mixed"},
+    {"distribution": "one_hot"},
+]
 
 
 class Model(torch.nn.Module):

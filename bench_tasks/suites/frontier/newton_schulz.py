@@ -10,6 +10,15 @@ COUNT, ROWS, COLS = 4, 768, 2048
 STEPS = 5
 DTYPE = "float32"
 TWIN = {"COUNT": 24, "ROWS": 48, "COLS": 128}
+# a matrix of rank one has singular values of zero, whose rounding errors grow
+WORKLOADS = [
+    {"distribution": "as_given", "seeds": 2},
+    {"distribution": "normal"},
+    {"distribution": "large"},
+    {"distribution": "tiny"},
+    {"distribution": "mixed"},
+    {"distribution": "one_hot"},
+]
 
 
 class Model(torch.nn.Module):

@@ -12,6 +12,14 @@ DTYPE = "float32"
 BACKWARD = False
 TWIN = {"BATCH": 6, "LEFT": 180, "RIGHT": 130}
 VARIANTS = {"backward": {"BACKWARD": True}}
+# scores of hundreds make plans of zeros and ones, whose gradients are differences of nearly equal numbers
+WORKLOADS = [
+    {"distribution": "as_given", "seeds": 3},
+    {"distribution": "normal"},
+    {"distribution": "uniform"},
+    {"distribution": "tiny"},
+    {"distribution": "constant"},
+]
 
 
 class Model(torch.nn.Module):

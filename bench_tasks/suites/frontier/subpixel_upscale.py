@@ -18,13 +18,11 @@ class Model(torch.nn.Module):
         super().__init__()
         self.factor = factor
         self.conv = torch.nn.Conv2d(channels, 3 * factor**2, 3, padding=1).to(getattr(torch, dtype))
-        self.slope = torch.nn.Parameter(torch.full((3 * factor**2,), 0.25, dtype=getattr(torch, dtype)))
 
     def forward(self, features, image):
         """(BATCH, CHANNELS, HEIGHT, WIDTH), (BATCH, 3, HEIGHT, WIDTH) -> (BATCH, 3, HEIGHT * FACTOR, WIDTH * FACTOR)"""
-        detail = torch.nn.functional.prelu(self.conv(features), self.slope)
         enlarged = image.repeat_interleave(self.factor, 2).repeat_interleave(self.factor, 3)
-        return torch.nn.functional.pixel_shuffle(detail, self.factor) + enlarged
+        return torch.nn.functional.pixel_shuffle(self.conv(features), self.factor) + enlarged
 
 
 def get_inputs():

@@ -89,7 +89,8 @@ def _total(tensors: Iterable[torch.Tensor]) -> int:
     """Bytes of the distinct tensors among these; of several that begin at one address the largest counts."""
     distinct: dict[object, int] = {}
     for tensor in tensors:
-        address = tensor.data_ptr() if tensor.layout is torch.strided else 0
+        known = tensor.layout is torch.strided and not hasattr(tensor, "fake_mode")  # a fake one has no memory
+        address = tensor.data_ptr() if known else 0
         key = address or (id(tensor),)
         distinct[key] = max(distinct.get(key, 0), _size(tensor))
     return sum(distinct.values())

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["InitState", "Reference", "ReferenceResult"]
 
-_WORKER = "kernelwright.sandbox.reference_worker"
-
 
 @dataclass(frozen=True)
 class InitState:
@@ -67,6 +65,8 @@ class Reference:
         TaskError: the task can't be used; names the line and the mend.
     """
 
+    _worker_module = "kernelwright.sandbox.reference_worker"
+
     def __init__(self, task: Task, *, limits: Limits | None = None, fence: str | None = None) -> None:
         self.task = task
         self.limits = limits or Limits()
@@ -79,7 +79,7 @@ class Reference:
         import torch
 
         self._worker = Worker(
-            _WORKER,
+            self._worker_module,
             name=f"the reference of {self.task.name}",
             limits=self.limits,
             isolation=self._fence or "process",

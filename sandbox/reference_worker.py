@@ -476,15 +476,13 @@ def _spec(name: str, tensor: torch.Tensor) -> dict[str, Any]:
     }
 
 
+REQUESTS = ("load", "inputs", "resize", "init", "run", "call", "capture", "trace")
+
+
 def main() -> None:
     """Serves requests until the judge is gone."""
     reference = Reference()
-    serve(
-        {
-            name: getattr(reference, name)
-            for name in ("load", "inputs", "resize", "init", "run", "call", "capture", "trace")
-        }
-    )
+    serve({name: getattr(reference, name) for name in REQUESTS})
 
 
 if __name__ == "__main__":

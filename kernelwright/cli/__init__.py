@@ -20,6 +20,7 @@ from typing import NoReturn
 import click
 
 from kernelwright import __version__
+from kernelwright.cli import bench_lint  # noqa: F401 - registers its command
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench
 from kernelwright.cli.calibrate import calibrate

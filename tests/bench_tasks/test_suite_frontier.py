@@ -7,7 +7,6 @@ from collections import Counter
 
 from kernelwright.bench_tasks.constants import constants_of
 from kernelwright.bench_tasks.own import own_suite
-from kernelwright.bench_tasks.suite import Scale
 
 SUITE = own_suite("frontier")
 BASES = [task for task in SUITE.tasks if "@" not in task.name]
@@ -41,7 +40,7 @@ def test_names_and_titles_are_unique_and_each_file_names_a_paper_or_a_format() -
 def test_a_twin_is_smaller_than_its_task_and_leaves_no_size_at_one() -> None:
     for task in SUITE.tasks:
         assert task.twin, task.name
-        full = constants_of(task.at(Scale.FULL).source)
+        full = constants_of(task.task.source)
         for name, size in task.twin.items():
             assert 1 < size <= full[name], (task.name, name)
         assert any(size < full[name] for name, size in task.twin.items()), task.name

@@ -7,7 +7,7 @@ import torch
 
 FAMILY = "graphics"
 POINTS, LEVELS, FEATURES = 262_144, 16, 2
-TABLE = 2**19
+TABLE = 524_288
 DTYPE = "float32"
 BACKWARD = False
 TWIN = {"POINTS": 8000, "LEVELS": 8, "TABLE": 16_384}

@@ -6,7 +6,7 @@ The update of the Muon optimiser (Muon is Scalable for LLM Training, arXiv:2502.
 import torch
 
 FAMILY = "optimiser"
-COUNT, ROWS, COLS = 4, 768, 2048
+COUNT, ROWS, COLS = 24, 384, 1024
 STEPS = 5
 DTYPE = "float32"
 TWIN = {"COUNT": 24, "ROWS": 48, "COLS": 128}

@@ -10,8 +10,8 @@ TILES_WIDE, TILES_HIGH, SIDE = 60, 45, 16
 COUNT, LISTED = 120_000, 160
 DTYPE = "float32"
 BACKWARD = False
-TWIN = {"TILES_WIDE": 14, "TILES_HIGH": 12, "COUNT": 10_000, "LISTED": 80}
-VARIANTS = {"backward": {"BACKWARD": True, "TWIN": {"TILES_WIDE": 8, "TILES_HIGH": 9, "COUNT": 21_000, "LISTED": 70}}}
+TWIN = {"TILES_WIDE": 20, "TILES_HIGH": 18, "SIDE": 8, "COUNT": 18_000, "LISTED": 48}
+VARIANTS = {"backward": {"BACKWARD": True}}
 # inverse covariances are positive definite, opacities below 0.98
 WORKLOADS = [{"distribution": "as_given", "seeds": 6}]
 

@@ -17,7 +17,7 @@ class Model(torch.nn.Module):
     def __init__(self, channels, factor, dtype):
         super().__init__()
         self.factor = factor
-        self.conv = torch.nn.Conv2d(channels, 3 * factor**2, 3, padding=1).to(getattr(torch, dtype))
+        self.conv = torch.nn.Conv2d(channels, 3 * factor**2, 3, padding=1, dtype=getattr(torch, dtype))
 
     def forward(self, features, image):
         """(BATCH, CHANNELS, HEIGHT, WIDTH), (BATCH, 3, HEIGHT, WIDTH) -> (BATCH, 3, HEIGHT * FACTOR, WIDTH * FACTOR)"""

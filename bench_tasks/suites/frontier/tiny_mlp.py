@@ -8,17 +8,11 @@ import itertools
 import torch
 
 FAMILY = "matmul"
-POINTS, INPUTS, WIDTH, HIDDEN, OUTPUTS = 262_144, 32, 64, 4, 16
+POINTS, INPUTS, WIDTH, HIDDEN, OUTPUTS = 262_144, 64, 64, 2, 16
 DTYPE = "float16"
 BACKWARD = False
-TWIN = {"POINTS": 5600}
-VARIANTS = {
-    "backward": {
-        "BACKWARD": True,
-        "DTYPE": "bfloat16",
-        "TWIN": {"POINTS": 2100, "INPUTS": 96, "HIDDEN": 2, "OUTPUTS": 32},
-    }
-}
+TWIN = {"POINTS": 3600}
+VARIANTS = {"backward": {"BACKWARD": True, "DTYPE": "bfloat16"}}
 
 
 class Model(torch.nn.Module):

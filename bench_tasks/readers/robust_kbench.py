@@ -17,7 +17,7 @@ from kernelwright.bench_tasks.files import first_bytes, natural_key, shown, uniq
 from kernelwright.bench_tasks.kernelbench import task_from_source
 from kernelwright.bench_tasks.readers.robust_settings import SettingsError, bind, parameters_of, settings_of
 from kernelwright.bench_tasks.suite import Suite, SuiteTask, Unreadable
-from kernelwright.bench_tasks.task import Distribution, Task, Workload
+from kernelwright.bench_tasks.task import Task
 from kernelwright.errors import TaskError
 
 __all__ = ["FORMAT", "read", "read_one", "recognises"]
@@ -116,20 +116,18 @@ def _tasks(file: Path) -> list[SuiteTask]:
     nothing = ast.parse("def __init__(self): pass").body[0]
     assert isinstance(nothing, ast.FunctionDef)
     takes = parameters_of(init or nothing, method=True), parameters_of(parts.make_inputs, method=False)
-    text = _text(config)
+    configuration = _text(config)
     try:
-        single, multi = settings_of(text, "single", *takes), settings_of(text, "multi", *takes)
+        single, multi = (settings_of(configuration, kind, *takes) for kind in ("single", "multi"))
     except SettingsError as error:
         raise TaskError(f"{config.name}: {error}", path=path, mend=_SHAPE) from error
     taken = frozenset(symtable.symtable(source, path, "exec").get_identifiers())
     name, title = _word(file.parent.name), shown(_title(parts))
     tasks = []
     for number, own in enumerate(single, 1):
-        bound = bind(own, [*multi, *single], taken, config.name, backward=backward)
+        text = source + bind(own, [*multi, *single], taken, config.name, backward=backward)
         key = f"_{number}" if number > 1 else ""
-        plain = task_from_source(source + bound.text, name=name + _suffix(file).replace("@", "_") + key, path=path)
-        more = tuple(Workload(said, Distribution.AS_GIVEN, sizes=(("SETTING", row),)) for said, row in bound.workloads)
-        task = replace(plain, format=FORMAT, workloads=(*plain.workloads, *more))
+        task = task_from_source(text, name=name + _suffix(file).replace("@", "_") + key, path=path)
         variant = f"@setting{number}" if number > 1 else ""
         tasks.append(SuiteTask(name + _suffix(file) + variant, task, level=_level(file), title=title))
     return tasks

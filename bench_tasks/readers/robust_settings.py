@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-__all__ = ["Bound", "Parameters", "Setting", "SettingsError", "bind", "parameters_of", "settings_of"]
+__all__ = ["Parameters", "Setting", "SettingsError", "bind", "parameters_of", "settings_of"]
 
 _MOST = 64  # combinations; the largest configuration that we know of has 24
 _LISTS = ("init_configs", "input_configs", "shared_configs")
@@ -42,15 +42,6 @@ class Setting:
 
     init: Mapping[str, Any]
     inputs: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Bound:
-    """The text that goes behind a task's own, and what it binds."""
-
-    text: str
-    workloads: tuple[tuple[str, int], ...]
-    """Of every further setting a name for people and the number under which the text has it."""
 
 
 def parameters_of(function: ast.FunctionDef, *, method: bool) -> Parameters:
@@ -108,7 +99,7 @@ def _arguments(given: Mapping[str, Any], takes: Parameters, function: str) -> di
     return {name: value for name, value in takes.defaults.items() if type(value) is int} | dict(given)
 
 
-def bind(own: Setting, further: Sequence[Setting], taken: frozenset[str], origin: str, *, backward: bool) -> Bound:
+def bind(own: Setting, further: Sequence[Setting], taken: frozenset[str], origin: str, *, backward: bool) -> str:
     """The text that makes a KernelBench-style file of a task.
 
     Whole numbers of `own` become names of the file, so that a twin can give others; then those of `further` change in the
@@ -126,18 +117,19 @@ def bind(own: Setting, further: Sequence[Setting], taken: frozenset[str], origin
     sides: tuple[dict[str, str], ...] = ({}, {})
     for (side, name), constant in names.items():
         sides[0 if side == "init" else 1][name] = constant
-    text = _TEXT.format(
+    titles = [_title(row, own) for row in rows]
+    titles = [f"{said}, again {i}" if said in titles[:i] else said for i, said in enumerate(titles)]
+    more = [{"distribution": "as_given", "name": titles[row], "sizes": {"SETTING": row}} for row in range(1, len(rows))]
+    return _TEXT.format(
         origin=origin,
         backward="BACKWARD = True  # gradients are judged, and timed with the pass before them\n" if backward else "",
         sizes="".join(f"{name} = {value}\n" for name, value in sizes.items()),
         table=table,
+        more="MORE_WORKLOADS = [\n" + "".join(f"    {each!r},\n" for each in more) + "]\n" if more else "",
         sides=repr(sides),
         full=repr(sizes),
         largest=max([1, *(v for row in rows for v in (*row.init.values(), *row.inputs.values()) if type(v) is int)]),
     )
-    titles = [_title(row, own) for row in rows]
-    titles = [f"{said}, again {i}" if said in titles[:i] else said for i, said in enumerate(titles)]
-    return Bound(text, tuple((titles[number], number) for number in range(1, len(rows))))
 
 
 def _names(rows: Sequence[Setting], taken: frozenset[str]) -> dict[tuple[str, str], str]:
@@ -168,14 +160,26 @@ def _title(row: Setting, own: Setting) -> str:
 
 
 _RESERVED = frozenset(
-    {"LARGEST", "SETTING", "SETTINGS", "BACKWARD", "WORKLOADS", "ATTACHMENTS", "get_init_inputs", "Model"}
+    {
+        "FORMAT",
+        "MORE_WORKLOADS",
+        "LARGEST",
+        "SETTING",
+        "SETTINGS",
+        "BACKWARD",
+        "WORKLOADS",
+        "ATTACHMENTS",
+        "get_init_inputs",
+        "Model",
+    }
 )
 _TEXT = """
 
 # -- From here on added by Kernelwright: the settings of {origin}. --
 # A workload chooses one by SETTING, so kernels take their sizes at run time. Where the numbers here are changed, those of every setting
 # change in proportion, and none is above LARGEST.
-{backward}SETTING = 0
+FORMAT = "robust-kbench"
+{backward}{more}SETTING = 0
 LARGEST = {largest}
 {sizes}SETTINGS = (
 {table})

@@ -93,7 +93,6 @@ namespace at {
 using c10::BFloat16;
 using c10::Half;
 }  // namespace at
-namespace pybind11 {}  // for `namespace py = pybind11;`; nothing of it is used in device code
 namespace torch {
 using c10::BFloat16;
 using c10::Half;

@@ -7,8 +7,10 @@ import json
 import pytest
 from foreign_tasks import BACKWARD, CONFIG, FORWARD, write_robust
 
+from kernelwright.bench_tasks.kernelbench import task_from_source
 from kernelwright.bench_tasks.readers.robust_kbench import read, read_one, recognises
 from kernelwright.bench_tasks.suite import Scale
+from kernelwright.bench_tasks.task import DEFAULT_WORKLOADS
 from kernelwright.errors import TaskError
 from kernelwright.sandbox.reference import Reference
 
@@ -156,3 +158,13 @@ def test_values_of_the_configuration_are_data(tmp_path):
     names: dict[str, object] = {}
     exec(source[source.index("SETTINGS = (") : source.index("_make_inputs")], names)
     assert names["SETTINGS"][0][0]["start"] == evil  # type: ignore[index]
+
+
+def test_the_text_alone_says_all_that_is_asked(tmp_path):
+    """A bundle of evidence is judged again from the task's text: format, workloads and gradients have to come out of it."""
+    write_robust(tmp_path / "scale")
+    for task in (t.task for t in read(tmp_path).tasks):
+        again = task_from_source(task.source, name="again")
+        assert (again.format, again.workloads, again.backward) == (task.format, task.workloads, task.backward)
+        assert again.id == task.id
+        assert len(again.workloads) > len(DEFAULT_WORKLOADS)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from kernelwright.bench_tasks.constants import with_constants
 from kernelwright.bench_tasks.task import Task, Workload
 
-__all__ = ["Scale", "Suite", "SuiteTask", "Unreadable"]
+__all__ = ["Scale", "Suite", "SuiteTask", "Unreadable", "workloads_of_twin"]
 
 
 _TIMES = 2  # the sizes of a twin: what a workload at a twin's scale may ask for
@@ -53,13 +53,18 @@ class SuiteTask:
         if scale is Scale.FULL or not self.twin:
             return self.task
         source = with_constants(self.task.source, self.twin, path=self.task.path)
-        return replace(self.task, source=source, workloads=tuple(w for w in self.task.workloads if self._small(w)))
+        return replace(self.task, source=source, workloads=workloads_of_twin(self.task.workloads, self.twin))
 
-    def _small(self, workload: Workload) -> bool:
-        """Whether a workload asks for sizes that suit the twin: none more than `_TIMES` the twin's, and not its very own."""
-        if workload.sizes and all(self.twin.get(name) == size for name, size in workload.sizes):
+
+def workloads_of_twin(workloads: Sequence[Workload], twin: Mapping[str, int]) -> tuple[Workload, ...]:
+    """Those that suit the sizes of a twin: none that asks for more than `_TIMES` of one of them, or for just these again."""
+
+    def suits(workload: Workload) -> bool:
+        if workload.sizes and all(twin.get(name) == size for name, size in workload.sizes):
             return False
-        return all(size <= _TIMES * self.twin.get(name, size) for name, size in workload.sizes)
+        return all(size <= _TIMES * twin.get(name, size) for name, size in workload.sizes)
+
+    return tuple(workload for workload in workloads if suits(workload))
 
 
 @dataclass(frozen=True)

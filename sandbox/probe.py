@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from kernelwright.bench_tasks.constants import constants_of, with_constants
 from kernelwright.bench_tasks.files import shown
+from kernelwright.bench_tasks.suite import workloads_of_twin
 from kernelwright.bench_tasks.task import Task, TensorSpec
 from kernelwright.errors import TaskError, WorkerCrashed, WorkerTimeout
 from kernelwright.sandbox.process import Limits, Worker
@@ -178,12 +179,13 @@ class Prober:
 
     def _measure(self, task: Task, sizes: Mapping[str, int], *, real: bool) -> dict[str, Any]:
         source = with_constants(task.source, sizes, path=task.path) if sizes else task.source
-        settings = [dict(s) for s in dict.fromkeys(w.sizes for w in task.workloads)][:_SETTINGS]
+        workloads = workloads_of_twin(task.workloads, sizes) if sizes else task.workloads
+        settings = [dict(s) for s in dict.fromkeys(w.sizes for w in workloads)][:_SETTINGS]
         try:
             if self._worker is None or not self._worker.alive:
                 self._worker = Worker(_WORKER, name="the probe", limits=self._limits, isolation=self._fence)
             message = self._worker.request(
-                "measure", timeout=self._limits.load_seconds + _WALL_SECONDS, source=source, settings=settings, real=real,
+                "measure", timeout=self._limits.load_seconds + _WALL_SECONDS, values=_attached(task), source=source, settings=settings, real=real,
                 backward=task.backward, seconds=_SECONDS, wall_seconds=_WALL_SECONDS,
             )  # fmt: skip
         except WorkerTimeout as error:
@@ -228,6 +230,12 @@ def _extent(found: Mapping[str, Any]) -> Extent:
 def _about(full: Extent, found: Mapping[str, Any]) -> dict[str, Any]:
     tensors = {key: _specs(found["first"][key]) for key in ("inputs", "outputs", "parameters")}
     return {"elements": full.elements, "bytes": full.bytes, "flops": full.flops, **tensors}
+
+
+def _attached(task: Task) -> dict[str, Any] | None:
+    import torch
+
+    return {n: torch.frombuffer(bytearray(data), dtype=torch.uint8) for n, data in task.attachments.items()} or None
 
 
 def _error(problem: Mapping[str, Any]) -> TaskError:

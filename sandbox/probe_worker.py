@@ -38,7 +38,8 @@ def measure(message: Message) -> tuple[dict[str, Any], Any]:
     `real`, whether tensors are real; `backward`, whether gradients are computed too; `seconds` of
     processor time and `wall_seconds` that it may take.
     """
-    body = message.body
+    body = dict(message.body)
+    body["attachments"] = {name: value.numpy().tobytes() for name, value in (message.values or {}).items()}
     entrance, way_out = os.pipe()
     child = os.fork()
     if child == 0:
@@ -106,7 +107,7 @@ def _measure(body: Mapping[str, Any]) -> dict[str, Any]:
     results = []
     for sizes in body["settings"]:
         with nullcontext() if real else FakeTensorMode(allow_non_fake_inputs=True):
-            results.append(_one(source, sizes, backward=body["backward"], real=real))
+            results.append(_one(source, sizes, body["attachments"], backward=body["backward"], real=real))
     return {
         "first": results[0],
         "elements": max(r["elements"] for r in results),
@@ -115,10 +116,12 @@ def _measure(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _one(source: str, sizes: Mapping[str, int], *, backward: bool, real: bool) -> dict[str, Any]:
+def _one(
+    source: str, sizes: Mapping[str, int], attachments: Mapping[str, bytes], *, backward: bool, real: bool
+) -> dict[str, Any]:
     seed_torch(0)
     module = new_module("kernelwright_task", _FILE, source)
-    module.__dict__["ATTACHMENTS"] = {}
+    module.__dict__["ATTACHMENTS"] = dict(attachments)
     exec(compile(source, _FILE, "exec"), module.__dict__)
     for name in ("Model", "get_inputs"):
         if not callable(getattr(module, name, None)):

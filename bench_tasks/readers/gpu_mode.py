@@ -89,8 +89,9 @@ def read(path: Path) -> Suite:
             why = "the name of the folder is not UTF-8."
             unreadable.append(Unreadable(shown(folder.name), shown(file), why, "Give it another name.", level))
         except TaskError as error:
-            mend = error.mend or _SHAPE
-            unreadable.append(Unreadable(shown(folder.name), shown(error.path or file), error.message, mend, level))
+            unreadable.append(
+                Unreadable(shown(folder.name), shown(error.path or file), error.message, error.mend, level)
+            )
     names = unique_names([(folder, task.name) for folder, task in tasks], root)
     made = tuple(replace(task, name=name) for name, (_folder, task) in zip(names, tasks, strict=True))
     return Suite("gpu-mode", f"GPU MODE problems of {shown(path)}", FORMAT, made, str(path), tuple(unreadable))

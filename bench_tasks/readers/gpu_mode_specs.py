@@ -82,11 +82,7 @@ def settings_of(
     # tests first: they are the small ones
     found.sort(key=lambda each: (each[0].startswith("benchmark"), _product(each[1])))
     smallest = min(rows, key=_product)
-    twin = (
-        {name: value for name, value in smallest.items() if value != timed[name]}
-        if _product(smallest) < _product(timed)
-        else {}
-    )
+    twin = smallest if _product(smallest) < _product(timed) else {}
     numbers = {name: timed[name] for name in names}
     return Settings(numbers, tuple(cases) or ({},), seeded, tuple(found[:_MOST]), max(len(found) - _MOST, 0), twin)
 

@@ -40,7 +40,7 @@ def read_tensor(file: Path, key: str, *, most_bytes: int) -> StoredTensor | str:
             return _read(stream, file.stat().st_size, key, most_bytes)
     except FileNotFoundError:
         return f"{file.name} is not there"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{file.name} is no safetensors file ({type(error).__name__})"
 
 

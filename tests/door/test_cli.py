@@ -125,6 +125,7 @@ COMMANDS = [
     ["mcp"],
     ["costs"],
     ["bench", "list"],
+    ["bench", "lint", "missing.py"],
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
 ]

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from kernelwright.bench_tasks.imported import apply_import, imported_names, read_import
 from kernelwright.bench_tasks.own import OWN, own_suite
 from kernelwright.bench_tasks.suite import Suite
 from kernelwright.errors import NotFoundError
 
-__all__ = ["find_suite", "read_collection", "suite_names"]
+__all__ = ["find_suite", "read_collection", "readers", "suite_names"]
+
+_READERS = ("robust_kbench", "kernelbench")
+"""Modules of `kernelwright.bench_tasks.readers`, in the order in which they are asked: the one that takes any folder of task
+files comes last."""
+_FORMATS = (
+    "KernelBench has folders level1, level2, ... of files with class Model and get_inputs(); robust-kbench a folder for each task "
+    "with func_forward.py and config_forward.json; FlashInfer-Bench .json definitions in a folder definitions; GPU MODE a folder "
+    "for each task with task.yml and reference.py."
+)
+
+
+def readers() -> Iterator[Any]:
+    """The reader modules, each imported when its turn comes."""
+    for name in _READERS:
+        yield import_module(f"kernelwright.bench_tasks.readers.{name}")
 
 
 def suite_names(imported: Path | None = None) -> tuple[str, ...]:
@@ -17,20 +36,23 @@ def suite_names(imported: Path | None = None) -> tuple[str, ...]:
     Args:
         imported: the folder that says where imported ones lie (`suites` in the data folder of the settings).
     """
-    return tuple(OWN)
+    return (*OWN, *(name for name in imported_names(imported) if name not in OWN))
 
 
 def find_suite(name: str, imported: Path | None = None) -> Suite:
-    """The suite of this name, or the one at this path.
+    """The suite of this name, or the one at this path. A name comes before a folder that is called the same: `./NAME` is the folder.
 
     Args:
         imported: as in `suite_names`.
 
     Raises:
-        NotFoundError: there is neither.
+        NotFoundError: there is neither, or an imported one is no longer there.
+        ConfigError: what is kept of an imported one can't be read.
     """
     if name in OWN:
         return own_suite(name)
+    if imported is not None and name in imported_names(imported):
+        return apply_import(read_import(imported, name), read_collection)
     if Path(name).exists():
         return read_collection(Path(name))
     raise NotFoundError(
@@ -39,9 +61,15 @@ def find_suite(name: str, imported: Path | None = None) -> Suite:
 
 
 def read_collection(path: Path) -> Suite:
-    """The suite at `path`.
+    """The suite at `path`: a folder, or one task.
 
     Raises:
-        NotFoundError: nothing there is in a format that is known.
+        NotFoundError: nothing is there, or nothing in a format that is known.
     """
-    raise NotFoundError("nothing there is in a format that is known.", path=str(path))
+    if not path.exists():
+        raise NotFoundError("there is no such file or folder.", path=str(path), mend="Check the path.")
+    for reader in readers():
+        if reader.recognises(path):
+            suite: Suite = reader.read(path)
+            return suite
+    raise NotFoundError("nothing there is in a format that is known.", path=str(path), mend=_FORMATS)

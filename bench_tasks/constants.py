@@ -14,7 +14,7 @@ __all__ = ["constants_of", "with_constants"]
 def constants_of(source: str) -> dict[str, Any]:
     """Values by name of what is bound to a literal at the top level, of the last such line each; not Python gives nothing.
 
-    ``ROWS, COLS = 8, 128`` binds two.
+    ``ROWS, COLS = 8, 128`` binds two. Sums, differences and products of whole numbers, such as ``1024 * 2``, are literals too.
     """
     try:
         tree = ast.parse(source)
@@ -23,7 +23,7 @@ def constants_of(source: str) -> dict[str, Any]:
     found = {}
     for name, node in _bindings(tree):
         try:
-            found[name] = ast.literal_eval(node)
+            found[name] = _value(node)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             found.pop(name, None)
     return found
@@ -53,6 +53,25 @@ def with_constants(source: str, values: Mapping[str, Any], *, path: str | None =
     for line, begin, end, text in sorted(edits, reverse=True):
         lines[line] = lines[line][:begin] + text.encode() + lines[line][end:]
     return b"".join(lines).decode()
+
+
+def _value(node: ast.expr) -> Any:
+    """What a literal stands for.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(node, ast.BinOp):
+        return ast.literal_eval(node)
+    left, right = _value(node.left), _value(node.right)
+    if type(left) is int and type(right) is int and max(abs(left), abs(right)) < 1 << 63:
+        if isinstance(node.op, ast.Mult):
+            return left * right
+        if isinstance(node.op, ast.Add):
+            return left + right
+        if isinstance(node.op, ast.Sub):
+            return left - right
+    return ast.literal_eval(node)
 
 
 def _bindings(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:

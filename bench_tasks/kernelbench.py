@@ -14,8 +14,10 @@ from kernelwright.bench_tasks.task import Task
 from kernelwright.bench_tasks.workloads import workloads_of
 from kernelwright.errors import TaskError
 
-__all__ = ["read_task", "task_from_source"]
+__all__ = ["FORMATS", "read_task", "task_from_source"]
 
+FORMATS = ("kernelbench", "robust-kbench", "flashinfer-bench", "gpu-mode")
+"""What `Task.format` is; the first where a file does not say otherwise."""
 _LARGEST = 4 << 20  # bytes; the largest KernelBench file has 15 kB
 _SHAPE = "A task file defines class Model(torch.nn.Module), get_inputs() and get_init_inputs()."
 
@@ -70,8 +72,19 @@ def task_from_source(source: str, *, name: str, path: str | None = None) -> Task
         found = f" (found {', '.join(sorted(near))})" if near else ""
         raise TaskError(f"the file defines no {' and no '.join(missing)}{found}.", path=path, mend=_SHAPE)
     return Task(
-        name=name, source=source, path=path, workloads=workloads_of(tree, path), backward=backward_of(tree, path)
-    )
+        name=name, source=source, path=path, format=_format_of(tree), workloads=workloads_of(tree, path),
+        backward=backward_of(tree, path),
+    )  # fmt: skip
+
+
+def _format_of(tree: ast.Module) -> str:
+    """What a reader of another system's format wrote behind a task's own text: ``FORMAT = "robust-kbench"``."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "FORMAT" for t in node.targets):
+            value = node.value.value if isinstance(node.value, ast.Constant) else None
+            if isinstance(value, str) and value in FORMATS:
+                return value
+    return FORMATS[0]
 
 
 def _defined(tree: ast.Module) -> dict[str, int]:

@@ -38,6 +38,8 @@ class SuiteTask:
     """One line for people."""
     twin: Mapping[str, int] = field(default_factory=dict)
     """Names of numbers in the source, and what they are in the twin; empty where the task has none."""
+    full_only: str = ""
+    """Why the emulator can't judge it at either scale, one sentence: it is too large, and no twin is known. Else empty."""
 
     def at(self, scale: Scale) -> Task:
         """The task at a scale; one without a twin is the same at both.

@@ -1,4 +1,7 @@
-"""A task's own workloads: the list `WORKLOADS` of its file, read without running it."""
+"""A task's own workloads: the list `WORKLOADS` of its file, read without running it.
+
+`MORE_WORKLOADS`, which readers of other systems' formats write, is a list of the same kind that is added to the default ones.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from kernelwright.errors import TaskError
 __all__ = ["workloads_of"]
 
 _MOST = 32  # workloads and seeds of one: each is a call of the kernel
+_MOST_MORE = 64
 _SHAPE = (
     'WORKLOADS is a list of dictionaries like {"distribution": "normal", "name": "normal", "seeds": 1, "strided": False, "sizes": {"N": 7}}, '
     "written out as literals; all but the distribution may be left out."
@@ -23,29 +27,37 @@ def workloads_of(tree: ast.Module, path: str | None) -> tuple[Workload, ...]:
     Raises:
         TaskError: `WORKLOADS` is there and not understood; names the line.
     """
+    own = _list(tree, "WORKLOADS", path, (), _MOST) or DEFAULT_WORKLOADS
+    return _list(tree, "MORE_WORKLOADS", path, own, _MOST_MORE) or own
+
+
+def _list(
+    tree: ast.Module, name: str, path: str | None, before: tuple[Workload, ...], most: int
+) -> tuple[Workload, ...]:
+    """`before` and the workloads of the list of this name; nothing where the file has no such list."""
     for node in tree.body:
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
-        if any(isinstance(t, ast.Name) and t.id == "WORKLOADS" for t in targets) and isinstance(
+        if any(isinstance(t, ast.Name) and t.id == name for t in targets) and isinstance(
             node, ast.Assign | ast.AnnAssign
         ):
             try:
                 value = ast.literal_eval(node.value) if node.value is not None else None
             except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 value = None
-            problem, found = _read(value)
+            problem, found = _read(value, before, most)
             if problem:
-                raise TaskError(f"WORKLOADS: {problem}.", path=path, line=node.lineno, mend=_SHAPE)
+                raise TaskError(f"{name}: {problem}.", path=path, line=node.lineno, mend=_SHAPE)
             return found
-    return DEFAULT_WORKLOADS
+    return ()
 
 
-def _read(value: Any) -> tuple[str, tuple[Workload, ...]]:
+def _read(value: Any, before: tuple[Workload, ...], most: int) -> tuple[str, tuple[Workload, ...]]:
     """(what is wrong with it, the workloads)."""
-    if not isinstance(value, list | tuple) or not 1 <= len(value) <= _MOST:
-        return f"this is no list of 1 to {_MOST} literals", ()
-    found: list[Workload] = []
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= most:
+        return f"this is no list of 1 to {most} literals", ()
+    found: list[Workload] = list(before)
     for position, entry in enumerate(value):
         problem, workload = _one(entry)
         if workload is None:

@@ -170,7 +170,8 @@ def verify(
         MisuseError: a file is at `bundle` already, or it can't be written.
     """
     settings = load_settings(gpu=gpu, device=device)
-    the_task, the_kernel = _task(task, example_inputs), _kernel(kernel)
+    the_task = _task(task, example_inputs)
+    the_kernel = _kernel(kernel, the_task)
     if bundle is not None:
         check_bundle_target(Path(bundle), force=force)
     found = jobs.verify_task(the_task, the_kernel, settings, store=store, observer=observer or ignore)
@@ -200,11 +201,11 @@ def recheck(path: str | Path, *, fresh: bool = False, observer: Observer | None 
 
 def _task(task: str | Path | torch.nn.Module, example_inputs: Sequence[object] | torch.Tensor | None) -> Task:
     if isinstance(task, str | Path):
-        from kernelwright.bench_tasks.kernelbench import read_task
+        from kernelwright.bench_tasks.reading import read_any_task
 
         if example_inputs is not None:
             raise MisuseError("example_inputs go with a live module; a file has get_inputs().", mend="Leave them out.")
-        return read_task(Path(task))
+        return read_any_task(Path(task))
     from kernelwright.bench_tasks.live import task_from_module
 
     if example_inputs is None:
@@ -212,7 +213,7 @@ def _task(task: str | Path | torch.nn.Module, example_inputs: Sequence[object] |
     return task_from_module(task, example_inputs)
 
 
-def _kernel(kernel: str | Path | Kernel) -> Kernel:
+def _kernel(kernel: str | Path | Kernel, task: Task) -> Kernel:
     if isinstance(kernel, Kernel):
         return kernel
     if isinstance(kernel, str) and "\n" in kernel:
@@ -221,4 +222,4 @@ def _kernel(kernel: str | Path | Kernel) -> Kernel:
         raise KernelError("the kernel is empty.", mend="Pass its source text or the path of its file.")
     from kernelwright.sandbox.kernel_file import read_kernel
 
-    return read_kernel(Path(kernel))
+    return read_kernel(Path(kernel), task=task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kernelwright.errors import KernelError
 from kernelwright.sandbox.hostcode.tokens import close_of, significant, tokenize
 
-__all__ = ["module_of"]
+__all__ = ["exported_as", "literal", "module_of"]
 
 _OWN_NAME = "TORCH_EXTENSION_NAME"  # the macro that torch defines for the name it was given
 _NAME = "bare_kernel"
@@ -45,6 +45,16 @@ def module_of(source: str, *, path: str | None = None) -> str:
     Raises:
         KernelError: it exports nothing of the kind.
     """
+    return _MODULE.format(source=literal(source), name=exported_as(source, "forward", path=path))
+
+
+def exported_as(source: str, function: str, *, path: str | None = None) -> str:
+    """The name of the extension that exports `function`.
+
+    Raises:
+        KernelError: there is none, or several.
+    """
+    export = _EXPORT.replace("forward", function)
     tokens = tokenize(source)
     kept = significant(tokens)
     words = [tokens[number].text for number in kept]
@@ -56,22 +66,22 @@ def module_of(source: str, *, path: str | None = None) -> str:
     if not exports and "main" in words:
         raise KernelError(
             "this is a program with a main of its own, not a kernel.", path=path,
-            mend=f"Run it: kernelwright run, sanitize or profile. A kernel for a task exports forward: {_EXPORT}",
+            mend=f"Run it: kernelwright run, sanitize or profile. A kernel for a task exports {function}: {export}",
         )  # fmt: skip
-    if len(exports) != 1 or not exports[0] or '"forward"' not in words:
+    if len(exports) != 1 or not exports[0] or f'"{function}"' not in words:
         found = "none" if not exports else f"{len(exports)}" if len(exports) > 1 else "one without it"
         raise KernelError(
-            f'a bare .cu kernel exports "forward" through one PYBIND11_MODULE; this one has {found}.', path=path,
-            mend=f"Add {_EXPORT}",
+            f'a bare .cu kernel exports "{function}" through one PYBIND11_MODULE; this one has {found}.', path=path,
+            mend=f"Add {export}",
         )  # fmt: skip
     own = exports[0][0]
     name = _NAME if own == _OWN_NAME else own
     if not name.isidentifier():
-        raise KernelError(f"PYBIND11_MODULE names its module {name[:80]!r}.", path=path, mend=f"Write {_EXPORT}")
-    return _MODULE.format(source=_literal(source), name=name)
+        raise KernelError(f"PYBIND11_MODULE names its module {name[:80]!r}.", path=path, mend=f"Write {export}")
+    return name
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """A Python literal of the text, as it stands where that can be, so that people can read it."""
     lines = text.replace("\r\n", "\n")
     plain = all(each.isprintable() or each in "\n\t" for each in lines)

@@ -23,6 +23,7 @@ from kernelwright import __version__
 from kernelwright.cli import bench_lint  # noqa: F401 - registers its command
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench
+from kernelwright.cli.bench_import import import_suite as _import_suite  # noqa: F401 - it registers itself
 from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.costs import costs
 from kernelwright.cli.evidence import recheck

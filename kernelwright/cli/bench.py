@@ -23,20 +23,35 @@ def list_suites(suite: str | None, as_json: bool, verbose: bool, debug: bool) ->
     from rich.table import Table
 
     from kernelwright.bench_tasks.collections import find_suite, suite_names
+    from kernelwright.bench_tasks.imported import read_import
+    from kernelwright.bench_tasks.own import OWN
+    from kernelwright.errors import ConfigError
 
     imported = start(verbose=verbose).data / "suites"
     screen = console(as_json)
     table = Table(box=None, pad_edge=False, header_style="bold")
     if suite is None:
-        found = [find_suite(name, imported) for name in suite_names(imported)]
+        keys = ("name", "title", "format", "path", "digest")
+        lines: list[dict[str, object]] = []
+        for name in suite_names(imported):
+            if name in OWN:
+                each = find_suite(name)
+                lines.append({key: getattr(each, key) for key in keys} | {"tasks": len(each.tasks)})
+                continue
+            try:  # what was kept of it: its files are read when it is used
+                kept = read_import(imported, name)
+            except ConfigError as error:
+                lines.append({"name": name, "title": str(error.message), "format": "", "tasks": 0, "problem": True})
+                continue
+            loaded = sum(not task.why for task in kept.tasks.values())
+            lines.append({key: getattr(kept, key) for key in keys} | {"tasks": loaded})
         for heading in ("suite", "tasks", "format", ""):
             table.add_column(heading, overflow="fold")
-        for each in found:
-            table.add_row(escape(each.name), str(len(each.tasks)), each.format, escape(each.title))
+        for line in lines:
+            table.add_row(*(escape(str(line[key])) for key in ("name", "tasks", "format", "title")))
         screen.print(table)
         if as_json:
-            keys = ("name", "title", "format", "path", "digest")
-            print_json({"suites": [{k: getattr(s, k) for k in keys} | {"tasks": len(s.tasks)} for s in found]})
+            print_json({"suites": lines})
         return 0
     chosen = find_suite(suite, imported)
     for heading in ("task", "level" if any(t.level for t in chosen.tasks) else "family", ""):
@@ -59,6 +74,7 @@ def list_suites(suite: str | None, as_json: bool, verbose: bool, debug: bool) ->
                         "level": t.level,
                         "title": t.title,
                         "twin": dict(t.twin),
+                        "full_only": t.full_only,
                     }
                     for t in chosen.tasks
                 ],

@@ -188,7 +188,7 @@ def code_to_run(
     isolation: str | None,
 ) -> Program | PythonKernel:
     """What is to run: a program, a task with a kernel, or a stored kernel with its task."""
-    from kernelwright.bench_tasks.kernelbench import read_task
+    from kernelwright.bench_tasks.reading import read_any_task
     from kernelwright.errors import MisuseError
     from kernelwright.jobs import open_store, stored_kernel
     from kernelwright.launches import Program, PythonKernel
@@ -205,7 +205,8 @@ def code_to_run(
             f"{file} is no .cu program, so a kernel file belongs behind it; {len(rest)} were given.",
             mend="Give a program (FILE.cu), a task and a kernel (TASK.py KERNEL.py), or the id of a stored kernel.",
         )
-    return PythonKernel(read_task(file), read_kernel(Path(rest[0])))
+    task = read_any_task(file)
+    return PythonKernel(task, read_kernel(Path(rest[0]), task=task))
 
 
 def _cuda_file(file: Path) -> Path:

@@ -132,13 +132,13 @@ def optimize(
       kernelwright optimize my_module.py --model anthropic:NAME --budget 2.50
       kernelwright optimize my_module.py --json > result.json
     """
-    from kernelwright.bench_tasks.kernelbench import read_task
+    from kernelwright.bench_tasks.reading import read_any_task
     from kernelwright.export import check_target, default_target
     from kernelwright.jobs import optimize_task
 
     settings = start(verbose=verbose, **flags)
     traffic = _traffic(record, replay, settings, flags)
-    task = read_task(file)
+    task = read_any_task(file)
     target = out or default_target(task)
     check_target(target, force=force)
 
@@ -182,7 +182,7 @@ def translate(
       kernelwright translate stencil.c --reference stencil_task.py --model openai:NAME --budget 1
     """
     from kernelwright.agents.llm.briefing import StartingPoint
-    from kernelwright.bench_tasks.kernelbench import read_task
+    from kernelwright.bench_tasks.reading import read_any_task
     from kernelwright.export import check_target, default_target
     from kernelwright.jobs import optimize_task
 
@@ -195,7 +195,7 @@ def translate(
             mend=f"Known are {', '.join(_LANGUAGES)}.",
         )
     beginning = StartingPoint(_text_of(file), language)  # type: ignore[arg-type]
-    task = read_task(reference)
+    task = read_any_task(reference)
     target = out or default_target(task)
     check_target(target, force=force)
 
@@ -288,7 +288,7 @@ def verify(
       kernelwright verify my_module.py kernel.py --json | jq .verdict
       kernelwright verify my_module.py kernel.py --explain --bundle kernel.bundle
     """
-    from kernelwright.bench_tasks.kernelbench import read_task
+    from kernelwright.bench_tasks.reading import read_any_task
     from kernelwright.evidence import check_bundle_target, write_bundle
     from kernelwright.jobs import open_store, verify_task
     from kernelwright.render import ProgressView, timing_block, verdict_block
@@ -298,7 +298,8 @@ def verify(
     from kernelwright.views import evaluation_json
 
     settings = start(verbose=verbose, **flags)
-    the_task, the_kernel = read_task(task), read_kernel(kernel)
+    the_task = read_any_task(task)
+    the_kernel = read_kernel(kernel, task=the_task)
     if bundle is not None:
         check_bundle_target(bundle, force=force)
     screen = console(as_json)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernelwright.bench_tasks.kernelbench import read_task
+from kernelwright.bench_tasks.reading import read_any_task
 from kernelwright.bench_tasks.task import Task
 from kernelwright.bench_tasks.traits import traits_of
 from kernelwright.db.lookup import Kind
@@ -82,7 +82,7 @@ class Catalog:
             raise MisuseError("no task was named.", mend="Give a name or an id from list_tasks.")
         if name.endswith(".py") or "/" in name or "\\" in name:
             path = self._inside(name)
-            return read_task(path), self._shown(path)
+            return read_any_task(path), self._shown(path)
         files = [(found.task, found.path) for found in self._files() if found.task is not None]
         named = [pair for pair in files if pair[0].name == name]
         if not named and len(name) >= _SHORTEST_ID:
@@ -175,7 +175,7 @@ class Catalog:
             known = self._known.get(path)
             if known is None or known.stamp != stamp:
                 try:
-                    task: Task | None = read_task(path)
+                    task: Task | None = read_any_task(path)
                 except TaskError:
                     task = None
                 known = self._known[path] = _Found(path, stamp, task)

@@ -111,7 +111,7 @@ def _may_be_argument(made: Declaration, words: frozenset[str]) -> bool:
         return made.is_device and not made.is_global
     if made.kind not in ("class", "enum", "alias"):
         return False
-    return "__device__" in words or not words & (_HOST_ONLY_WORDS | {"std", "c10"})
+    return "__device__" in words or not words & (_HOST_ONLY_WORDS | {"std", "c10", "pybind11"})
 
 
 def _is_mutable(made: Declaration) -> bool:

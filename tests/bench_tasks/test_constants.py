@@ -74,3 +74,10 @@ def test_a_name_that_can_not_be_replaced_is_told(source: str, name: str, why: st
         with_constants(source, {name: 1}, path="task.py")
     assert caught.value.path == "task.py"
     assert name in caught.value.mend
+
+
+def test_whole_numbers_that_are_multiplied_out_are_literals():
+    source = "N = 1024 * 2 + 1\nM = 2 ** 99\nK = N * 2\nT = ('a' * 10,)\nB = 3 * 2.0\nBIG = 9 * 9 * 9\n"
+    found = constants_of(source)
+    assert found == {"N": 2049, "BIG": 729}
+    assert with_constants(source, {"N": 4}).startswith("N = 4\nM")

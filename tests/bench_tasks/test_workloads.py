@@ -79,3 +79,14 @@ def test_a_workload_for_few_elements_asks_for_an_output_that_has_few():
     assert few.fits(signature(64, 1))
     assert not few.fits(signature(64, 64))
     assert not few.fits(signature(190, 10))
+
+
+def test_more_workloads_come_after_the_usual_ones():
+    source = SOURCE + 'MORE_WORKLOADS = [{"distribution": "as_given", "name": "large", "sizes": {"N": 9}}]\n'
+    with pytest.raises(TaskError, match="twice"):
+        task_from_source(source, name="t")
+    found = task_from_source(source.replace('"large"', '"N 9"'), name="t").workloads
+    assert found[:-1] == DEFAULT_WORKLOADS
+    assert (found[-1].name, found[-1].sizes) == ("N 9", (("N", 9),))
+    with pytest.raises(TaskError, match="MORE_WORKLOADS"):
+        task_from_source(source.replace("[{", "[{}, {"), name="t")

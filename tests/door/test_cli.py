@@ -126,6 +126,7 @@ COMMANDS = [
     ["costs"],
     ["bench", "list"],
     ["bench", "lint", "missing.py"],
+    ["bench", "import", "missing"],
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
 ]

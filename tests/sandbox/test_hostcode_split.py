@@ -180,3 +180,14 @@ def test_dynamic_parallelism_is_refused() -> None:
     with pytest.raises(UnsupportedError) as caught:
         device("__global__ void child() {}\n__global__ void k() {\n  child<<<1, 1>>>();\n}\n")
     assert caught.value.line == 3
+
+
+def test_an_alias_of_pybind11_stays_on_the_host() -> None:
+    text = (
+        "#include <pybind11/pybind11.h>\nnamespace py = pybind11;\nusing Index = long;\n"
+        "template <typename T> __global__ void k(T* x) { x[0] = 1; }\n"
+        "void forward(py::tuple given) { k<float><<<1, 1>>>(nullptr); }\n"
+    )
+    found = device(text)
+    assert "pybind11" not in found.replace("#pragma", "")
+    assert "using Index = long;" in found

@@ -60,6 +60,8 @@ def lint_with(
     """`lint_task`, with the reference that `start` opens."""
     began = time.perf_counter()
     report = LintReport(each.name, each.task.id, scale.value, ())
+    if each.full_only and scale is Scale.TWIN:
+        return replace(report, findings=(Finding("not-attacked", Severity.MARKED, each.full_only),))
     try:
         task = each.at(scale)
         on_step("loading")

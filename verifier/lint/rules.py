@@ -83,6 +83,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "No kernel can be compared with it.",
             "Do what the message says.",
         ),
+        "not-attacked": _marked(
+            "The task was not run here: it is too large, and no smaller sizes of it are known.",
+            "Nothing is known of it.",
+            "Lint it on a larger machine with --scale full, or give it a twin.",
+        ),
         # -- attacks with worthless outputs
         "zeros": _refused(
             f"Outputs of zeros pass. {_WORTHLESS}",
@@ -231,8 +236,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "Take larger sizes.",
         ),
         "no-twin": _note(
-            "The task has no scaled-down twin.",
-            "The emulator judges it at full size, which may take long.",
+            "The task has no scaled-down twin, and is as large as those of `large-twin`.",
+            "The emulator judges it at full size.",
             "Name smaller sizes in TWIN (docs/tasks.md).",
         ),
         "large-twin": _note(

@@ -129,10 +129,7 @@ def size_findings(
 
 
 def _twin(each: SuiteTask, reference: LintReference, figures: dict[str, float], scale: Scale) -> list[Finding]:
-    found = []
-    if not each.twin:
-        found.append(Finding("no-twin", Severity.NOTE, "It is judged at full size everywhere."))
-    elif scale is Scale.FULL:
+    if each.twin and scale is Scale.FULL:
         return []
     signature = reference.signature
     specs = (*signature.inputs, *signature.outputs, *signature.parameters, *signature.gradients)
@@ -140,5 +137,6 @@ def _twin(each: SuiteTask, reference: LintReference, figures: dict[str, float], 
     figures |= {"elements in the emulator": float(elements), "FLOPs in the emulator": float(flops)}
     if elements > LARGE_TWIN_ELEMENTS or flops > LARGE_TWIN_FLOPS:
         what = f"The emulator gets {elements:,} elements, and {flops:,} operations a call."
-        found.append(Finding("large-twin", Severity.NOTE, what, {"elements": float(elements), "flops": float(flops)}))
-    return found
+        rule = "large-twin" if each.twin else "no-twin"
+        return [Finding(rule, Severity.NOTE, what, {"elements": float(elements), "flops": float(flops)})]
+    return []

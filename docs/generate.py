@@ -14,6 +14,8 @@ from kernelwright.cli import group
 from kernelwright.config import settings_table
 from kernelwright.sandbox.sampling import DRAWS, INDEPENDENT
 from kernelwright.verifier.evaluation import Verdict
+from kernelwright.verifier.lint import rules as lint_rules
+from kernelwright.verifier.lint.attacks import MOST_WEIGHTS
 from kernelwright.verifier.static import RULES, Severity
 from kernelwright.verifier.statistical import CALLS
 
@@ -179,6 +181,56 @@ def static_page() -> str:
     return "\n".join(parts) + "\n"
 
 
+def lint_page() -> str:
+    """Every rule of the task linter, from its own table."""
+    parts = [
+        "# Task lint",
+        "",
+        "This page is generated from the code: `make docs` writes it, a test compares it.",
+        "",
+        "`kernelwright bench lint [SUITE|PATH]...` asks of each task whether a kernel that passes it is worth anything. A task is",
+        "**refused** (results on it say nothing), **marked** (they are suspect) or **clean**, and everything found has the rule, the figures,",
+        "the reason and what to do. The command exits with 1 if a task is refused. `--markdown FILE` writes the table, `--json` prints one",
+        "object with everything.",
+        "",
+        "## How a task is attacked",
+        "",
+        "The reference process runs the module, as it does when a kernel is judged; what a worthless kernel would give is made from that, and",
+        "goes through the same comparison ([numeric policy](numeric-policy.md)) on the same workloads, weights moved off their initial values in",
+        "half of them. An attack ends at the first workload that refuses it, and the run ends when all have. No kernel runs. Seeds are fixed, so",
+        "that a report is the same each time.",
+        "",
+        "- *Nothing computed*: zeros; one value everywhere (mean, median of other outputs); the mean of an input or of all; an input itself;",
+        "  the outputs on other inputs. Each output and gradient is told by itself: a task may be sound in one and not in another.",
+        "- *Something left out*: the reference's own answer with one input, or cotangent, replaced by zeros, by its mean, by other values of",
+        "  its distribution, permuted if it is of integers; with one weight replaced by zeros, ones or its initial value; with the first slice along",
+        "  one axis of an input, or the mean along it, in the place of all; and the first slice of an output in the place of all.",
+        "",
+        f"Of a workload with many seeds {lint_rules.MOST_SEEDS} are tried, of a module with many weights {MOST_WEIGHTS} are left out. Of modules that draw random numbers",
+        "the outputs are compared by statistics, and several calls with each other; weights and axes are not left out there, as each try would",
+        "take many runs.",
+        "",
+        f"Beside our comparison, `torch.allclose` at {lint_rules.TIGHT:g} and {lint_rules.LOOSE:g} judges every attack on the task's own inputs and initial weights: that is what",
+        "KernelBench asks of float32 and of half precision. Two columns of the table have what it accepts.",
+        "",
+        "## How a task is examined",
+        "",
+        "The module runs on each distribution of its workloads while every ATen operation is watched: does it hand its input on, give a",
+        "constant, does anything depend on it? Only what holds in every draw marks a task. Operations are counted at full size with fake tensors,",
+        "which take no memory, so that a task of many gigabytes is looked at on a laptop; what depends on values can't be, and is told.",
+        "Tasks that are not of our suites are run behind the isolation that kernels run in.",
+    ]
+    severity = lint_rules.Severity
+    for each, heading in ((severity.REFUSED, "Refuse"), (severity.MARKED, "Mark"), (severity.NOTE, "Note")):
+        parts += ["", f"## {heading}", "", "| rule | what falls under it | why | what to do |", "|---|---|---|---|"]
+        parts += [
+            f"| `{name}` | {rule.meaning} | {rule.why} | {rule.mend} |"
+            for name, rule in lint_rules.RULES.items()
+            if rule.severity is each
+        ]
+    return "\n".join(parts) + "\n"
+
+
 def member_docs(enumeration: type[Enum]) -> list[tuple[str, str]]:
     """Value and docstring of each member, in order.
 
@@ -204,6 +256,7 @@ PAGES = {
     "configuration.md": configuration_page,
     "verdicts.md": verdicts_page,
     "static-analysis.md": static_page,
+    "task-lint.md": lint_page,
 }
 
 

@@ -20,6 +20,8 @@ from kernelwright.sandbox.reference_worker import REQUESTS, Reference, _seed, _s
 from kernelwright.sandbox.serve import serve
 from kernelwright.sandbox.trees import construct, map_tensors, same_bits, tensors_of
 
+HANDLERS = (*REQUESTS, "answer", "survey", "full_size")
+
 
 class Examined(Reference):
     """The loaded task, with the linter's handlers."""
@@ -136,7 +138,7 @@ def _matters_in_training(module: torch.nn.Module) -> bool:
 def main() -> None:
     """Serves requests until the judge is gone."""
     reference = Examined()
-    serve({name: getattr(reference, name) for name in (*REQUESTS, "answer", "survey", "full_size")})
+    serve({name: getattr(reference, name) for name in HANDLERS})
 
 
 if __name__ == "__main__":

@@ -75,16 +75,19 @@ class Reference:
         self._ops: tuple[OpRecord, ...] | None = None
         self._start()
 
-    def _start(self) -> None:
-        import torch
-
-        self._worker = Worker(
+    def _new_worker(self) -> Worker:
+        return Worker(
             self._worker_module,
             name=f"the reference of {self.task.name}",
             limits=self.limits,
             isolation=self._fence or "process",
             trusted=self._fence is None,
         )
+
+    def _start(self) -> None:
+        import torch
+
+        self._worker = self._new_worker()
         attachments = {
             key: torch.frombuffer(bytearray(value), dtype=torch.uint8) for key, value in self.task.attachments.items()
         }

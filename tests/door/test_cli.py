@@ -125,6 +125,7 @@ COMMANDS = [
     ["mcp"],
     ["costs"],
     ["bench", "list"],
+    ["bench", "lint", "missing.py"],
     ["bench", "import", "missing"],
     ["bench", "pack", "zzz"],
     ["bench", "submit", "missing.entry"],

@@ -19,7 +19,7 @@ from kernelwright.verifier.lint.structure import size_findings, survey_draws, su
 from kernelwright.verifier.lint.trial import Trial, run_attacks
 from kernelwright.verifier.lint.verdicts import attack_findings
 
-__all__ = ["lint_task"]
+__all__ = ["lint_task", "lint_with"]
 
 _FIRST_SEED = 20_000  # any; seeds follow each other, so that a report is the same each time
 OnStep = Callable[[str], None]
@@ -43,12 +43,29 @@ def lint_task(
     Raises:
         SandboxError, ConfigError: the reference process or its isolation does not start.
     """
+
+    def start(task: Task) -> LintReference:
+        return LintReference(task, limits=limits, fence=fence)
+
+    return lint_with(start, each, scale=scale, on_step=on_step)
+
+
+def lint_with(
+    start: Callable[[Task], LintReference],
+    each: SuiteTask,
+    *,
+    scale: Scale = Scale.TWIN,
+    on_step: OnStep = lambda _what: None,
+) -> LintReport:
+    """`lint_task`, with the reference that `start` opens."""
     began = time.perf_counter()
     report = LintReport(each.name, each.task.id, scale.value, ())
+    if each.full_only and scale is Scale.TWIN:
+        return replace(report, findings=(Finding("not-attacked", Severity.MARKED, each.full_only),))
     try:
         task = each.at(scale)
         on_step("loading")
-        with LintReference(task, limits=limits, fence=fence) as reference:
+        with start(task) as reference:
             report = _examined(report, each, task, reference, scale, on_step)
     except TaskError as error:
         where = f" (line {error.line})" if error.line else ""

@@ -83,6 +83,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "No kernel can be compared with it.",
             "Do what the message says.",
         ),
+        "not-attacked": _marked(
+            "The task was not run here: it is too large, and no smaller sizes of it are known.",
+            "Nothing is known of it.",
+            "Lint it on a larger machine with --scale full, or give it a twin.",
+        ),
         # -- attacks with worthless outputs
         "zeros": _refused(
             f"Outputs of zeros pass. {_WORTHLESS}",
@@ -116,8 +121,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         # -- attacks that leave something out
         "ignores-input": _refused(
-            "The reference's answer without one input (zeros, its own mean, other values of its distribution, its elements permuted) "
-            "passes on every workload; marked if on the task's own inputs only.",
+            "The reference's answer without one input (zeros, or other values of its distribution) passes on every workload; marked if on "
+            "the task's own inputs only; a note if its mean, or its elements in another order, may stand for it.",
             "A kernel need not read that input.",
             "Remove the input, or let the outputs depend on it.",
         ),
@@ -190,7 +195,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         # -- the module
         "idle-op": _marked(
             "An operation hands an input on, or gives one constant, in every draw of every distribution; a note if on the task's own "
-            "inputs only, or if it is a guard such as clamp or where.",
+            "inputs only, if it is a guard such as clamp or where, or if it is of one element.",
             "A kernel that leaves it out passes: the task asks for less than it says.",
             "Remove it, or take inputs on which it does something.",
         ),
@@ -231,8 +236,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "Take larger sizes.",
         ),
         "no-twin": _note(
-            "The task has no scaled-down twin.",
-            "The emulator judges it at full size, which may take long.",
+            "The task has no scaled-down twin, and is as large as those of `large-twin`.",
+            "The emulator judges it at full size.",
             "Name smaller sizes in TWIN (docs/tasks.md).",
         ),
         "large-twin": _note(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from kernelwright.bench_tasks.suite import Scale, SuiteTask
@@ -46,15 +47,16 @@ def survey_findings(survey: Survey) -> list[Finding]:
     if unused:
         found.append(Finding("unused-op", Severity.MARKED, f"Nothing depends on {_ops(unused)}."))
     redundant = [op for op in survey.idle if op.what != "unused"]
-    always = [op for op in redundant if op.always and not _guard(op)]
+    slight = [op for op in redundant if op.always and (_guard(op) or _of_one_element(op))]
+    always = [op for op in redundant if op.always and op not in slight]
     if always:
         found.append(Finding("idle-op", Severity.MARKED, f"In every draw of every distribution {_idle(always)}."))
     sometimes = [op for op in redundant if not op.always]
     if sometimes:
         found.append(Finding("idle-op", Severity.NOTE, f"On the task's own inputs {_idle(sometimes)}."))
-    guards = [op for op in redundant if op.always and _guard(op)]
-    if guards:
-        found.append(Finding("idle-op", Severity.NOTE, f"A guard that no draw needs: {_idle(guards)}."))
+    if slight:
+        what = f"In every draw of every distribution, as a guard or on one element, {_idle(slight)}."
+        found.append(Finding("idle-op", Severity.NOTE, what))
     if survey.unread:
         found.append(Finding("unused-weight", Severity.MARKED, f"Nothing that matters reads {_some(survey.unread)}."))
     dropouts = [f"{name or 'Model'} ({kind}, p = {p:g})" for name, kind, p in survey.training if "Dropout" in kind]
@@ -67,6 +69,10 @@ def survey_findings(survey: Survey) -> list[Finding]:
 
 def _guard(op: IdleOp) -> bool:
     return op.op.removeprefix("aten.").startswith(_GUARDS)
+
+
+def _of_one_element(op: IdleOp) -> bool:
+    return all(math.prod(shape) == 1 for shape in op.shapes)
 
 
 def _idle(ops: Sequence[IdleOp]) -> str:
@@ -123,10 +129,7 @@ def size_findings(
 
 
 def _twin(each: SuiteTask, reference: LintReference, figures: dict[str, float], scale: Scale) -> list[Finding]:
-    found = []
-    if not each.twin:
-        found.append(Finding("no-twin", Severity.NOTE, "It is judged at full size everywhere."))
-    elif scale is Scale.FULL:
+    if each.twin and scale is Scale.FULL:
         return []
     signature = reference.signature
     specs = (*signature.inputs, *signature.outputs, *signature.parameters, *signature.gradients)
@@ -134,5 +137,6 @@ def _twin(each: SuiteTask, reference: LintReference, figures: dict[str, float], 
     figures |= {"elements in the emulator": float(elements), "FLOPs in the emulator": float(flops)}
     if elements > LARGE_TWIN_ELEMENTS or flops > LARGE_TWIN_FLOPS:
         what = f"The emulator gets {elements:,} elements, and {flops:,} operations a call."
-        found.append(Finding("large-twin", Severity.NOTE, what, {"elements": float(elements), "flops": float(flops)}))
-    return found
+        rule = "large-twin" if each.twin else "no-twin"
+        return [Finding(rule, Severity.NOTE, what, {"elements": float(elements), "flops": float(flops)})]
+    return []

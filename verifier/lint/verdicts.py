@@ -105,8 +105,12 @@ def _left_out(trial: Trial, parameters: Collection[str]) -> list[Finding]:
     honest = [a for a in trial.accepted if a.how not in STANDS_IN]
     ignored = {a.subject for a in honest if a.rule == "ignores-input" and (a.ours or a.ours_as_given)}
 
-    def inside(accepted: Accepted) -> bool:  # an axis of an input that is ignored altogether
-        return accepted.rule == "ignores-axis" and accepted.subject.partition(" of ")[2] in ignored
+    told = ignored | {a.result for a in trial.accepted if a.rule in VALUE_RULES and (a.ours or a.ours_as_given)}
+
+    def inside(
+        accepted: Accepted,
+    ) -> bool:  # an axis of an input that is ignored altogether, of an output that is worthless
+        return accepted.rule.endswith("-axis") and accepted.subject.partition(" of ")[2] in told
 
     for rule, grave, less in (
         ("ignores-input", Severity.REFUSED, Severity.MARKED),

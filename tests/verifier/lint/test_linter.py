@@ -1,0 +1,54 @@
+"""Every planted fault is found under its rule and nothing else is; clean tasks are clean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from near_reference import NearReference
+from planted_tasks import CLEAN, PLANTED, planted_task
+
+from kernelwright.verifier.lint import RULES, Severity, lint_task
+from kernelwright.verifier.lint.linter import lint_with
+
+
+def _named(tasks: dict[str, object]) -> list[object]:
+    return [
+        pytest.param(name, marks=[] if getattr(each, "quick", False) else pytest.mark.suites, id=name)
+        for name, each in tasks.items()
+    ]
+
+
+@pytest.mark.parametrize("name", _named({**PLANTED}))
+def test_a_planted_fault_is_found_and_nothing_else(name: str, tmp_path: Path) -> None:
+    planted = PLANTED[name]
+    report = lint_with(NearReference, planted_task(tmp_path, name, planted))
+    grave = {f.rule for f in report.findings if f.severity is not Severity.NOTE}
+    said = [f"{f.severity} {f.rule}: {f.what}" for f in report.findings]
+    assert grave == planted.grave, said
+    assert planted.notes <= {f.rule for f in report.findings if f.severity is Severity.NOTE}, said
+    assert report.status == ("refused" if planted.refused else "marked" if planted.grave else "clean")
+
+
+@pytest.mark.parametrize("name", _named({**CLEAN}))
+def test_a_clean_task_is_clean(name: str, tmp_path: Path) -> None:
+    clean = CLEAN[name]
+    report = lint_with(NearReference, planted_task(tmp_path, name, clean))
+    assert report.status == "clean", [f"{f.rule}: {f.what}" for f in report.findings]
+    assert {f.rule for f in report.findings} <= clean.notes | {"fixed-tolerance", "ignores-axis", "constant-input"}
+    assert not any(each.ours for each in report.accepted if each.rule != "an-input" and each.how != "its mean")
+    assert report.attacks > 10
+    assert report.effects
+
+
+def test_every_rule_has_a_planted_fault() -> None:
+    planted = {rule for each in (*PLANTED.values(), *CLEAN.values()) for rule in each.grave | each.notes}
+    assert planted == set(RULES)
+
+
+def test_in_a_process_of_its_own_it_finds_the_same(tmp_path: Path) -> None:
+    task = planted_task(tmp_path, "one_output", PLANTED["one_output"])
+    far, near = lint_task(task), lint_with(NearReference, task)
+    assert far.findings == near.findings
+    assert far.accepted == near.accepted
+    assert far.effects == pytest.approx(near.effects)

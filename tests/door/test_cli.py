@@ -125,6 +125,11 @@ COMMANDS = [
     ["mcp"],
     ["costs"],
     ["bench", "list"],
+    ["bench", "run", "nonsense"],
+    ["bench", "resume", "zzz"],
+    ["bench", "runs"],
+    ["bench", "show", "zzz"],
+    ["bench", "baseline", "nonsense"],
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
 ]

@@ -130,6 +130,11 @@ COMMANDS = [
     ["bench", "pack", "zzz"],
     ["bench", "submit", "missing.entry"],
     ["leaderboard", "core"],
+    ["bench", "run", "nonsense"],
+    ["bench", "resume", "zzz"],
+    ["bench", "runs"],
+    ["bench", "show", "zzz"],
+    ["bench", "baseline", "nonsense"],
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
 ]

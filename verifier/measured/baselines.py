@@ -16,6 +16,7 @@ from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference
 from kernelwright.sandbox.trees import tensors_of
+from kernelwright.verifier.measured.alone import alone_on
 from kernelwright.verifier.measured.rounds import COLD, Plan, measure
 from kernelwright.verifier.measured.statistics import Interval, interval
 from kernelwright.verifier.model.assemble import call_bytes
@@ -69,7 +70,7 @@ def measure_baselines(
     sets = [first, *(reference.inputs(own.distribution, draw_seed(), strided=own.strided) for _ in range(count - 1))]
     init = reference.init(seed)
     failed: dict[str, str] = {}
-    with ExitStack() as stack:
+    with alone_on(device.index), ExitStack() as stack:
         ready: dict[str, GpuProcess] = {}
         for name in names:
             observer(StageStarted(f"baseline {name}"))

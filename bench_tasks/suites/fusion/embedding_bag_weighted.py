@@ -4,6 +4,7 @@ A multi-hot feature of a recommender; in training the gradients go back to the r
 """
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 FAMILY = "indexing"
@@ -20,7 +21,7 @@ class Model(nn.Module):
         self.table = nn.Parameter(torch.randn(entries, width, dtype=getattr(torch, DTYPE)))
 
     def forward(self, indices, weights):
-        return (self.table[indices] * weights.unsqueeze(-1)).sum(dim=1)
+        return (F.embedding(indices, self.table) * weights.unsqueeze(-1)).sum(dim=1)
 
 
 def get_inputs():

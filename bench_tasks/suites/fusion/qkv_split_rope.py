@@ -4,6 +4,7 @@ What stands between the projection and the attention of most language models. Po
 """
 
 import torch
+import torch.nn.functional as F
 
 FAMILY = "attention"
 BATCH, LENGTH, HEADS, WIDTH, POSITIONS = 2, 2048, 16, 128, 4096
@@ -20,7 +21,7 @@ class Model(torch.nn.Module):
 
     def forward(self, packed, cosine, sine, positions):
         q, k, v = packed.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        c, s = cosine[positions].unsqueeze(1), sine[positions].unsqueeze(1)
+        c, s = (F.embedding(positions, table).unsqueeze(1) for table in (cosine, sine))
 
         def rotate(x):
             first, second = x.chunk(2, dim=-1)

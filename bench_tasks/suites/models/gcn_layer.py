@@ -25,7 +25,7 @@ class Model(nn.Module):
         degree = x.new_ones(x.shape[0]).index_add(0, target, x.new_ones(target.shape))  # each node is its own neighbour
         share = degree.rsqrt()[:, None]
         scaled = y * share
-        return torch.relu(scaled.index_add(0, target, scaled[source]) * share + self.bias)
+        return torch.relu(scaled.index_add(0, target, scaled.index_select(0, source)) * share + self.bias)
 
 
 def get_inputs():

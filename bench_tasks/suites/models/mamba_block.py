@@ -33,11 +33,10 @@ class Model(nn.Module):
         step = F.softplus(self.step(low))
         keep = torch.exp(-step.unsqueeze(-1) * self.rate.exp())
         new = (step * u).unsqueeze(-1) * write.unsqueeze(2)
-        state, outputs = torch.zeros_like(new[:, 0]), []
-        for t in range(x.shape[1]):
-            state = keep[:, t] * state + new[:, t]
-            outputs.append((state * read[:, t, None]).sum(dim=-1))
-        y = torch.stack(outputs, dim=1) + self.skip * u
+        states = [new[:, 0]]
+        for t in range(1, x.shape[1]):
+            states.append(keep[:, t] * states[-1] + new[:, t])
+        y = (torch.stack(states, dim=1) * read.unsqueeze(2)).sum(dim=-1) + self.skip * u
         return x + (y * F.silu(gate)) @ self.leave
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 FAMILY = "convnet"
-BATCH, CHANNELS, INNER, GATE, SIZE = 64, 40, 240, 10, 28
+BATCH, CHANNELS, INNER, GATE, SIZE = 128, 40, 240, 10, 28
 DTYPE = "float32"
 TWIN = {"BATCH": 4, "CHANNELS": 16, "INNER": 96, "GATE": 4, "SIZE": 46}
 VARIANTS = {"half": {"DTYPE": "float16"}}

@@ -26,6 +26,7 @@ class Model(nn.Module):
         super().__init__()
         self.room = room
         self.router = nn.Parameter(torch.randn(width, experts) * width**-0.5)
+        self.liked = nn.Parameter(torch.linspace(-0.8, 0.8, experts))  # uneven, so that seats run out
         self.gate = nn.Parameter(torch.randn(experts, width, hidden) * width**-0.5)
         self.up = nn.Parameter(torch.randn(experts, width, hidden) * width**-0.5)
         self.down = nn.Parameter(torch.randn(experts, hidden, width) * hidden**-0.5)
@@ -33,9 +34,10 @@ class Model(nn.Module):
     def forward(self, x):
         (tokens, width), experts = x.shape, self.router.shape[1]
         seats = int(self.room * 2 * tokens / experts)
-        values, chosen = (x @ self.router).topk(2, dim=-1)
+        values, chosen = (x @ self.router + self.liked).topk(2, dim=-1)
         weights, chosen = torch.softmax(values, dim=-1).T, chosen.T.flatten()
-        waiting = F.one_hot(chosen, experts).cumsum(0).gather(1, chosen[:, None]).squeeze(1) - 1
+        mine = chosen[:, None] == torch.arange(experts, device=x.device)
+        waiting = mine.cumsum(0).gather(1, chosen[:, None]).squeeze(1) - 1
         seat = torch.where(waiting < seats, chosen * seats + waiting, experts * seats)
         rows = x.new_zeros(experts * seats + 1, width).index_copy(0, seat, x.repeat(2, 1))
         y = rows[:-1].view(experts, seats, width)

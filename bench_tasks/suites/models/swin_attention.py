@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 FAMILY = "transformer"
-BATCH, SIZE, WIDTH, HEADS, WINDOW = 8, 56, 96, 3, 7
+BATCH, SIZE, WIDTH, HEADS, WINDOW = 16, 56, 96, 3, 7
 DTYPE = "float32"
 TWIN = {"BATCH": 2, "SIZE": 28}
 VARIANTS = {"half": {"DTYPE": "float16"}}

@@ -15,9 +15,9 @@ from pathlib import Path
 from kernelwright.bench_tasks.collections import find_suite
 from kernelwright.bench_tasks.own import OWN, tasks_of_file
 from kernelwright.bench_tasks.suite import Scale, Suite, SuiteTask
-from kernelwright.errors import MisuseError
+from kernelwright.errors import MisuseError, TaskError
 from kernelwright.sandbox.process import Limits, Watch, watched
-from kernelwright.verifier.lint import LintReport, lint_task
+from kernelwright.verifier.lint import LintReport, keep_report, kept_report, lint_task
 
 __all__ = ["Chosen", "LintJob", "choose_tasks", "default_jobs", "lint_tasks"]
 
@@ -43,6 +43,10 @@ class LintJob:
     limits: Limits
     fence: Callable[[], str]
     """The isolation for tasks that are not ours; asked for when the first is there."""
+    cache: Path
+    """Where reports are kept."""
+    again: bool = False
+    """Whether tasks are linted whose report is kept."""
 
 
 def choose_tasks(names: Sequence[str], *, only: str | None, imported: Path) -> tuple[list[Chosen], list[Suite]]:
@@ -101,14 +105,19 @@ def lint_tasks(
         if stop.is_set():
             return None
         each = chosen[position]
+        if not job.again and (known := _known(job, each.task)) is not None:
+            return known
         with watched(watch):
-            return lint_task(
+            report = lint_task(
                 each.task,
                 scale=job.scale,
                 limits=job.limits,
                 fence=fences[each.ours],
                 on_step=lambda what: None if stop.is_set() else on_step(position, what),
             )
+        if not stop.is_set():  # else its process was ended in the middle
+            keep_report(job.cache, each.task, job.scale, report)
+        return report
 
     with _pool(job.jobs, stop, watch) as pool:
         under_way = {pool.submit(lint, position): position for position in range(len(chosen))}
@@ -117,6 +126,13 @@ def lint_tasks(
             if report is not None:
                 _log.info("linted %s: %s in %.1f s", report.task, report.status, report.seconds)
                 yield under_way[done], report
+
+
+def _known(job: LintJob, task: SuiteTask) -> LintReport | None:
+    try:
+        return kept_report(job.cache, task, job.scale)
+    except TaskError:
+        return None  # the linter says what is wrong with it
 
 
 @contextmanager

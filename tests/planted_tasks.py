@@ -132,8 +132,8 @@ PLANTED = {
     ),
     "launch_bound": _planted("return torch.exp(x)", grave="launch-bound", head=_HEAD.replace("8192, 4096", "64, 96")),
     "no_twin": _planted(
-        "return torch.exp(x)", grave="launch-bound", notes="no-twin",
-        head=_HEAD.replace("8192, 4096", "8, 96").replace('TWIN = {"ROWS": 8, "COLS": 96}\n', ""),
+        "return torch.exp(x)", notes="no-twin",
+        head=_HEAD.replace("8192, 4096", "8, 300_000").replace('TWIN = {"ROWS": 8, "COLS": 96}\n', ""),
     ),
     "large_twin": _planted("return torch.exp(x)", notes="large-twin", head=_HEAD.replace('"COLS": 96', '"COLS": 300_000')),
     "not_checked": _planted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ __all__ = ["lint"]
     help="At which sizes tasks are run. Whether they are large enough for a GPU is always told of the full size.",
 )
 @click.option("--jobs", type=click.IntRange(1, 64), metavar="N", help="Tasks at once (default: half of the cores).")
+@click.option("--again", is_flag=True, help="Lint tasks anew whose report is kept from an earlier run.")
 @click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write the table to FILE as well.")
 @click.option(
     "--isolation",
@@ -35,7 +37,7 @@ __all__ = ["lint"]
 )
 @common_flags
 def lint(
-    suites: tuple[str, ...], only: str | None, scale: str, jobs: int | None, markdown: Path | None, isolation: str | None,
+    suites: tuple[str, ...], only: str | None, scale: str, jobs: int | None, again: bool, markdown: Path | None, isolation: str | None,
     as_json: bool, verbose: bool, debug: bool,
 ) -> int:  # fmt: skip
     """Attack and check every task of suites, or a task file: is a kernel that passes worth anything?
@@ -43,7 +45,8 @@ def lint(
     Each task is attacked with what worthless kernels give (zeros, constants, the mean of the inputs, an input, earlier outputs,
     answers that ignore an input, a weight or an axis), judged by the comparison that kernels meet, and its outputs, inputs,
     operations and sizes are checked. A task is refused, marked or clean; docs/task-lint.md has every rule. Without a suite, all
-    of ours are linted. Exits with 1 if a task is refused.
+    of ours are linted. A report is kept until the task changes: a run that was interrupted goes on where it stopped. Exits with 1 if
+    a task is refused.
     """
     from kernelwright.bench_tasks.suite import Scale
     from kernelwright.linting import LintJob, choose_tasks, default_jobs, lint_tasks
@@ -53,12 +56,15 @@ def lint(
     from kernelwright.verifier.lint.table import markdown_table
 
     settings = start(verbose=verbose, isolation=isolation)
+    os.environ["KERNELWRIGHT_CACHE"] = str(settings.cache)  # workers find the cache by this variable
     chosen, found = choose_tasks(suites, only=only, imported=settings.data / "suites")
     job = LintJob(
         Scale(scale),
         jobs or default_jobs(),
         Limits(call_seconds=settings.call_seconds, memory_bytes=settings.memory_bytes),
         lambda: choose_isolation(settings.isolation),
+        settings.cache,
+        again,
     )
     reports: dict[int, LintReport] = {}
     interrupted = False

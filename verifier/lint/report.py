@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from kernelwright.verifier.lint.rules import RULES, Severity
 
@@ -32,6 +32,14 @@ class Finding:
         """A JSON object."""
         rule = RULES[self.rule]
         return {**asdict(self), "severity": self.severity.value, "why": rule.why, "mend": rule.mend}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Reads what `to_json` wrote."""
+        figures = {str(name): float(value) for name, value in data["figures"].items()}
+        if data["rule"] not in RULES:
+            raise ValueError(f"there is no rule {data['rule']!r}")
+        return cls(str(data["rule"]), Severity(data["severity"]), str(data["what"]), figures)
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,27 @@ class LintReport:
             "figures": dict(self.figures),
             "seconds": round(self.seconds, 3),
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is nothing of the kind.
+        """
+        return cls(
+            task=str(data["task"]),
+            task_id=str(data["task_id"]),
+            scale=str(data["scale"]),
+            findings=tuple(map(Finding.from_json, data["findings"])),
+            accepted=tuple(Accepted(**each) for each in data["accepted"]),
+            results=tuple(map(str, data["results"])),
+            attacks=int(data["attacks"]),
+            calls=int(data["calls"]),
+            effects={str(name): float(value) for name, value in data["effects"].items()},
+            figures={str(name): float(value) for name, value in data["figures"].items()},
+            seconds=float(data["seconds"]),
+        )
 
 
 def worst(findings: tuple[Finding, ...]) -> Severity | None:

@@ -100,7 +100,7 @@ def submit(
     from kernelwright.bench_tasks.scoring.results import Integrity
     from kernelwright.events import ignore
     from kernelwright.jobs import open_store
-    from kernelwright.leaderboard.cells import figure_words
+    from kernelwright.leaderboard.cells import figure_words, in_one_line
     from kernelwright.leaderboard.entry_file import read_entry
     from kernelwright.leaderboard.submitting import submit as judge
     from kernelwright.words import counted
@@ -127,7 +127,7 @@ def submit(
     if read.entry.trials and not told:
         kinds = "nothing was claimed to be solved"
     screen.print(
-        f"{entry.id}: {counted(len(told), 'kernel')}, {kinds}; geomean {' '.join(figure_words(row.geomean))}"
+        f"{entry.id}: {counted(len(told), 'kernel')}, {kinds}; geomean {in_one_line(figure_words(row.geomean))}"
         + (" as claimed" if entry.claimed else ""),
         markup=False,
         soft_wrap=True,

@@ -11,6 +11,8 @@ from kernelwright.cli.base import common_flags, console, print_json, start
 from kernelwright.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rich.table import Table
 
     from kernelwright.bench_tasks.scoring.board import Section
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["leaderboard"]
 
+_FIRST_TO_GO = ("roofline", "pass@1", "per solved", "fast_1", "median", "integrity")
+"""Columns that a narrow terminal does without, in this order."""
+_AUTHOR = 16  # characters
 _SEED = 0
 """Of the intervals' draws: the same store gives the same leaderboard."""
 
@@ -148,26 +153,51 @@ def _show(found: tuple[Section, ...], *, tasks: bool) -> None:
     for section in found:
         screen.print()
         screen.print(section.ground.heading, style="bold", markup=False, soft_wrap=True)
-        screen.print(_table(section))
+        left_out = _left_out(section, screen.width)
+        screen.print(_table(section, left_out))
+        if left_out:
+            screen.print(f"Not shown, for the terminal is narrow: {', '.join(left_out)}.", style="dim")
         if tasks:
             screen.print(_task_table(section))
     screen.print()
     screen.print(LEGEND, style="dim")
 
 
-def _table(section: Section) -> Table:
+def _table(section: Section, left_out: Collection[str]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from kernelwright.leaderboard.cells import cells, columns
+    from kernelwright.leaderboard.cells import cells
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in columns(section):
-        table.add_column("#" if name == "rank" else name, overflow="fold")
-    for row in section.rows:
-        shown = (Text.assemble(a, "\n", (b, "dim")) if b else Text(a) for a, b in cells(row).values())
-        table.add_row(*shown)
+    shown = [{name: each for name, each in cells(row).items() if name not in left_out} for row in section.rows]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for name in shown[0]:
+        if name != "evidence":  # which stands below the author: it is long
+            table.add_column(
+                "#" if name == "rank" else name,
+                overflow="fold",
+                no_wrap=name != "author",
+                min_width=_AUTHOR if name == "author" else None,
+            )
+    for row in shown:
+        evidence = row.pop("evidence")
+        row["author"] = (row["author"][0], "\n".join((row["author"][1], *evidence)))
+        table.add_row(*(Text.assemble(a, "\n", (b, "dim")) if b else Text(a) for a, b in row.values()))
     return table
+
+
+def _left_out(section: Section, width: int) -> list[str]:
+    """The headings for which a terminal of this width has no room. Coverage and the headline always have."""
+    from kernelwright.leaderboard.cells import cells
+
+    rows = [cells(row) for row in section.rows]
+    needed = {name: max(len(name), *(len(part) for row in rows for part in row[name])) for name in rows[0]}
+    needed |= {"rank": 2, "author": _AUTHOR, "evidence": -1}
+    gone: list[str] = []
+    while sum(needed.values()) + len(needed) > width and len(gone) < len(_FIRST_TO_GO):
+        gone.append(_FIRST_TO_GO[len(gone)])
+        del needed[gone[-1]]
+    return gone
 
 
 def _task_table(section: Section) -> Table:

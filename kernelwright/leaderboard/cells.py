@@ -9,16 +9,16 @@ from kernelwright.bench_tasks.scoring.board import Row, Section
 from kernelwright.bench_tasks.scoring.intervals import Figure
 from kernelwright.bench_tasks.scoring.outcomes import outcomes
 from kernelwright.bench_tasks.scoring.results import Entry, Integrity
-from kernelwright.words import one_line, ratio
+from kernelwright.words import counted, one_line, ratio
 
-__all__ = ["LEGEND", "Cell", "author", "cells", "columns", "figure_words", "percent_words", "task_cell"]
+__all__ = ["LEGEND", "Cell", "author", "cells", "columns", "figure_words", "in_one_line", "percent_words", "task_cell"]
 
 Cell = tuple[str, str]
 """What stands in a cell, and below it in small letters what belongs to it: an interval for instance."""
 
 LEGEND = (
     "Solved and fast_p are shares of all tasks of the entry; geomean and median are speed-ups over all of them, an unsolved "
-    "or slower one counting 1x (the original is kept). In brackets are 95 % intervals over tasks. Entries share a rank where no "
+    "or slower one counting 1x (the original is kept). Beside each is its 95 % interval over tasks. Entries share a rank where no "
     "difference to the first of the rank is shown on the same tasks."
 )
 
@@ -34,7 +34,7 @@ def cells(row: Row) -> dict[str, Cell]:
     repeats = f", {covered.repeats} repeats" if covered.repeats > 1 else ""
     found: dict[str, Cell] = {
         "rank": (str(row.rank), ""),
-        "author": (author(entry), one_line(f"{entry.strategy}, {entry.rounds} rounds", 60)),
+        "author": (author(entry), one_line(f"{entry.strategy}, {counted(entry.rounds, 'round')}", 60)),
         "coverage": (f"{covered.tried}/{covered.asked}", f"of {covered.suite}{repeats}"),
         "solved": percent_words(row.correctness),
         "fast_1": percent_words(row.fast_1),
@@ -57,13 +57,13 @@ def cells(row: Row) -> dict[str, Cell]:
 
 def figure_words(figure: Figure) -> Cell:
     """A speed-up and its interval."""
-    small = "" if figure.low is None or figure.high is None else f"({figure.low:.2f} to {figure.high:.2f})"
+    small = "" if figure.low is None or figure.high is None else f"{figure.low:.2f} to {figure.high:.2f}"
     return ratio(figure.value), small
 
 
 def percent_words(figure: Figure) -> Cell:
     """A share in percent and its interval."""
-    small = "" if figure.low is None or figure.high is None else f"({100 * figure.low:.0f} to {100 * figure.high:.0f})"
+    small = "" if figure.low is None or figure.high is None else f"{100 * figure.low:.0f} to {100 * figure.high:.0f}"
     return f"{100 * figure.value:.0f} %", small
 
 
@@ -82,6 +82,11 @@ def task_cell(entry: Entry, task: str) -> Cell:
     if verdicts:
         return verdicts[-1].replace("_", " "), ""
     return "not run" if not trials else "none", one_line(trials[0].problem, 120) if trials else ""
+
+
+def in_one_line(cell: Cell) -> str:
+    """The two parts of a cell, the second in brackets."""
+    return f"{cell[0]} ({cell[1]})" if cell[1] else cell[0]
 
 
 def columns(section: Section) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kernelwright.bench_tasks.scoring.board import Row, Section
 from kernelwright.bench_tasks.scoring.intervals import Figure
-from kernelwright.leaderboard.cells import LEGEND, cells, columns, task_cell
+from kernelwright.leaderboard.cells import LEGEND, cells, columns, in_one_line, task_cell
 
 __all__ = ["csv_text", "markdown_text"]
 
@@ -43,7 +43,7 @@ def markdown_text(sections: Sequence[Section], *, tasks: bool = False) -> str:
         parts.append(
             _table(
                 names,
-                [[" ".join(filter(None, map(_plain, cells(row)[name]))) for name in names] for row in section.rows],
+                [[_plain(in_one_line(cells(row)[name])) for name in names] for row in section.rows],
             )
         )
         if tasks:

@@ -65,6 +65,21 @@ def test_sections_rows_and_tasks(filled: Path, capsys: pytest.CaptureFixture[str
     assert "svd none It can't be written." in out
 
 
+@pytest.mark.parametrize("width", [200, 120, 80, 60])
+def test_a_narrow_terminal_has_whole_cells_and_says_what_is_left_out(
+    filled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run(["leaderboard", "--gpu", "H200"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= max(width, 78)  # the heading is not folded
+    for whole in ("coverage", "geomean", "2/3", "1.00 to 3.00", "builtin", "tiny-aaaaaa"):
+        assert whole in out
+    assert ("Not shown" in out) == (width < 120)
+    for dropped in out.partition("narrow: ")[2].partition(".")[0].split(", ") if width < 120 else ():
+        assert dropped not in out.splitlines()[2]
+
+
 @pytest.mark.parametrize(
     "flags", [["--kind", "measured"], ["--scale", "full"], ["core"], ["--author", "nobody"], ["--gpu", "H100"]]
 )

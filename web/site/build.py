@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 from kernelwright.bench_tasks.scoring.board import Row, Section
 from kernelwright.bench_tasks.scoring.results import Entry, Trial
 from kernelwright.errors import MisuseError
-from kernelwright.leaderboard.cells import LEGEND, author, cells, columns, percent_words, task_cell
+from kernelwright.leaderboard.cells import (
+    LEGEND,
+    author,
+    cells,
+    columns,
+    figure_words,
+    in_one_line,
+    percent_words,
+    task_cell,
+)
 from kernelwright.web.site.charts import curve
 from kernelwright.web.site.source import highlighted
 from kernelwright.words import one_line, ratio
@@ -133,21 +142,16 @@ def _entry_view(section: Section, row: Row, offered: dict[str, dict[str, Any] | 
 
 def _further(row: Row) -> list[tuple[str, str]]:
     """Figures that are no column of the table."""
-    found = [("geomean as returned", " ".join(filter(None, _speedup(row.geomean_returned))))]
+    found = [("geomean as returned", in_one_line(figure_words(row.geomean_returned)))]
     if row.geomean_solved is not None:
-        found.append(("geomean of solved tasks only", " ".join(filter(None, _speedup(row.geomean_solved)))))
+        found.append(("geomean of solved tasks only", in_one_line(figure_words(row.geomean_solved))))
     if row.behind is not None:
         what = "a difference is shown" if row.behind.differ else "no difference is shown"
-        found.append(("the first over this one", f"{' '.join(_speedup(row.behind.ratio))}: {what}"))
+        found.append(("the first over this one", f"{in_one_line(figure_words(row.behind.ratio))}: {what}"))
     if row.cut:
         found.append(("speed-ups cut off at the roofline bound", str(row.cut)))
     found.append(("dollars and seconds, all", f"${row.costs.dollars:.2f}, {row.costs.seconds:.0f} s"))
     return found
-
-
-def _speedup(figure: Any) -> tuple[str, str]:
-    small = "" if figure.low is None else f"({figure.low:.2f} to {figure.high:.2f})"
-    return ratio(figure.value), small
 
 
 def _task_views(sections: Sequence[Section], offered: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any]]:
@@ -177,7 +181,7 @@ def _trial_view(trial: Trial, offered: dict[str, dict[str, Any] | None]) -> dict
     return {
         "repeat": trial.repeat + 1,
         "speedup": "-" if best is None or best.speedup is None else ratio(best.speedup),
-        "interval": "" if best is None or interval is None else f"({interval[0]:.2f} to {interval[1]:.2f})",
+        "interval": "" if best is None or interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
         "roofline": "-" if share is None else f"{100 * share:.0f} %",
         "attempts": ", ".join(each.verdict.replace("_", " ") for each in trial.attempts) or trial.problem,
         "integrity": trial.integrity.value,

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from kernelwright.bench_tasks.constants import with_constants
-from kernelwright.bench_tasks.task import Task, Workload
+from kernelwright.bench_tasks.task import Task
+from kernelwright.bench_tasks.twin import twin_of_task
 
-__all__ = ["Scale", "Suite", "SuiteTask", "Unreadable", "workloads_of_twin"]
-
-
-_TIMES = 2  # the sizes of a twin: what a workload at a twin's scale may ask for
+__all__ = ["Scale", "Suite", "SuiteTask", "Unreadable"]
 
 
 class Scale(StrEnum):
@@ -52,19 +49,7 @@ class SuiteTask:
         """
         if scale is Scale.FULL or not self.twin:
             return self.task
-        source = with_constants(self.task.source, self.twin, path=self.task.path)
-        return replace(self.task, source=source, workloads=workloads_of_twin(self.task.workloads, self.twin))
-
-
-def workloads_of_twin(workloads: Sequence[Workload], twin: Mapping[str, int]) -> tuple[Workload, ...]:
-    """Those that suit the sizes of a twin: none that asks for more than `_TIMES` of one of them, or for just these again."""
-
-    def suits(workload: Workload) -> bool:
-        if workload.sizes and all(twin.get(name) == size for name, size in workload.sizes):
-            return False
-        return all(size <= _TIMES * twin.get(name, size) for name, size in workload.sizes)
-
-    return tuple(workload for workload in workloads if suits(workload))
+        return twin_of_task(self.task, self.twin)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kernelwright.bench_tasks.task import DEFAULT_WORKLOADS, Distribution, Workload
 from kernelwright.errors import TaskError
 
-__all__ = ["workloads_of"]
+__all__ = ["more_workloads", "workloads_of"]
 
 _MOST = 32  # workloads and seeds of one: each is a call of the kernel
 _MOST_MORE = 64
@@ -29,6 +30,12 @@ def workloads_of(tree: ast.Module, path: str | None) -> tuple[Workload, ...]:
     """
     own = _list(tree, "WORKLOADS", path, (), _MOST) or DEFAULT_WORKLOADS
     return _list(tree, "MORE_WORKLOADS", path, own, _MOST_MORE) or own
+
+
+def more_workloads(named: Sequence[tuple[str, Mapping[str, int]]]) -> str:
+    """The text of `MORE_WORKLOADS` for workloads of other sizes; none is the empty text."""
+    rows = [{"name": name, "distribution": "as_given", "sizes": dict(sizes)} for name, sizes in named]
+    return "MORE_WORKLOADS = [\n" + "".join(f"    {row!r},\n" for row in rows) + "]\n" if rows else ""
 
 
 def _list(

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from kernelwright.bench_tasks.constants import constants_of, with_constants
+from kernelwright.bench_tasks.constants import constants_of
 from kernelwright.bench_tasks.files import shown
-from kernelwright.bench_tasks.suite import workloads_of_twin
 from kernelwright.bench_tasks.task import Task, TensorSpec
+from kernelwright.bench_tasks.twin import twin_of_task
 from kernelwright.errors import TaskError, WorkerCrashed, WorkerTimeout
 from kernelwright.sandbox.process import Limits, Worker
 from kernelwright.sandbox.twins import MOST_ELEMENTS, MOST_FLOPS, Extent, find_twin
@@ -178,14 +178,13 @@ class Prober:
         return "" if found["first"]["varies"] else "its outputs are one value everywhere"
 
     def _measure(self, task: Task, sizes: Mapping[str, int], *, real: bool) -> dict[str, Any]:
-        source = with_constants(task.source, sizes, path=task.path) if sizes else task.source
-        workloads = workloads_of_twin(task.workloads, sizes) if sizes else task.workloads
-        settings = [dict(s) for s in dict.fromkeys(w.sizes for w in workloads)][:_SETTINGS]
+        task = twin_of_task(task, sizes) if sizes else task
+        settings = [dict(s) for s in dict.fromkeys(w.sizes for w in task.workloads)][:_SETTINGS]
         try:
             if self._worker is None or not self._worker.alive:
                 self._worker = Worker(_WORKER, name="the probe", limits=self._limits, isolation=self._fence)
             message = self._worker.request(
-                "measure", timeout=self._limits.load_seconds + _WALL_SECONDS, values=_attached(task), source=source, settings=settings, real=real,
+                "measure", timeout=self._limits.load_seconds + _WALL_SECONDS, values=_attached(task), source=task.source, settings=settings, real=real,
                 backward=task.backward, seconds=_SECONDS, wall_seconds=_WALL_SECONDS,
             )  # fmt: skip
         except WorkerTimeout as error:

@@ -93,6 +93,7 @@ def _problem(error: BaseException) -> dict[str, Any]:
         type(error).__name__ in {"DataDependentOutputException", "GuardOnDataDependentSymNode"}
         or (isinstance(error, RuntimeError) and "FakeTensor" in text)
         or "numpy" in text.lower()
+        or "_apply(): Couldn't swap" in text  # Module.to() inside of forward, which fake tensors do not take
     )
     return {
         "type": told["type"], "message": text, "line": told["line"], "missing": missing, "fake": fake,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kernelwright.bench_tasks.files import first_bytes, natural_key, shown, unique_names, walk
+from kernelwright.bench_tasks.kernelbench import task_from_source
 from kernelwright.bench_tasks.readers.flashinfer_definition import (
     Definition,
     GivenWorkload,
@@ -23,7 +24,7 @@ from kernelwright.bench_tasks.readers.flashinfer_sizes import elements, sizes_wi
 from kernelwright.bench_tasks.readers.flashinfer_source import source_of
 from kernelwright.bench_tasks.readers.safetensors import read_tensor
 from kernelwright.bench_tasks.suite import Suite, SuiteTask, Unreadable
-from kernelwright.bench_tasks.task import DEFAULT_WORKLOADS, Distribution, Task, Workload
+from kernelwright.bench_tasks.task import Task
 from kernelwright.errors import TaskError
 
 __all__ = ["read", "read_one", "recognises"]
@@ -145,22 +146,21 @@ def _task(file: Path, root: Path, workload_files: dict[str, Path]) -> SuiteTask:
     every, _problems = _workloads(workload_files.get(definition.name), definition)
     given, attachments, stored, missing = _with_stored(every, definition, root)
     sizes = dict(given[0].axes) if given else sizes_without_workloads(definition)
+    derived = derived_axes(definition)
+    free = {axis: size for axis, size in sizes.items() if axis not in derived}
+    uses_workload = bool(stored) or any(dict(each.scalars) != dict(given[0].scalars) for each in given)
+    more = _further(given, free, uses_workload)
     try:
-        source = source_of(definition, sizes, given, stored=stored, path=path)
+        source = source_of(definition, sizes, given, stored=stored, further=more, path=path)
     except TaskError as error:
         if missing and not error.message.startswith(("run()", "the reference", "the output")):
             raise TaskError(f"{error.message.rstrip('.')} ({missing[0]}).", path=path, mend=error.mend) from error
         raise
-    derived = derived_axes(definition)
-    free = {axis: size for axis, size in sizes.items() if axis not in derived}
-    uses_workload = "\nWORKLOAD = 0\n" in source
     twin = {axis: size for axis, size in twin_of(definition, sizes).items() if axis not in derived}
     if uses_workload:
         twin["WORKLOAD"] = -1
-    more = _further(given, free, uses_workload)
     name = re.sub(r"\W+", "_", definition.name).strip("_") or "definition"
-    drawn = (Workload("as-given", Distribution.AS_GIVEN, seeds=8),) if definition.op_type == "sampling" else None
-    task = Task(name, source, path, FORMAT, workloads=(*(drawn or DEFAULT_WORKLOADS), *more), attachments=attachments)
+    task = replace(task_from_source(source, name=name, path=path), attachments=attachments)
     family = next((word for kind, word in _FAMILIES.items() if definition.op_type.startswith(kind)), definition.op_type)
     title = " ".join(definition.description.split()) or definition.name.replace("_", " ")
     if len(every) > len(more) + 1:
@@ -235,13 +235,15 @@ def _stored(
     return found.data
 
 
-def _further(given: list[GivenWorkload], timed: dict[str, int], uses_workload: bool) -> list[Workload]:
+def _further(
+    given: list[GivenWorkload], timed: dict[str, int], uses_workload: bool
+) -> list[tuple[str, dict[str, int]]]:
     """Workloads for sizes beside the timed ones."""
-    found: list[Workload] = []
+    found: list[tuple[str, dict[str, int]]] = []
     for number, each in enumerate(given[1:], start=1):
         sizes = {axis: each.axes[axis] for axis in timed}
         if uses_workload:
             sizes["WORKLOAD"] = number
         if sizes and sizes != timed:
-            found.append(Workload(f"workload-{number}", Distribution.AS_GIVEN, sizes=tuple(sizes.items())))
+            found.append((f"workload-{number}", sizes))
     return found

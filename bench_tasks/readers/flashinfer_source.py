@@ -15,11 +15,29 @@ from kernelwright.bench_tasks.readers.flashinfer_definition import (
     TensorOf,
 )
 from kernelwright.bench_tasks.readers.flashinfer_inputs import HELPERS, Recipe, derived_axes, recipe_of
+from kernelwright.bench_tasks.workloads import more_workloads
 from kernelwright.errors import TaskError
 
 __all__ = ["source_of"]
 
-_OWN = frozenset({"Model", "get_inputs", "get_init_inputs", "INPUTS", "OUTPUTS", "WORKLOAD", "NUMBERS", *HELPERS})
+_OWN = frozenset(
+    {
+        "Model",
+        "get_inputs",
+        "get_init_inputs",
+        "INPUTS",
+        "OUTPUTS",
+        "WORKLOAD",
+        "NUMBERS",
+        "FORMAT",
+        "WORKLOADS",
+        "MORE_WORKLOADS",
+        "BACKWARD",
+        "ATTACHMENTS",
+        *HELPERS,
+    }
+)
+_SAMPLED = 'WORKLOADS = [{"distribution": "as_given", "seeds": 8}]\n'  # other numbers are no probabilities
 _FILE = '''# {title}
 # A definition of FlashInfer-Bench{kind}. Its reference, as it is:
 
@@ -32,6 +50,8 @@ import torch
 
 {constants}
 
+FORMAT = "flashinfer-bench"
+{more}
 # what goes in and out: names of axes (None is a plain number) and dtype{note}
 INPUTS = {inputs}
 OUTPUTS = {outputs}
@@ -61,6 +81,7 @@ def source_of(
     workloads: Sequence[GivenWorkload],
     *,
     stored: frozenset[str],
+    further: Sequence[tuple[str, Mapping[str, int]]],
     path: str,
 ) -> str:
     """The text of the task file.
@@ -68,6 +89,7 @@ def source_of(
     Args:
         sizes: of the variable axes, at which it is timed.
         workloads: those that are used, the timed one first; empty where the collection has none.
+        further: names and sizes of the workloads that are not timed.
         stored: inputs of which a workload has a file, attached as ``{number of the workload}/{input}``.
 
     Raises:
@@ -122,6 +144,7 @@ def source_of(
         reference=definition.reference.replace("\r\n", "\n").strip("\n"),
         origin=" and its workloads" if workloads else "; no workload gives sizes, so the variable ones are ours",
         constants="\n".join(constants),
+        more=_SAMPLED * (definition.op_type == "sampling") + more_workloads(further),
         note="; of float8 the bits come in uint8" if float8 else "",
         inputs=_literal(definition.inputs),
         outputs=_literal(definition.outputs),

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from kernelwright.bench_tasks.files import first_bytes, natural_key, shown, unique_names, walk
+from kernelwright.bench_tasks.kernelbench import task_from_source
 from kernelwright.bench_tasks.readers.gpu_mode_source import check_reference, source_of
 from kernelwright.bench_tasks.readers.gpu_mode_specs import settings_of
 from kernelwright.bench_tasks.suite import Suite, SuiteTask, Unreadable
-from kernelwright.bench_tasks.task import DEFAULT_WORKLOADS, Distribution, Task, Workload
+from kernelwright.bench_tasks.task import Task
 from kernelwright.errors import TaskError
 
 __all__ = ["read", "read_one", "recognises"]
@@ -146,10 +147,8 @@ def _task(file: Path, boards: Mapping[Path, str]) -> SuiteTask:
     checked = check_reference(texts["reference.py"], reference_path)
     settings = settings_of(problem.benchmarks, problem.tests, checked, path)
     source, attachments = source_of(texts, settings, checked, reference_path, problem.description)
-    further = [Workload(kind, Distribution.AS_GIVEN, sizes=tuple(sizes.items())) for kind, sizes in settings.further]
-    workloads = (*DEFAULT_WORKLOADS, *further)
     name = re.sub(r"\W+", "_", folder.name).strip("_") or "problem"
-    task = Task(name, source, reference_path, FORMAT, workloads=workloads, attachments=attachments)
+    task = replace(task_from_source(source, name=name, path=reference_path), attachments=attachments)
     title = boards.get(folder, "").replace("_", " ")
     title = f"{title}: {problem.title}" if title and problem.title else title or problem.title or name.replace("_", " ")
     return SuiteTask(name, task, title=shown(title[:300]), twin=settings.twin)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kernelwright.bench_tasks.readers.gpu_mode_specs import Settings
+from kernelwright.bench_tasks.workloads import more_workloads
 from kernelwright.errors import TaskError
 
 __all__ = ["Reference", "check_reference", "source_of"]
@@ -43,7 +44,8 @@ import torch
 
 {numbers}
 
-{empty}
+{empty}FORMAT = "gpu-mode"
+{more}
 
 def specification():
     """Arguments of generate_input()."""
@@ -99,7 +101,22 @@ def get_inputs():
 '''
 _MOST_LINES = 200  # of a description
 _OWN = frozenset(
-    {"Model", "get_inputs", "get_init_inputs", "specification", "closed", "opened", "CASE", "CASES", "EMPTY"}
+    {
+        "Model",
+        "get_inputs",
+        "get_init_inputs",
+        "specification",
+        "closed",
+        "opened",
+        "CASE",
+        "CASES",
+        "EMPTY",
+        "FORMAT",
+        "MORE_WORKLOADS",
+        "WORKLOADS",
+        "BACKWARD",
+        "ATTACHMENTS",
+    }
 )
 _NEW = {"empty", "empty_like", "new_empty"}
 
@@ -254,6 +271,7 @@ def source_of(
         description="".join(f"# {line}".rstrip() + "\n" for line in said),
         numbers="\n".join(numbers),
         arguments=", ".join(arguments),
+        more=more_workloads(settings.further),
         empty=f"EMPTY = {reference.empty!r}  # places in the data of buffers for results: a kernel makes its own\n",
     )
     return text.rstrip("\n") + "\n" + below, attachments

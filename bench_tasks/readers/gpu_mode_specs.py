@@ -55,7 +55,7 @@ def settings_of(
         if missing := sorted(set(reference.needs) - set(spec) - {_SEED}):
             raise TaskError(f"task.yml gives no {missing[0]!r} to generate_input().", path=path)
     seeded = _SEED in reference.takes or (reference.takes_any and any(_SEED in spec for spec in specs))
-    names = [name for name in specs[0] if name != _SEED and all(type(s.get(name)) is int for s in specs)]
+    names = [name for name in specs[0] if name != _SEED and all(_whole(s.get(name)) for s in specs)]
     names = [name for name in names if name not in reference.bound]
     cases: list[Mapping[str, Any]] = []
     rows: list[dict[str, int]] = []
@@ -85,6 +85,10 @@ def settings_of(
     twin = smallest if _product(smallest) < _product(timed) else {}
     numbers = {name: timed[name] for name in names}
     return Settings(numbers, tuple(cases) or ({},), seeded, tuple(found[:_MOST]), max(len(found) - _MOST, 0), twin)
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _product(row: Mapping[str, int]) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from foreign_problems import REFERENCE_PY, write_problem
 from foreign_tasks import KERNELBENCH, write_robust
 
 from kernelwright.bench_tasks.kernelbench import task_from_source
+from kernelwright.bench_tasks.readers.gpu_mode import read
 from kernelwright.bench_tasks.readers.robust_kbench import read_one
 from kernelwright.bench_tasks.suite import Scale, SuiteTask
 from kernelwright.sandbox.isolation import bubblewrap_problem
@@ -164,3 +166,15 @@ def test_a_twin_that_is_given_is_kept_where_it_runs(prober):
 def test_a_probe_can_be_kept(prober):
     found = probed(prober, KERNELBENCH.format(number=1))
     assert Probe.from_json(found.to_json()) == found
+
+
+def test_problems_with_attachments_and_modules_made_in_forward_are_opened(prober, tmp_path):
+    text = REFERENCE_PY.replace(
+        "        x, shifts, out = data\n",
+        "        x, shifts, out = data\n        torch.nn.LayerNorm(len(x)).to(x.device)\n",  # which fake tensors refuse
+    )
+    (found,) = read(write_problem(tmp_path / "board" / "shift", reference_py=text)).tasks
+    probe = prober.probe(found.task, found.twin)
+    assert probe.status is ProbeStatus.LOADED, probe.why
+    assert probe.twin == {"size": 60, "CASE": 0}
+    assert [spec.shape for spec in probe.inputs][:2] == [(1000,), (1,)]

@@ -61,7 +61,13 @@ class Translator:
             NotLowered: not even torch can be called for some node (an argument that can't be written down).
         """
         # Rules register themselves when their modules load.
-        from kernelwright.agents.builtin import aten_norm, aten_pointwise, aten_reduce, aten_shape  # noqa: F401
+        from kernelwright.agents.builtin import (  # noqa: F401
+            aten_norm,
+            aten_pointwise,
+            aten_reduce,
+            aten_shape,
+            aten_window,
+        )
 
         for source in self.graph.inputs:
             if source.meta is None:

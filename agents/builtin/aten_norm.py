@@ -119,11 +119,16 @@ def _batch_statistics(
 
 def _product(t: Translator, a: Node, b: Node, shape: tuple[int, ...], dtype: str) -> Node:
     """Matrices (..., M, K) and (..., K, N), batch dimensions equal."""
-    if category(dtype) != 2:
-        raise NotLowered(f"a matrix product of {dtype}")
+    if category(dtype) == 0:
+        raise NotLowered("a matrix product of bool")
     batch = numel(a.shape[:-2])
     left = t.b.reshape(a, (batch, *a.shape[-2:]))
     right = t.b.reshape(b, (batch, *b.shape[-2:]))
+    if category(dtype) == 1:  # the tiles are for floating point: each element adds up its products
+        rows, columns, inner = a.shape[-2], b.shape[-1], a.shape[-1]
+        one = t.b.reshape(left, (batch, rows, 1, inner))
+        other = t.b.reshape(t.b.permute(right, (0, 2, 1)), (batch, 1, columns, inner))
+        return t.b.reshape(t.b.reduce("sum", t.b.binary("mul", one, other, dtype), [3], False, dtype), shape)
     return t.b.reshape(t.b.matmul(left, right, dtype), shape)
 
 

@@ -38,7 +38,7 @@ class Node:
 
     Kinds: `input` (attrs: `input`, a GraphInput), `scalar` (`value`), `iota` (`start`, `step`: one dimension),
     `pointwise` (`fn`), `permute` (`dims`), `expand`, `reshape`, `slice` (`dim`, `start`, `step`), `flip` (`dims`),
-    `cat` (`dim`), `pad` (`low`, `value`), `gather` (see `Program.gather`), `reduce` (`op`, `dims`), `matmul` (B,M,K by B,K,N), `torch` (`op`, `call_args`, `call_kwargs`, `many`), `result` (`index`, of a torch node),
+    `cat` (`dim`), `pad` (`low`, `value`), `window` (`dim`, `stride`, `dilation`), `gather` (see `Program.gather`), `reduce` (`op`, `dims`), `matmul` (B,M,K by B,K,N), `torch` (`op`, `call_args`, `call_kwargs`, `many`), `result` (`index`, of a torch node),
     `attention` and `scores` (see `attention_match`).
     """
 
@@ -144,6 +144,12 @@ class Program:
     def flip(self, x: Node, dims: Sequence[int]) -> Node:
         """Reversed along `dims`."""
         return self.add("flip", x.shape, x.dtype, (x,), dims=tuple(dims))
+
+    def window(self, x: Node, dim: int, count: int, size: int, stride: int, dilation: int) -> Node:
+        """`count` windows of `size` elements over one dimension, which becomes the windows' places; the elements come last."""
+        shape = [*x.shape, size]
+        shape[dim] = count
+        return self.add("window", shape, x.dtype, (x,), dim=dim, stride=stride, dilation=dilation)
 
     def unsqueeze(self, x: Node, dim: int) -> Node:
         """A dimension of extent 1 before `dim` of the result."""

@@ -214,7 +214,8 @@ class _Planner:
             if inside and _wide(unit):
                 continue
             shared = any(f.numel >= node.args[0].numel for f in frontier if f in unit.external)
-            if not inside and not shared and sizes[0] != 1:
+            same = any(m.args[0] is node.args[0] for m in unit.members)
+            if not inside and not shared and not same and sizes[0] != 1:
                 continue
             stores = [*unit.stores, node] if node in self.memory else unit.stores
             if self._try(unit, Unit("rows", [*unit.members, node], stores), [node]):
@@ -326,9 +327,11 @@ def _wide(unit: Unit) -> bool:
 
 
 def _deep_base(node: Node) -> Node:
-    while node.kind in VIEWS or node.attrs.get("fn") == "copy":
-        node = node.args[0]
-    return node
+    """What has to be in memory for a matrix operand: the tensor that it is a view of, or itself where it is made of windows."""
+    base = node
+    while base.kind in VIEWS or base.attrs.get("fn") == "copy":
+        base = base.args[0]
+    return node if base.kind == "window" else base
 
 
 def _reachable(roots: Sequence[Node]) -> list[Node]:

@@ -32,6 +32,8 @@ _SPLIT_ROWS, _SPLIT_COLUMNS = 264, 16384
 """Rows are shared between blocks when fewer than two blocks per SM of an H200 would run, and each row is long."""
 
 
+_SMALL_WINDOW, _MANY_ROWS = 128, 4096
+"""Windows of at most this many elements, and at least as many of them: else a warp shares a row as always."""
 _FEW_ROWS = 16
 """With no more rows than this, one block a row leaves most SMs idle anyway: let each have all the threads it can."""
 
@@ -133,7 +135,21 @@ class RowAnalysis:
             if value.kind == "load":
                 offset = value.extra[1]
                 votes += (column.coefficient(offset) == 1) - (row.coefficient(offset) == 1)
-        return votes < 0
+        return votes < 0 or self.windowed
+
+    @property
+    def windowed(self) -> bool:
+        """Whether a row is a small window over memory and the next row the next window: a thread does best with one by itself."""
+        if not self.row_loops or self.inner is None or self.columns > _SMALL_WINDOW or self.rows < _MANY_ROWS:
+            return False
+        row, column = self.row_loops[-1], self.inner
+        for number in self.ev.reachable([r.value for r in self.spec.reductions]):
+            value = self.ev.values[number]
+            if value.kind == "load" and value.extra[1].terms:
+                apart = row.coefficient(value.extra[1])
+                if 0 < apart < self.columns and column.coefficient(value.extra[1]) >= 1:
+                    return True
+        return False
 
     def can_split(self) -> bool:
         """Whether several blocks may share a row: one pass, and nothing stored per element."""
@@ -303,6 +319,8 @@ def _row_defaults(a: RowAnalysis, width: int) -> dict[str, int | str | bool]:
 
 
 def _strided_defaults(spec: KernelSpec, a: RowAnalysis) -> dict[str, int | str | bool]:
+    if a.windowed:
+        return {"threads": 128, "rows_per_block": 128}
     rows_per_block = 32
     lanes = min(16, _next_power(a.columns))
     kept = max(a.kept(), 1)

@@ -138,13 +138,23 @@ class Evaluator:
             inner = [Affine() if n == 1 else c[skip + d] for d, n in enumerate(args[0].shape)]
             return self.at(args[0], tuple(inner), guards)
         if kind == "reshape":
-            return self.at(args[0], self._reshaped(node, c), guards)
+            try:
+                inner = list(self._reshaped(node, c))
+            except CannotFold:
+                if not self._lies_in_order(args[0]):
+                    raise
+                return self._load(args[0], c, guards, contiguous(node.shape))
+            return self.at(args[0], tuple(inner), guards)
         if kind == "slice":
             inner = list(c)
             inner[attrs["dim"]] = c[attrs["dim"]] * attrs["step"] + attrs["start"]
             return self.at(args[0], tuple(inner), guards)
         if kind == "flip":
             inner = [x * -1 + (node.shape[d] - 1) if d in attrs["dims"] else x for d, x in enumerate(c)]
+            return self.at(args[0], tuple(inner), guards)
+        if kind == "window":
+            inner = list(c[:-1])
+            inner[attrs["dim"]] = c[attrs["dim"]] * attrs["stride"] + c[-1] * attrs["dilation"]
             return self.at(args[0], tuple(inner), guards)
         if kind == "cat":
             return self._cat(node, c, guards)
@@ -181,11 +191,18 @@ class Evaluator:
                 return parts[0]
         return self.value(Value("op", dtype, parts, fn))
 
-    def _load(self, node: Node, c: tuple[Affine, ...], guards: tuple[Guard, ...]) -> int:
+    def _lies_in_order(self, node: Node) -> bool:
+        """Whether a node is in memory, row by row: any reshape of it is then there too."""
+        stored = node.kind in ("torch", "result", "input") or (node in self.materialised and node not in self.inline)
+        return stored and node not in self.own and buffer_of(node).stride == contiguous(node.shape)
+
+    def _load(
+        self, node: Node, c: tuple[Affine, ...], guards: tuple[Guard, ...], stride: Sequence[int] | None = None
+    ) -> int:
         if node not in self.external:
             self.external.append(node)
         buffer = buffer_of(node)
-        extra = (buffer, flatten(c, buffer.stride), guards)
+        extra = (buffer, flatten(c, buffer.stride if stride is None else stride), guards)
         return self.value(Value("load", value_dtype(node.dtype), (), extra))
 
     def _cat(self, node: Node, c: tuple[Affine, ...], guards: tuple[Guard, ...]) -> int:

@@ -95,3 +95,11 @@ def test_no_elements(runner: Runner, m: int, n: int, k: int) -> None:
         (R(m, k),) if n and k else (R(m, k), R(k, n)),
         distributions=(),
     )
+
+
+def test_products_of_integers(runner: Runner) -> None:
+    """Exact, and no tile of floating point."""
+    a, b = torch.randint(-128, 128, (9, 70), dtype=torch.int8), torch.randint(-128, 128, (70, 13), dtype=torch.int8)
+    module = Calls(lambda a, b: (a.int() @ b.int(), torch.bmm(a.long()[None], b.long()[None])))
+    coder = check(runner, module, (a, b), distributions=())
+    assert not coder.stays_in_torch

@@ -22,10 +22,11 @@ WORKLOADS = [
 
 
 class Model(torch.nn.Module):
-    def forward(self, q, k, v, gate, write):
-        """Three (BATCH, HEADS, CHUNKS, CHUNK, DIM), two (BATCH, HEADS, CHUNKS, CHUNK) -> as v
+    def forward(self, q, k, v, gate, write, state):
+        """Three (BATCH, HEADS, CHUNKS, CHUNK, DIM), two (BATCH, HEADS, CHUNKS, CHUNK), (BATCH, HEADS, DIM, DIM)
+        -> as v, and the last state
 
-        state = exp(-softplus(gate)) * state, then state += sigmoid(write) * (v - state k) k^T; out = state q.
+        For every token: state *= exp(-softplus(gate)); state += sigmoid(write) * k^T (v - k state); out = q state.
         """
         k = torch.nn.functional.normalize(k, dim=4)
         left = torch.cumsum(-torch.nn.functional.softplus(gate), 3)
@@ -35,20 +36,21 @@ class Model(torch.nn.Module):
         system = (strength * decay * (k @ k.transpose(3, 4))).tril(-1) + torch.eye(q.shape[3], device=q.device)
         seen = decay * (q @ k.transpose(3, 4))
         kept, kept_to_end = torch.exp(left)[..., None], torch.exp(left[..., -1:] - left)[..., None]
-        state, outputs = torch.zeros_like(q[:, :, 0, :1] * k[:, :, 0, :1].mT), []
+        outputs = []
         for i in range(q.shape[2]):
             wanted = strength[:, :, i] * (v[:, :, i] - kept[:, :, i] * (k[:, :, i] @ state))
             writes = torch.linalg.solve_triangular(system[:, :, i], wanted, upper=False)
             outputs.append(kept[:, :, i] * (q[:, :, i] @ state) + seen[:, :, i] @ writes)
             state = kept[:, :, i, -1:] * state + (k[:, :, i] * kept_to_end[:, :, i]).mT @ writes
-        return torch.stack(outputs, 2)
+        return torch.stack(outputs, 2), state
 
 
 def get_inputs():
     dtype = getattr(torch, DTYPE)
     q, k, v = (torch.randn(BATCH, HEADS, CHUNKS, CHUNK, DIM, dtype=dtype) for _ in range(3))
     gate, write = (torch.randn(BATCH, HEADS, CHUNKS, CHUNK, dtype=dtype) for _ in range(2))
-    return [q, k, v, gate - 3, write]
+    state = torch.randn(BATCH, HEADS, DIM, DIM, dtype=dtype)
+    return [q, k, v, gate - 3, write, state]
 
 
 def get_init_inputs():

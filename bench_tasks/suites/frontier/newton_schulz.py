@@ -18,6 +18,7 @@ WORKLOADS = [
     {"distribution": "tiny"},
     {"distribution": "mixed"},
     {"distribution": "one_hot"},
+    {"distribution": "zeros"},
 ]
 
 

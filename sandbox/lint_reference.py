@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelwright.bench_tasks.task import Distribution, TaskSignature, TensorSpec
+from kernelwright.sandbox.idle_op import IdleOp
 from kernelwright.sandbox.launch import OpRecord
-from kernelwright.sandbox.op_survey import IdleOp
 from kernelwright.sandbox.reference import Reference
 from kernelwright.sandbox.trees import tensors_of
 

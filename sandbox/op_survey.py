@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernelwright.sandbox.idle_op import IdleOp
 from kernelwright.sandbox.optrace import decomposed, is_free, is_idle_dropout, written_arguments
 from kernelwright.sandbox.trees import tensors_of
 
-__all__ = ["IdleOp", "Trace", "idle_ops", "trace"]
+__all__ = ["Trace", "idle_ops", "trace"]
 
 _MOVES = frozenset(
     {"clone", "copy_", "_to_copy", "cat", "stack", "repeat", "contiguous", "fill_", "zero_", "zeros_like", "ones_like",
@@ -26,33 +27,6 @@ _MOVES = frozenset(
 """Operations whose work is to move or make data: that values come out unchanged says nothing."""
 _ASKS = frozenset({"_local_scalar_dense", "item", "equal", "is_nonzero", "nonzero"})
 """Operations whose result decides what Python does next, or how large things are."""
-
-
-@dataclass(frozen=True)
-class IdleOp:
-    """An operation without which the outputs would be the same."""
-
-    op: str
-    """For instance `aten.relu.default`."""
-    line: int
-    """Of the task's file; 0 where it is not known."""
-    shapes: tuple[tuple[int, ...], ...]
-    """Of its tensor arguments."""
-    what: str
-    """`identity` (it gives one of its inputs), `constant` (one value, whatever its inputs) or `unused` (nothing that is
-    returned depends on it)."""
-    always: bool
-    """Whether that is so on every distribution that was tried, or on the task's own inputs only."""
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object; `from_json` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Reads what `to_json` wrote."""
-        shapes = tuple(tuple(map(int, shape)) for shape in data["shapes"])
-        return cls(str(data["op"]), int(data["line"]), shapes, str(data["what"]), bool(data["always"]))
 
 
 @dataclass(frozen=True)

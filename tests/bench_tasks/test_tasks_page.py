@@ -10,6 +10,7 @@ import pytest
 from kernelwright.bench_tasks.own import tasks_of_file
 from kernelwright.bench_tasks.suite import Scale, SuiteTask
 from kernelwright.sandbox.reference import Reference
+from kernelwright.verifier.lint import lint_task
 
 PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
 
@@ -38,3 +39,9 @@ def test_the_example_runs(tasks: list[SuiteTask], number: int) -> None:
     assert [s.shape for s in signature.inputs] == [(192, 1024), (192, 1024)]
     assert {s.dtype for s in (*signature.inputs, *signature.outputs)} == {"bfloat16" if number == 1 else "float32"}
     assert len(signature.gradients) == (3 if number == 2 else 0)
+
+
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.suites) for n in (1, 2))])
+def test_the_example_is_clean(tasks: list[SuiteTask], number: int) -> None:
+    report = lint_task(tasks[number])
+    assert report.status == "clean", [f"{f.rule}: {f.what}" for f in report.findings]

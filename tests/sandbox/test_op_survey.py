@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from kernelwright.sandbox.op_survey import IdleOp, Trace, idle_ops, trace
+from kernelwright.sandbox.idle_op import IdleOp
+from kernelwright.sandbox.op_survey import Trace, idle_ops, trace
 
 Forward = Callable[[torch.Tensor], object]
 

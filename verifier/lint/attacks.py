@@ -61,13 +61,10 @@ class Attack:
         return f"{self.subject}: {self.how}" if self.subject else self.how
 
 
-def attacks_on(
-    signature: TaskSignature, *, results: int, state: Mapping[str, torch.Tensor], samples: bool
-) -> list[Attack]:
+def attacks_on(signature: TaskSignature, *, state: Mapping[str, torch.Tensor], samples: bool) -> list[Attack]:
     """All that there are for a task.
 
     Args:
-        results: number of results in a call, see `AttackedCall`.
         state: weights by name.
         samples: whether the module draws random numbers; weights and axes are left alone then.
     """
@@ -97,7 +94,7 @@ def attacks_on(
         for axis, length in enumerate(spec.shape):
             if length > 1:
                 found += _without_axis(position, axis, floating=_floating(spec))
-    for position, spec in enumerate(signature.outputs[:results]):
+    for position, spec in enumerate(signature.outputs):
         for axis, length in enumerate(spec.shape):
             if length > 1:
                 found.append(_constant_axis(position, axis, several=len(signature.outputs) > 1))

@@ -74,7 +74,7 @@ class AttackedCall:
 
     @property
     def other_inputs(self) -> list[torch.Tensor]:
-        """Tensors of other inputs of the same distribution."""
+        """Tensors of other inputs of the same distribution; of these where the module refuses others."""
         return self._others[0]
 
     @property
@@ -85,11 +85,17 @@ class AttackedCall:
     @property
     def _others(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         if self._other is None:
-            inputs = self.reference.inputs(self.workload.distribution, self.other_seed, strided=self.workload.strided)
+            workload = self.workload
+            inputs = self.reference.inputs(workload.distribution, self.other_seed, strided=workload.strided)
             tensors = [t.clone() for t in tensors_of(inputs)]  # they may be changed in place
-            results = self.reference.answer(
-                inputs, weights_seed=self.weights_seed, moved=self.moved, changed=self._changed
-            )
+            try:
+                results = self.reference.answer(
+                    inputs, weights_seed=self.weights_seed, moved=self.moved, changed=self._changed
+                )
+            except TaskError:
+                if not self.reference.alive:
+                    raise
+                tensors, results = self.given, self.results
             self._other = tensors, results
         return self._other
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from kernelwright.bench_tasks.suite import Scale, SuiteTask
 from kernelwright.bench_tasks.task import Distribution, Task
 from kernelwright.errors import TaskError
+from kernelwright.sandbox.idle_op import IdleOp
 from kernelwright.sandbox.lint_reference import Draw, LintReference, Survey
-from kernelwright.sandbox.op_survey import IdleOp
 from kernelwright.verifier.lint.report import Finding
 from kernelwright.verifier.lint.rules import (
     FEW_DRAWS,

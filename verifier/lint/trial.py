@@ -129,7 +129,7 @@ def run_attacks(
     has_weights = initial.arguments is not None and bool(initial.state)
     signature = reference.signature
     results = len(signature.outputs) + len(signature.gradients)
-    attacks = attacks_on(signature, results=results, state=initial.state, samples=reference.samples)
+    attacks = attacks_on(signature, state=initial.state, samples=reference.samples)
     names: list[str] = []
     cells: list[_Cell] = []
     kept: list[tuple[torch.Tensor, ...]] = []

@@ -51,7 +51,7 @@ def test_its_own_inputs_are_tried_also_where_no_workload_has_them(linear: NearRe
 
 def test_attacks_cover_inputs_weights_and_axes(linear: NearReference) -> None:
     state = linear.init(0).state
-    found = attacks_on(linear.signature, results=1, state=state, samples=False)
+    found = attacks_on(linear.signature, state=state, samples=False)
     subjects = {(a.rule, a.subject) for a in found if a.subject}
     assert subjects == {
         ("ignores-input", "input 0"),
@@ -61,7 +61,7 @@ def test_attacks_cover_inputs_weights_and_axes(linear: NearReference) -> None:
         ("constant-axis", "axis 0 of the output"),
         ("constant-axis", "axis 1 of the output"),
     }
-    random = attacks_on(linear.signature, results=1, state=state, samples=True)
+    random = attacks_on(linear.signature, state=state, samples=True)
     assert {a.rule for a in random if a.subject} == {"ignores-input"}
 
 

@@ -13,7 +13,9 @@ from kernelwright.errors import ConfigError, MisuseError
 
 __all__ = ["only_one"]
 
-_PATIENCE = 30.0
+_PATIENCE = 120.0
+"""Seconds. A child ends some 10 s after its command at the latest, but on a busy machine it may first have to be imported: seen
+to take half a minute at a load of 12 a core."""
 _LOOK = 0.1
 
 

@@ -35,7 +35,8 @@ __all__ = ["HERE", "Say", "Search", "main", "work"]
 
 HERE = ("data", "database", "cache", "prices", "log_level")
 """Settings of this machine that an order brings along: the parent may have been given them by other ways than files."""
-_STOP_SECONDS = 20.0  # that stopping may take once the parent is gone
+_STOP_SECONDS = 10.0  # that stopping may take once the parent is gone
+_SHORT = "Its share of the budget allows no further call of a model."
 Say = Callable[[Mapping[str, Any]], None]
 Search = Callable[[BenchItem, Settings, Store, str | None, Say], Outcome | None]
 """Makes or goes on with the search of an item, given its settings, its allowance in dollars and where events go; None if it
@@ -83,13 +84,13 @@ def work(order: Mapping[str, Any], settings: Settings, store: Store, say: Say, s
     try:
         outcome = search(item, settings_of(run, settings), store, order["allowance"], say)
         if outcome is not None and outcome.run.status is RunStatus.INTERRUPTED:
-            ended |= {"status": ItemStatus.STOPPED, "problem": outcome.run.message, "budget": True}
+            ended |= {"status": ItemStatus.STOPPED, "problem": _SHORT, "budget": True}
         elif outcome is not None and not outcome.attempts:
             ended["problem"] = outcome.run.message
     except KeyboardInterrupt:
         ended |= {"status": ItemStatus.STOPPED, "problem": "It was stopped from outside."}
-    except BudgetReached as error:
-        ended |= {"status": ItemStatus.STOPPED, "problem": error.message, "budget": True}
+    except BudgetReached:
+        ended |= {"status": ItemStatus.STOPPED, "problem": _SHORT, "budget": True}
     except (ConfigError, EmulatorError) as error:  # the same would come of every item
         fatal = {"kind": type(error).__name__, "message": error.message, "mend": error.mend, "path": error.path}
         ended |= {"status": ItemStatus.STOPPED, "problem": error.message, "fatal": fatal}

@@ -84,6 +84,27 @@ def test_plain_lines_without_a_terminal() -> None:
     ]
 
 
+def test_a_terminal_shows_what_goes_on_and_how_far_it_is() -> None:
+    out = io.StringIO()
+    with BenchView(
+        Console(file=out, force_terminal=True, color_system=None, markup=False, highlight=False, width=200)
+    ) as view:
+        view(BenchStarted(BENCH, tuple(items()), (), jobs=2))
+        view(ItemStarted(FIRST))
+        view(ItemEnded(ended(FIRST), trial(FIRST, PASSED, dollars="0.5")))
+        view(ItemStarted(SECOND))
+        view(ItemSaid(SECOND, StageStarted("correctness, workload 2 of 6")))
+        assert view._live is not None
+        view._live.refresh()
+    assert view._live is None
+    text = out.getvalue()
+    assert "[1/4] softmax: solved, 2.00x against eager" in text
+    assert "  relu: correctness, workload 2 of 6" in text
+    assert "1 of 4, 1 solved, 1 running, " in text
+    assert " elapsed, about " in text
+    assert " left, $0.50" in text
+
+
 def test_events_travel() -> None:
     for event in (AttemptStarted("x-1", 2, "wider"), Note("stays in torch", {"op": "gather"})):
         assert event_of(event_json(event)) == event

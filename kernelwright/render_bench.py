@@ -12,13 +12,22 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kernelwright.bench.baselines import TaskBaselines
 from kernelwright.bench.events import BenchEvent, BenchStarted, ItemEnded
 from kernelwright.bench.progress import Progress, Result, counts_of, result_of
 from kernelwright.bench_tasks.scoring.results import Entry, Integrity, Trial
 from kernelwright.db.bench import BenchItem, BenchRun, BenchStatus, BenchSummary
-from kernelwright.words import counted, kind_words, one_line, ratio
+from kernelwright.words import between, counted, duration, kind_words, one_line, ratio
 
-__all__ = ["BenchView", "bench_head", "bench_runs_table", "clock_words", "items_table", "totals_line"]
+__all__ = [
+    "BenchView",
+    "baselines_table",
+    "bench_head",
+    "bench_runs_table",
+    "clock_words",
+    "items_table",
+    "totals_line",
+]
 
 _STYLES = {
     Result.SOLVED: "green",
@@ -162,6 +171,27 @@ def bench_runs_table(found: Sequence[BenchSummary]) -> Table:
             Text(f"{run.device}, {run.gpu}"),
             Text(f"{run.created:%Y-%m-%d %H:%M}"),
         )
+    return table
+
+
+def baselines_table(found: Sequence[TaskBaselines], names: Sequence[str], kind: str, gpu: str) -> Table:
+    """One row a task; all times are of one kind, which the title says."""
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"Baselines, {kind_words(kind, gpu)}",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("task", overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right")
+    for each in found:
+        row = []
+        for name in names:
+            one = each.found.get(name)
+            row.append("-" if one is None else duration(one.seconds) + between(one.seconds_low, one.seconds_high))
+        table.add_row(Text(one_line(each.name)), *map(Text, row))
     return table
 
 

@@ -56,8 +56,8 @@ class Planned:
 
 
 def default_jobs(device: str) -> int:
-    """Items at a time where nothing is said: half of the cores on the emulator, at most four; one on a GPU, where searches
-    would disturb each other's measurements."""
+    """Items at a time where nothing is said: half of the cores on the emulator, at most four; one on a GPU, which measures one
+    kernel at a time anyway."""
     return 1 if device == "cuda" else max(1, min(4, (os.cpu_count() or 1) // 2))
 
 

@@ -20,7 +20,7 @@ from typing import NoReturn
 import click
 
 from kernelwright import __version__
-from kernelwright.cli import bench_run, bench_submit  # noqa: F401 - their commands register themselves
+from kernelwright.cli import bench_baseline, bench_run, bench_submit  # noqa: F401 - their commands register themselves
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench
 from kernelwright.cli.calibrate import calibrate

@@ -30,6 +30,7 @@ from kernelwright.sandbox.trees import tensors_of
 from kernelwright.verifier.correctness import Past
 from kernelwright.verifier.effects import refuse_effects
 from kernelwright.verifier.evaluation import Timing, Verdict
+from kernelwright.verifier.measured.alone import alone_on
 from kernelwright.verifier.measured.ceilings import PRODUCTS, measure_ceilings, with_ceilings
 from kernelwright.verifier.measured.gpu_tools import FencedRun, profiled, sanitised
 from kernelwright.verifier.measured.launches import launch_difference
@@ -105,7 +106,7 @@ def judge_on_gpu(job: GpuJob, stages: Stages) -> Timing:
         GpuError: the GPU or its driver failed, which says nothing of the kernel.
         TaskError: the reference fails.
     """
-    with ExitStack() as stack:
+    with alone_on(job.device.index), ExitStack() as stack:
         return _GpuJudge(job, stages, stack).judge()
 
 

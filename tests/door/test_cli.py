@@ -135,9 +135,6 @@ COMMANDS = [
     ["bench", "runs"],
     ["bench", "show", "zzz"],
     ["bench", "baseline", "nonsense"],
-    ["bench", "pack", "zzz"],
-    ["bench", "submit", "missing.entry"],
-    ["leaderboard", "core"],
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
 ]

@@ -165,6 +165,7 @@ def optimize_task(
     observer: Observer,
     start: StartingPoint | None = None,
     run_id: str | None = None,
+    fenced: bool = False,
     traffic: Traffic = NO_TRAFFIC,
     clock: Callable[[], datetime] = utc_now,
 ) -> Outcome:
@@ -172,6 +173,7 @@ def optimize_task(
 
     Args:
         run_id: what the run is to be called, for who must know it before it is stored; made from the task's name by default.
+        fenced: whether the task may be a stranger's: its reference is then fenced in as kernels are, now and on going on.
         start: code that the first kernels are translated from; it needs a language model.
         traffic: where exchanges with model servers are kept or taken from.
 
@@ -194,6 +196,8 @@ def optimize_task(
     kept = _kept(settings)
     if start is not None:
         kept["start"] = {"source": start.source, "language": start.language}
+    if fenced:
+        kept["fenced"] = True
     if coder != BUILTIN:
         kept["exemplars"] = exemplars_for(task, target.gpu, store, settings.exemplars, traffic)
     run = Run(
@@ -329,10 +333,11 @@ def _search(
     from kernelwright.rl.search import search
     from kernelwright.sandbox.spares import Spares
 
+    fence = target.device.isolation if run.settings.get("fenced") else None
     with (
         models_of(run, settings, store, observer, traffic=traffic, clock=clock) as models,
         Spares(target.device, target.limits) as spares,
-        open_reference(run.task, target.limits, observer) as reference,
+        open_reference(run.task, target.limits, observer, fence=fence) as reference,
     ):
         writers = writers_of(run, settings, target.gpu, reference, models, observer)
         search(

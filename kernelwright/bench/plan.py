@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -14,7 +14,7 @@ from kernelwright.bench.environment import fingerprint
 from kernelwright.bench_tasks.suite import Scale, Suite, SuiteTask
 from kernelwright.bench_tasks.task import Task
 from kernelwright.config import Settings
-from kernelwright.db.bench import BenchItem, BenchRun, BenchStatus
+from kernelwright.db.bench import BenchItem, BenchRun, BenchStatus, ItemStatus
 from kernelwright.errors import MisuseError
 from kernelwright.jobs import Target
 from kernelwright.rl.ids import new_run_id
@@ -118,16 +118,22 @@ def plan_run(
         gpu=target.gpu.name,
         status=BenchStatus.RUNNING,
         created=now,
-        settings={**{name: getattr(settings, name) for name in _KEPT}, **options.to_json()},
+        settings={
+            **{name: getattr(settings, name) for name in _KEPT},
+            **options.to_json(),
+            "fenced": suite.format != "kernelwright",  # a collection may be a stranger's
+        },
         environment=fingerprint(target.device),
     )
-    at_scale = [(each.name, each.at(scale)) for each in tasks]
-    items = [
-        BenchItem(run.id, len(at_scale) * repeat + number, name, repeat, task.id, task.name, task.path)
-        for repeat in range(repeats)
-        for number, (name, task) in enumerate(at_scale)
-    ]
-    return Planned(run, tuple(items), tuple(task for _, task in at_scale))
+    at_scale = [each.at(scale) for each in tasks]
+    items = []
+    for repeat in range(repeats):
+        for number, (each, task) in enumerate(zip(tasks, at_scale, strict=True)):
+            item = BenchItem(run.id, len(tasks) * repeat + number, each.name, repeat, task.id, task.name, task.path)
+            if scale is Scale.TWIN and each.full_only:  # there is no twin: at full size the emulator would not end
+                item = replace(item, status=ItemStatus.FAILED, problem=each.full_only)
+            items.append(item)
+    return Planned(run, tuple(items), tuple(at_scale))
 
 
 def settings_of(run: BenchRun, here: Settings) -> Settings:

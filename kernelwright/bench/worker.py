@@ -121,7 +121,8 @@ def _search(item: BenchItem, settings: Settings, store: Store, allowance: str | 
         return resume_run(item.run_id, settings, store=store, observer=observer, budget=budget)
     task = replace(store.task(item.task_id), name=item.task_name, path=item.task_path)
     settings = settings.model_copy(update={"budget": None if allowance is None else Decimal(allowance)})
-    return optimize_task(task, settings, store=store, observer=observer, run_id=item.run_id)
+    fenced = bool(store.bench_run(item.bench_run_id).settings.get("fenced"))
+    return optimize_task(task, settings, store=store, observer=observer, run_id=item.run_id, fenced=fenced)
 
 
 def _stop_without_parent() -> None:

@@ -90,3 +90,28 @@ def test_a_run_brings_its_settings_back(tmp_path: Path) -> None:
     assert {name: getattr(elsewhere, name) for name in same} == {name: getattr(settings, name) for name in same}
     assert (elsewhere.device, elsewhere.gpu, elsewhere.data) == ("emulator", TARGET.gpu.name, tmp_path / "other")
     assert elsewhere.budget is None  # each item has an allowance of its own
+
+
+def test_a_task_too_large_for_the_emulator_has_ended_before_it_begins(tmp_path: Path) -> None:
+    """At full size an emulated call would take hours; on a GPU it is a task as any other."""
+    huge = replace(SUITE, tasks=(SUITE.tasks[0], SuiteTask("resnet", TASK, full_only="Its sizes are in a list.")))
+    options = Options(1, 60.0, None)
+
+    def statuses(scale: Scale) -> list[tuple[str, str]]:
+        plan = plan_run(huge, huge.tasks, Settings(data=tmp_path), TARGET, options, scale=scale, repeats=1, now=EPOCH)
+        with Store(tmp_path / f"{scale.value}.db") as store:
+            store.create_bench_run(plan.run, plan.items, plan.tasks)
+            return [(i.status.value, i.problem) for i in store.bench_items(plan.run.id)]
+
+    assert statuses(Scale.TWIN) == [("waiting", ""), ("failed", "Its sizes are in a list.")]
+    assert statuses(Scale.FULL) == [("waiting", ""), ("waiting", "")]
+
+
+@pytest.mark.parametrize(("format", "fenced"), [("kernelwright", False), ("kernelbench", True), ("gpu-mode", True)])
+def test_tasks_that_may_be_a_strangers_are_fenced_in(tmp_path: Path, format: str, fenced: bool) -> None:
+    suite = replace(SUITE, format=format)
+    options = Options(1, 60.0, None)
+    plan = plan_run(
+        suite, suite.tasks, Settings(data=tmp_path), TARGET, options, scale=Scale.TWIN, repeats=1, now=EPOCH
+    )
+    assert plan.run.settings["fenced"] is fenced

@@ -31,6 +31,8 @@ __all__ = ["read", "read_one", "recognises"]
 
 FORMAT = "flashinfer-bench"
 _LARGEST = 4 << 20  # bytes of a definition; the largest that we know of has 9 kB
+_LOOK = 1 << 18  # bytes of a file by which it is recognised
+_MOST_LOOKED_AT = 2000  # files of a folder, until one is a definition
 _LARGEST_WORKLOADS = 64 << 20  # bytes
 _MOST_LINES = 10_000
 _MOST_SIZES = 32  # further workloads: each is a call of the kernel
@@ -43,10 +45,9 @@ _FAMILIES = {"gemm": "matmul", "gqa": "attention", "mla": "attention", "dsa": "a
 def recognises(path: Path) -> bool:
     """Whether it is a definition, or a folder with some."""
     if path.is_dir():
-        if (path / "definitions").is_dir():
-            return True
-        files, _left = walk(path, ".json")
-        return any(_like_a_definition(file) for file in files[:2000])
+        folder = path / "definitions"
+        files, _left = walk(folder if folder.is_dir() else path, ".json")
+        return any(_like_a_definition(file) for file in files[:_MOST_LOOKED_AT])
     return path.suffix == ".json" and _like_a_definition(path)
 
 
@@ -110,7 +111,7 @@ def _root(path: Path) -> Path:
 
 
 def _like_a_definition(file: Path) -> bool:
-    head = first_bytes(file, _LARGEST)
+    head = first_bytes(file, _LOOK)
     return b'"axes"' in head and b'"reference"' in head and b'"inputs"' in head and b'"workload"' not in head
 
 

@@ -197,6 +197,9 @@ def test_only_definitions_are_recognised(tmp_path):
     (tmp_path / "solution.json").write_text(json.dumps({"definition": "row_scale_c4", "spec": {}, "sources": []}))
     assert not recognises(tmp_path / "solution.json")
     assert not recognises(tmp_path / "missing.json")
+    (tmp_path / "words" / "definitions").mkdir(parents=True)
+    (tmp_path / "words" / "definitions" / "a.json").write_text('{"axes": 3}')
+    assert not recognises(tmp_path / "words")
 
 
 def test_reading_runs_nothing(tmp_path):

@@ -48,12 +48,14 @@ def lint(
     of ours are linted. A report is kept until the task changes: a run that was interrupted goes on where it stopped. Exits with 1 if
     a task is refused.
     """
+    from dataclasses import asdict
+
     from kernelwright.bench_tasks.suite import Scale
     from kernelwright.linting import LintJob, choose_tasks, default_jobs, lint_tasks
     from kernelwright.render_lint import LintView
     from kernelwright.sandbox.isolation import choose_isolation
     from kernelwright.sandbox.process import Limits
-    from kernelwright.verifier.lint.table import markdown_table
+    from kernelwright.verifier.lint.table import markdown_table, summary, table_rows
 
     settings = start(verbose=verbose, isolation=isolation)
     os.environ["KERNELWRIGHT_CACHE"] = str(settings.cache)  # workers find the cache by this variable
@@ -85,11 +87,14 @@ def lint(
         words = ["kernelwright bench lint", *(Path(s).name if Path(s).exists() else s for s in suites)]
         words += [f"--only '{only}'"] if only else []
         words += [f"--scale {scale}"] if scale != "twin" else []
-        markdown.write_text(markdown_table(ordered, command=" ".join(words)), encoding="utf-8")
+        title = f"Task lint: {', '.join(suite.name for suite in found)}"
+        markdown.write_text(markdown_table(ordered, title=title, command=" ".join(words)), encoding="utf-8")
     if as_json:
         print_json(
             {
                 "scale": scale,
+                "summary": summary(ordered),
+                "rows": [asdict(row) for row in table_rows(ordered)],
                 "tasks": [{"suite": chosen[p].suite, **reports[p].to_json()} for p in sorted(reports)],
                 "unreadable": [{"name": u.name, "path": u.path, "why": u.why, "mend": u.mend} for u in unreadable],
                 "interrupted": interrupted,

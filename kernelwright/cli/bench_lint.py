@@ -51,6 +51,8 @@ def lint(
     from dataclasses import asdict
 
     from kernelwright.bench_tasks.suite import Scale
+    from kernelwright.errors import MisuseError
+    from kernelwright.export import write_file
     from kernelwright.linting import LintJob, choose_tasks, default_jobs, lint_tasks
     from kernelwright.render_lint import LintView
     from kernelwright.sandbox.isolation import choose_isolation
@@ -59,6 +61,9 @@ def lint(
 
     settings = start(verbose=verbose, isolation=isolation)
     os.environ["KERNELWRIGHT_CACHE"] = str(settings.cache)  # workers find the cache by this variable
+    if markdown is not None and (markdown.is_dir() or not markdown.absolute().parent.is_dir()):
+        what = "this is a folder" if markdown.is_dir() else "the folder of the file to write does not exist"
+        raise MisuseError(f"{what}.", mend="Name a file in a folder that is there.", path=str(markdown))
     chosen, found = choose_tasks(suites, only=only, imported=settings.data / "suites")
     job = LintJob(
         Scale(scale),
@@ -88,7 +93,7 @@ def lint(
         words += [f"--only '{only}'"] if only else []
         words += [f"--scale {scale}"] if scale != "twin" else []
         title = f"Task lint: {', '.join(suite.name for suite in found)}"
-        markdown.write_text(markdown_table(ordered, title=title, command=" ".join(words)), encoding="utf-8")
+        write_file(markdown, markdown_table(ordered, title=title, command=" ".join(words)))
     if as_json:
         print_json(
             {

@@ -70,6 +70,8 @@ def test_table_json_markdown_and_exit_codes(
         (["clean.py", "--only", "soft*"], "MisuseError", "no task is called 'soft*'"),
         (["nothing"], "NotFoundError", "nothing"),
         (["broken.py"], "TaskError", "not valid Python"),
+        (["clean.py", "--markdown", "nowhere/table.md"], "MisuseError", "does not exist"),
+        (["clean.py", "--markdown", "."], "MisuseError", "a folder"),
     ],
 )
 def test_what_can_not_be_linted_is_misuse(

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-__all__ = ["IdleOp"]
+__all__ = ["MOVES", "IdleOp"]
+
+MOVES = frozenset(
+    {"clone", "copy_", "_to_copy", "cat", "stack", "repeat", "contiguous", "fill_", "zero_", "zeros_like", "ones_like",
+     "full_like", "new_zeros", "new_ones", "new_full", "flip", "roll", "select_scatter", "slice_scatter", "split_with_sizes_copy"}
+)  # fmt: skip
+"""Operations whose work is to move or make data: that values come out unchanged says nothing."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,11 @@ class IdleOp:
     returned depends on it)."""
     always: bool
     """Whether that is so on every distribution that was tried, or on the task's own inputs only."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether all it does is to move or make data."""
+        return self.op.removeprefix("aten.").partition(".")[0] in MOVES
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""

@@ -14,17 +14,12 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kernelwright.sandbox.idle_op import IdleOp
+from kernelwright.sandbox.idle_op import MOVES, IdleOp
 from kernelwright.sandbox.optrace import decomposed, is_free, is_idle_dropout, written_arguments
 from kernelwright.sandbox.trees import tensors_of
 
 __all__ = ["Trace", "idle_ops", "trace"]
 
-_MOVES = frozenset(
-    {"clone", "copy_", "_to_copy", "cat", "stack", "repeat", "contiguous", "fill_", "zero_", "zeros_like", "ones_like",
-     "full_like", "new_zeros", "new_ones", "new_full", "flip", "roll", "select_scatter", "slice_scatter", "split_with_sizes_copy"}
-)  # fmt: skip
-"""Operations whose work is to move or make data: that values come out unchanged says nothing."""
 _ASKS = frozenset({"_local_scalar_dense", "item", "equal", "is_nonzero", "nonzero"})
 """Operations whose result decides what Python does next, or how large things are."""
 
@@ -153,7 +148,7 @@ class _Watcher(TorchDispatchMode):
                 name=str(func),
                 line=self._line(),
                 shapes=shapes,
-                moves=name in _MOVES or not inputs,
+                moves=name in MOVES or not inputs,
                 identity=first is not None and any(_same(first, t) for t in before),
                 constant=None if first is None else _constant(first),
                 digest=digest,

@@ -121,6 +121,7 @@ PLANTED = {
     "mean_twice": _planted("return x.exp().mean(1, keepdim=True).mean(1)", grave="idle-op"),
     "guard": _planted("return torch.sqrt(x.square().sum(1).clamp(min=1e-30))", notes="idle-op"),
     "unused_op": _planted("y = torch.sigmoid(x); return torch.exp(x)", grave="unused-op", quick=True),
+    "unused_copy": _planted("y = torch.cat([x, x]); return torch.exp(x)", notes="unused-op"),
     "unused_weight": _planted("return torch.exp(x)", init=_weight("COLS"), grave="unused-weight ignores-weight"),
     "dropout": _planted(
         "return self.drop(x)", grave="dropout", notes="random",

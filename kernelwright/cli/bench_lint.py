@@ -48,15 +48,22 @@ def lint(
     of ours are linted. A report is kept until the task changes: a run that was interrupted goes on where it stopped. Exits with 1 if
     a task is refused.
     """
+    from dataclasses import asdict
+
     from kernelwright.bench_tasks.suite import Scale
+    from kernelwright.errors import MisuseError
+    from kernelwright.export import write_file
     from kernelwright.linting import LintJob, choose_tasks, default_jobs, lint_tasks
     from kernelwright.render_lint import LintView
     from kernelwright.sandbox.isolation import choose_isolation
     from kernelwright.sandbox.process import Limits
-    from kernelwright.verifier.lint.table import markdown_table
+    from kernelwright.verifier.lint.table import markdown_table, summary, table_rows
 
     settings = start(verbose=verbose, isolation=isolation)
     os.environ["KERNELWRIGHT_CACHE"] = str(settings.cache)  # workers find the cache by this variable
+    if markdown is not None and (markdown.is_dir() or not markdown.absolute().parent.is_dir()):
+        what = "this is a folder" if markdown.is_dir() else "the folder of the file to write does not exist"
+        raise MisuseError(f"{what}.", mend="Name a file in a folder that is there.", path=str(markdown))
     chosen, found = choose_tasks(suites, only=only, imported=settings.data / "suites")
     job = LintJob(
         Scale(scale),
@@ -85,11 +92,14 @@ def lint(
         words = ["kernelwright bench lint", *(Path(s).name if Path(s).exists() else s for s in suites)]
         words += [f"--only '{only}'"] if only else []
         words += [f"--scale {scale}"] if scale != "twin" else []
-        markdown.write_text(markdown_table(ordered, command=" ".join(words)), encoding="utf-8")
+        title = f"Task lint: {', '.join(suite.name for suite in found)}"
+        write_file(markdown, markdown_table(ordered, title=title, command=" ".join(words)))
     if as_json:
         print_json(
             {
                 "scale": scale,
+                "summary": summary(ordered),
+                "rows": [asdict(row) for row in table_rows(ordered)],
                 "tasks": [{"suite": chosen[p].suite, **reports[p].to_json()} for p in sorted(reports)],
                 "unreadable": [{"name": u.name, "path": u.path, "why": u.why, "mend": u.mend} for u in unreadable],
                 "interrupted": interrupted,

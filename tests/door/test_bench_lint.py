@@ -45,12 +45,13 @@ def test_table_json_markdown_and_exit_codes(
         "clean": "clean", "marked": "marked", "refused": "refused",
     }  # fmt: skip
     assert (found["interrupted"], found["not_linted"], found["unreadable"]) == (False, [], [])
+    assert [row["status"] for row in found["rows"]] == ["clean", "marked", "refused"]
     refused = found["tasks"][2]["findings"][0]
     assert (refused["rule"], refused["severity"]) == ("not-usable", "refused")
     assert refused["mend"]
     assert "3 tasks: 1 clean, 1 marked, 1 refused." in done.stderr
     table = Path("table.md").read_text()
-    assert "`kernelwright bench lint clean.py marked.py refused.py`" in table
+    assert "`kernelwright bench lint clean.py marked.py refused.py` makes this page" in table
     assert "| marked | marked |  | unused-op |" in table
     assert str(folder) not in table
     assert _reports(cache) == 2  # not that of the task that could not be used
@@ -69,6 +70,8 @@ def test_table_json_markdown_and_exit_codes(
         (["clean.py", "--only", "soft*"], "MisuseError", "no task is called 'soft*'"),
         (["nothing"], "NotFoundError", "nothing"),
         (["broken.py"], "TaskError", "not valid Python"),
+        (["clean.py", "--markdown", "nowhere/table.md"], "MisuseError", "does not exist"),
+        (["clean.py", "--markdown", "."], "MisuseError", "a folder"),
     ],
 )
 def test_what_can_not_be_linted_is_misuse(

@@ -200,7 +200,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "Remove it, or take inputs on which it does something.",
         ),
         "unused-op": _marked(
-            "Nothing that is returned depends on the result of an operation.",
+            "Nothing that is returned depends on the result of an operation; a note if all it does is to copy.",
             "Eager PyTorch pays for it and no kernel needs to: a speed-up for nothing.",
             "Remove it.",
         ),

@@ -44,8 +44,13 @@ def survey_findings(survey: Survey) -> list[Finding]:
     """Findings on operations, weights and training mode."""
     found: list[Finding] = []
     unused = [op for op in survey.idle if op.what == "unused"]
-    if unused:
-        found.append(Finding("unused-op", Severity.MARKED, f"Nothing depends on {_ops(unused)}."))
+    # torch's own recurrent layers make copies of states that nobody asked for
+    for severity, these in (
+        (Severity.MARKED, [op for op in unused if not op.moves]),
+        (Severity.NOTE, [op for op in unused if op.moves]),
+    ):
+        if these:
+            found.append(Finding("unused-op", severity, f"Nothing depends on {_ops(these)}."))
     redundant = [op for op in survey.idle if op.what != "unused"]
     slight = [op for op in redundant if op.always and (_guard(op) or _of_one_element(op))]
     always = [op for op in redundant if op.always and op not in slight]

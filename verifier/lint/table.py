@@ -63,18 +63,28 @@ def summary(reports: Sequence[LintReport]) -> str:
     return f"{len(reports)} tasks: {counts['clean']} clean, {counts['marked']} marked, {counts['refused']} refused"
 
 
-def markdown_table(reports: Sequence[LintReport], *, command: str) -> str:
+def markdown_table(reports: Sequence[LintReport], *, title: str, command: str) -> str:
     """The table, and under it what each refused or marked task is refused or marked for.
 
     Args:
+        title: of the page.
         command: what makes it again.
     """
     rows = table_rows(reports)
+    scales = " and ".join(dict.fromkeys(report.scale for report in reports)) or "no"
+    fixed = [
+        f"{sum(bool(getattr(row, name)) for row in rows)} at {tolerance:g}"
+        for name, tolerance in (("tight", TIGHT), ("loose", LOOSE))
+    ]
     lines = [
-        f"{summary(reports)}.",
+        f"# {title}",
         "",
-        f"`{command}` makes this table. The last two columns say which attacks torch.allclose accepts at that absolute and relative",
-        "tolerance, on the task's own inputs and initial weights.",
+        f"{summary(reports)}. Of {' and '.join(fixed)} torch.allclose accepts something worthless, or something that leaves out an input, a",
+        "weight or an axis.",
+        "",
+        f"`{command}` makes this page; tasks ran at {scales} sizes, and launches were looked at at full size. The last two columns say which attacks",
+        "torch.allclose accepts at that absolute and relative tolerance, on the task's own inputs and initial weights. What the rules are:",
+        "`docs/task-lint.md` of Kernelwright.",
         "",
         "| " + " | ".join(HEADINGS) + " |",
         "|" + "---|" * len(HEADINGS),

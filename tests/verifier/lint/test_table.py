@@ -31,8 +31,10 @@ def test_rows() -> None:
 
 
 def test_markdown_is_a_table_with_its_command() -> None:
-    text = markdown_table(REPORTS, command="kernelwright bench lint mine")
-    assert "`kernelwright bench lint mine` makes this table" in text
+    text = markdown_table(REPORTS, title="Task lint: mine", command="kernelwright bench lint mine")
+    assert "`kernelwright bench lint mine` makes this page" in text
     assert "| relu | marked |  | an-input | one-shape | an-input | an-input, weight w |" in text
     assert "| relu | marked, an-input: A kernel that gives input 0 \\| passes. |" in text
+    assert text.startswith("# Task lint: mine\n")
+    assert "Of 1 at 0.0001 and 1 at 0.01 torch.allclose accepts" in text
     assert "one-shape:" not in text

@@ -1,6 +1,6 @@
-"""Convolution module of a Conformer: norm, gated pointwise, long depthwise, batch norm of a trained model, SiLU, pointwise.
+"""Convolution module of a Conformer: norm, gated pointwise, long depthwise, scale and shift, SiLU, pointwise.
 
-Speech recognition, once in each layer beside the attention.
+Speech recognition, once in each layer beside the attention; scale and shift are what a batch norm of a trained model comes to.
 """
 
 import torch
@@ -22,19 +22,17 @@ class Model(nn.Module):
         self.enter = nn.Linear(width, 2 * width, dtype=kind)
         self.depthwise = nn.Conv1d(width, width, taps, padding=taps // 2, groups=width, bias=False, dtype=kind)
         self.gamma = nn.Parameter(torch.rand(width, dtype=kind) + 0.5)
-        self.beta = nn.Parameter(torch.randn(width, dtype=kind) * 0.5)
-        self.register_buffer("mean", torch.randn(width, dtype=kind) * 0.1)
-        self.register_buffer("variance", torch.rand(width, dtype=kind) * 0.1 + 0.02)
+        self.beta = nn.Parameter(torch.randn(width, dtype=kind))
+        nn.init.normal_(self.depthwise.weight, std=2 * taps**-0.5)
         self.leave = nn.Linear(width, width, dtype=kind)
         for name, weight in self.named_parameters():
             if name.endswith("bias"):  # as after training: one near zero would hardly show
-                nn.init.normal_(weight, std=0.5)
+                nn.init.normal_(weight)
 
     def forward(self, x):
         y = F.glu(self.enter(self.norm(x)), dim=-1).transpose(1, 2)
-        y = F.batch_norm(self.depthwise(y), self.mean, self.variance, self.gamma, self.beta, training=False)
-        y = F.silu(y)
-        return x + self.leave(y.transpose(1, 2))
+        y = F.silu(self.depthwise(y).transpose(1, 2) * self.gamma + self.beta)
+        return x + self.leave(y)
 
 
 def get_inputs():

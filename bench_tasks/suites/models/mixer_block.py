@@ -12,6 +12,18 @@ BATCH, TOKENS, WIDTH, TOKEN_HIDDEN, HIDDEN = 16, 196, 512, 256, 2048
 DTYPE = "float32"
 TWIN = {"BATCH": 12, "TOKENS": 49, "WIDTH": 128, "TOKEN_HIDDEN": 64, "HIDDEN": 512}
 VARIANTS = {"half": {"DTYPE": "float16"}}
+# the later half runs with moved weights: the draws that show most of them stand there
+WORKLOADS = [
+    {"distribution": "as_given", "seeds": 2},
+    {"distribution": "large"},
+    {"distribution": "tiny"},
+    {"distribution": "constant"},
+    {"distribution": "one_hot"},
+    {"distribution": "normal", "seeds": 2},
+    {"distribution": "mixed"},
+    {"distribution": "sorted"},
+    {"distribution": "zeros"},
+]
 
 
 class Model(nn.Module):

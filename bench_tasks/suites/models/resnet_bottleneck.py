@@ -1,6 +1,6 @@
-"""ResNet's bottleneck with batch norms of a trained model.
+"""ResNet's bottleneck, its batch norms a scale and a shift.
 
-Down to a quarter of the channels, a convolution there, up again, and the residual.
+Down to a quarter of the channels, a convolution there, up again, and the residual: as served, with the statistics of training folded in.
 """
 
 import torch
@@ -11,7 +11,7 @@ FAMILY = "convnet"
 BATCH, CHANNELS, INNER, SIZE = 16, 256, 64, 56
 DTYPE = "float32"
 TWIN = {"BATCH": 3, "CHANNELS": 64, "INNER": 16, "SIZE": 28}
-VARIANTS = {"half": {"DTYPE": "bfloat16"}}
+VARIANTS = {"half": {"DTYPE": "float16"}}
 
 
 class ConvNorm(nn.Module):
@@ -21,12 +21,10 @@ class ConvNorm(nn.Module):
         self.weight = nn.Parameter(torch.randn(out, channels, size, size, dtype=kind) * (2 / channels) ** 0.5 / size)
         self.gamma = nn.Parameter(torch.rand(out, dtype=kind) + 0.5)
         self.beta = nn.Parameter(torch.randn(out, dtype=kind) * 0.5)
-        self.register_buffer("mean", torch.randn(out, dtype=kind))
-        self.register_buffer("variance", torch.rand(out, dtype=kind) + 0.5)
 
     def forward(self, x):
         y = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
-        return F.batch_norm(y, self.mean, self.variance, self.gamma, self.beta, training=False)
+        return y * self.gamma[:, None, None] + self.beta[:, None, None]
 
 
 class Model(nn.Module):

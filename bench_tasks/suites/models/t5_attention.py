@@ -10,7 +10,7 @@ FAMILY = "transformer"
 BATCH, LENGTH, WIDTH, HEADS = 4, 512, 768, 12
 DTYPE = "float32"
 TWIN = {"BATCH": 2, "LENGTH": 84, "WIDTH": 224, "HEADS": 7}
-VARIANTS = {"half": {"DTYPE": "bfloat16"}}
+VARIANTS = {"half": {"DTYPE": "float16"}}
 
 
 class Model(nn.Module):
@@ -22,7 +22,9 @@ class Model(nn.Module):
         far = [near * (farthest / near) ** (i / near) for i in range(1, near)]
         self.register_buffer("begins", torch.tensor([*range(1, near + 1), *(int(d) + 1 for d in far)]))
         self.norm = nn.RMSNorm(width, eps=1e-6, dtype=kind)
-        self.project = nn.Parameter(torch.randn(width, 3 * width, dtype=kind) * width**-0.5)
+        weight = torch.randn(width, 3 * width, dtype=kind) * width**-0.5
+        weight[:, :width] *= (width // heads) ** -0.5  # in place of the scores' scale
+        self.project = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.randn(buckets, heads, dtype=kind) * 2)
         self.out = nn.Parameter(torch.randn(width, width, dtype=kind) * width**-0.5)
 

@@ -23,7 +23,7 @@ from kernelwright.sandbox.process import Watch, watched
 if TYPE_CHECKING:
     from kernelwright.config import Settings
 
-__all__ = ["ImportReport", "Progress", "import_collection"]
+__all__ = ["ImportReport", "Progress", "import_collection", "kept_probe"]
 
 _log = logging.getLogger(__name__)
 _VERSION = 1  # of what is kept of a probe; a new one probes again
@@ -145,6 +145,15 @@ def _probe_all(
 
 def _file(folder: Path, task: SuiteTask) -> Path:
     return folder / task.task.id[:2] / f"{task.task.id}.json"
+
+
+def kept_probe(cache: Path, task: SuiteTask) -> Probe | None:
+    """What an import has found out about this very task; None if none did.
+
+    Args:
+        cache: the cache folder of the settings.
+    """
+    return _known(cache / "probes" / str(_VERSION), task)
 
 
 def _known(folder: Path, task: SuiteTask) -> Probe | None:

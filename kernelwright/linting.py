@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kernelwright.bench_tasks.collections import find_suite
 from kernelwright.bench_tasks.own import OWN, tasks_of_file
 from kernelwright.bench_tasks.suite import Scale, Suite, SuiteTask
 from kernelwright.errors import MisuseError, TaskError
+from kernelwright.importing import kept_probe
+from kernelwright.sandbox.probe import Prober, ProbeStatus
 from kernelwright.sandbox.process import Limits, Watch, watched
 from kernelwright.verifier.lint import LintReport, keep_report, kept_report, lint_task
 
@@ -105,16 +107,20 @@ def lint_tasks(
         if stop.is_set():
             return None
         each = chosen[position]
+
+        def told(what: str) -> None:
+            if not stop.is_set():
+                on_step(position, what)
+
         if not job.again and (known := _known(job, each.task)) is not None:
             return known
         with watched(watch):
-            report = lint_task(
-                each.task,
-                scale=job.scale,
-                limits=job.limits,
-                fence=fences[each.ours],
-                on_step=lambda what: None if stop.is_set() else on_step(position, what),
-            )
+            fence = fences[each.ours]
+            task = each.task
+            if fence is not None and job.scale is Scale.TWIN and not task.twin:
+                told("looking for its size")
+                task = _sized(task, job, fence)
+            report = lint_task(task, scale=job.scale, limits=job.limits, fence=fence, on_step=told)
         if not stop.is_set():  # else its process was ended in the middle
             keep_report(job.cache, each.task, job.scale, report)
         return report
@@ -126,6 +132,20 @@ def lint_tasks(
             if report is not None:
                 _log.info("linted %s: %s in %.1f s", report.task, report.status, report.seconds)
                 yield under_way[done], report
+
+
+def _sized(task: SuiteTask, job: LintJob, fence: str) -> SuiteTask:
+    """A stranger's task with sizes that can be run here: a file may ask for inputs of any size.
+
+    Sizes at which its outputs are one value everywhere are as good as others: that is what the linter looks for.
+    """
+    found = kept_probe(job.cache, task)
+    if found is None:
+        with Prober(fence=fence, limits=job.limits) as prober:
+            found = prober.probe(task.task)
+    if found.status is ProbeStatus.NO_TWIN:
+        return replace(task, twin=found.flat, full_only="" if found.flat else found.why)
+    return replace(task, twin=found.twin, full_only="")
 
 
 def _known(job: LintJob, task: SuiteTask) -> LintReport | None:

@@ -58,6 +58,8 @@ class Probe:
     mend: str = ""
     twin: Mapping[str, int] = field(default_factory=dict)
     """Numbers of the file; empty where the task is small enough as it is."""
+    flat: Mapping[str, int] = field(default_factory=dict)
+    """Smaller sizes at which it runs and gives one value everywhere: no twin to judge kernels by, but the linter can say why."""
     elements: int = 0
     """Of inputs, outputs and parameters at full size."""
     bytes: int = 0
@@ -72,7 +74,7 @@ class Probe:
         """A JSON object; `from_json` reads it back."""
         tensors = {key: [spec.to_json() for spec in getattr(self, key)] for key in ("inputs", "outputs", "parameters")}
         plain = {key: getattr(self, key) for key in ("why", "mend", "elements", "bytes", "flops")}
-        return {"status": self.status.value, "twin": dict(self.twin), **plain, **tensors}
+        return {"status": self.status.value, "twin": dict(self.twin), "flat": dict(self.flat), **plain, **tensors}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -85,8 +87,9 @@ class Probe:
             key: tuple(TensorSpec.from_json(each) for each in data[key]) for key in ("inputs", "outputs", "parameters")
         }
         twin = {str(name): int(value) for name, value in data["twin"].items()}
+        flat = {str(name): int(value) for name, value in data.get("flat", {}).items()}
         return cls(
-            ProbeStatus(data["status"]), str(data["why"]), str(data["mend"]), twin,
+            ProbeStatus(data["status"]), str(data["why"]), str(data["mend"]), twin, flat,
             int(data["elements"]), int(data["bytes"]), int(data["flops"]), **tensors,
         )  # fmt: skip
 
@@ -146,6 +149,7 @@ class Prober:
         steps = list(find_twin(full, numbers, measure))
         # what runs under fake tensors may still fail on values, and give nothing but zeros
         spoilt = ""
+        flat: dict[str, int] = {}
         for twin, extent in reversed(steps):
             if extent.excess > _STILL_GOOD:
                 break
@@ -153,6 +157,8 @@ class Prober:
             if not found_to_be:
                 return Probe(ProbeStatus.LOADED, twin=twin, **about)
             spoilt = spoilt or found_to_be
+            if found_to_be == _FLAT:
+                flat = flat or dict(twin)
         if not numbers:
             why = "its sizes are no numbers at the top level of its file, so they can't be changed from outside."
         elif not steps:
@@ -165,7 +171,7 @@ class Prober:
                 if spoilt
                 else f"the smallest sizes that were found have {size}; {_TOO_LARGE}."
             )
-        return Probe(ProbeStatus.NO_TWIN, why, _HINT, **about)
+        return Probe(ProbeStatus.NO_TWIN, why, _HINT, flat=flat, **about)
 
     def _spoilt(self, task: Task, twin: Mapping[str, int]) -> str:
         """What is wrong with a twin when it is run for real; empty where nothing is."""
@@ -175,7 +181,7 @@ class Prober:
             return f"it can't be run: {error.message.rstrip('.')}"
         if problem := found.get("problem"):
             return f"it raises {problem['type']}"
-        return "" if found["first"]["varies"] else "its outputs are one value everywhere"
+        return "" if found["first"]["varies"] else _FLAT
 
     def _measure(self, task: Task, sizes: Mapping[str, int], *, real: bool) -> dict[str, Any]:
         task = twin_of_task(task, sizes) if sizes else task
@@ -208,6 +214,7 @@ class Prober:
         self.close()
 
 
+_FLAT = "its outputs are one value everywhere"
 _HINT = "Judge it on a GPU, or write a smaller task like it, with its sizes as numbers at the top level."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -83,6 +84,8 @@ def test_a_twin_that_would_give_one_value_everywhere_is_none(prober):
     found = probed(prober, task("return x * 0", sizes="N = 65536\nM = 512"))
     assert found.status is ProbeStatus.NO_TWIN
     assert "one value everywhere" in found.why
+    assert found.flat["N"] < 65536
+    assert Probe.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 def test_what_depends_on_values_is_run_for_real(prober):

@@ -37,8 +37,8 @@ def _worthless(trial: Trial) -> tuple[list[Finding], bool]:
     values = [a for a in trial.accepted if a.rule in VALUE_RULES]
     everything = set(trial.names)
     if everything and _results(values, lambda a: a.ours) >= everything:
-        rule, words = _covering(values, lambda a: a.ours, everything)
-        return [Finding(rule, Severity.REFUSED, f"{words} on every workload.")], True
+        rule, words, more = _covering(values, lambda a: a.ours, everything)
+        return [Finding(rule, Severity.REFUSED, f"{words} on every workload{more}.")], True
     found = []
     passed = _by_first_rule(a for a in values if a.ours and not _is_cotangent(a))
     for rule, each in passed.items():
@@ -51,8 +51,8 @@ def _worthless(trial: Trial) -> tuple[list[Finding], bool]:
             found.append(_marked(rule, f"{_list(outputs)}: {_hows(each)} on every workload."))
     here = [a for a in values if a.ours_as_given]
     if everything and _results(here, lambda a: True) >= everything:
-        rule, words = _covering(here, lambda a: True, everything)
-        found.append(_marked(rule, f"{words} on the task's own inputs, not on others."))
+        rule, words, more = _covering(here, lambda a: True, everything)
+        found.append(_marked(rule, f"{words} on the task's own inputs, not on others{more}."))
     else:
         settled = {a.result for each in passed.values() for a in each}
         partly = _by_first_rule(a for a in here if a.result not in settled and not _is_cotangent(a))
@@ -62,17 +62,19 @@ def _worthless(trial: Trial) -> tuple[list[Finding], bool]:
     return found, False
 
 
-def _covering(values: Sequence[Accepted], says: Callable[[Accepted], bool], everything: set[str]) -> tuple[str, str]:
-    """(the first rule that all results pass under, a sentence without its end)."""
+def _covering(
+    values: Sequence[Accepted], says: Callable[[Accepted], bool], everything: set[str]
+) -> tuple[str, str, str]:
+    """(the first rule that all results pass under, a sentence without its end, which other rules there are)."""
     chosen = [a for a in values if says(a)]
     rules = [rule for rule in VALUE_RULES if _results((a for a in chosen if a.rule == rule), says) >= everything]
     if rules:
         first = _hows([a for a in chosen if a.rule == rules[0]])
-        more = f", so does what {_list(rules[1:])} gives," if rules[1:] else ""
-        return rules[0], f"A kernel that gives {first} passes{more}".rstrip(",")
+        more = f" (as under {_list(rules[1:])})" if rules[1:] else ""
+        return rules[0], f"A kernel that gives {first} passes", more
     parts = [f"{_list([a.result for a in each])}: {_hows(each)}" for each in _by_first_rule(chosen).values()]
     rule = next(rule for rule in VALUE_RULES if any(a.rule == rule for a in chosen))
-    return rule, f"A kernel that gives {'; '.join(parts)} passes"
+    return rule, f"A kernel that gives {'; '.join(parts)} passes", ""
 
 
 def _by_first_rule(accepted: Iterable[Accepted]) -> dict[str, list[Accepted]]:

@@ -19,7 +19,7 @@ class Model(torch.nn.Module):
         self.exponent = torch.nn.Parameter(torch.tensor([exponent], dtype=getattr(torch, DTYPE)))
 
     def forward(self, x):
-        return x.clamp(min=1e-3).pow(self.exponent).mean(dim=(2, 3)).pow(1 / self.exponent)
+        return x.clamp(min=1e-3).pow(self.exponent).mean(dim=(2, 3)).pow(self.exponent.reciprocal())
 
 
 def get_inputs():

@@ -106,13 +106,16 @@ def _left_out(trial: Trial, parameters: Collection[str]) -> list[Finding]:
     found: list[Finding] = []
     honest = [a for a in trial.accepted if a.how not in STANDS_IN]
     ignored = {a.subject for a in honest if a.rule == "ignores-input" and (a.ours or a.ours_as_given)}
+    whole = [
+        a for a in trial.accepted if a.rule in VALUE_RULES or (a.rule == "ignores-input" and a.how not in STANDS_IN)
+    ]
+    told = {a.result or a.subject for a in whole if a.ours or a.ours_as_given}
+    everywhere_told = {a.result or a.subject for a in whole if a.ours}
 
-    told = ignored | {a.result for a in trial.accepted if a.rule in VALUE_RULES and (a.ours or a.ours_as_given)}
-
-    def inside(
-        accepted: Accepted,
-    ) -> bool:  # an axis of an input that is ignored altogether, of an output that is worthless
-        return accepted.rule.endswith("-axis") and accepted.subject.partition(" of ")[2] in told
+    def inside(accepted: Accepted) -> bool:
+        """Whether it is an axis of an input that is ignored altogether, of an output that is worthless, and as widely."""
+        broader = everywhere_told if accepted.ours else told
+        return accepted.rule.endswith("-axis") and accepted.subject.partition(" of ")[2] in broader
 
     for rule, grave, less in (
         ("ignores-input", Severity.REFUSED, Severity.MARKED),

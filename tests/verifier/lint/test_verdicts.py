@@ -59,6 +59,14 @@ def test_what_the_comparison_accepts_is_always_reported(accepted: list[Accepted]
         assert any(f.rule in VALUE_RULES for f in findings)
 
 
+def test_an_axis_that_is_one_slice_everywhere_is_told_beside_outputs_that_pass_once() -> None:
+    """What holds on the task's own inputs only does not cover what holds on every workload."""
+    once = [Accepted("zeros", "", "zeros", name, False, True, False, False) for name in NAMES]
+    axis = Accepted("constant-axis", "axis 0 of output 0", "zeros", "", True, True, False, False)
+    findings = attack_findings(_trial(*once, axis), ())
+    assert ["axis 0 of output 0" in f.what.lower() for f in findings if f.rule == "constant-axis"] == [True]
+
+
 def test_all_results_under_one_rule_refuse_under_the_first_such_rule() -> None:
     every = [_value(rule, name) for rule in ("previous-output", "constant") for name in NAMES]
     (found,) = [f for f in attack_findings(_trial(*every), ()) if f.severity is not Severity.NOTE]

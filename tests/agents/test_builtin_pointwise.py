@@ -179,3 +179,22 @@ def test_any_legal_parameters(runner: Runner, data: st.DataObject) -> None:
     coder = coder_for(module, inputs)
     chosen = {name: data.draw(st.sampled_from(values)) for name, values in coder.space.items()}
     check(runner, module, inputs, distributions=(), parameters=chosen, coder=coder)
+
+
+def _recurrence(gates: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    state, states = torch.zeros_like(x[:, 0]), []
+    for share, entering in zip(gates.sigmoid().unbind(1), x.unbind(1), strict=True):
+        state = share * state + entering
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+def test_a_recurrence_over_steps_grows_with_their_number_and_not_with_its_square(runner: Runner) -> None:
+    """Each state is computed from the one before it, once; written out for every place of the result it would be 1.4 MB at 100 steps."""
+    steps = (24, 48)
+    sources = []
+    for count in steps:
+        coder = coder_for(Calls(_recurrence), (R(2, count, 8), R(2, count, 8)))
+        sources.append(coder.write(coder.defaults)[0])
+    assert len(sources[1]) < 2.5 * len(sources[0])
+    check(runner, Calls(_recurrence), (R(2, 24, 8), R(2, 24, 8)), distributions=("normal",))

@@ -302,7 +302,7 @@ void kw_copy_async(KwWarp* w, uint32_t mask, uint32_t site) {
   for (uint32_t m = fits; m; m &= m - 1) {
     const int l = __builtin_ctz(m);
     AsyncCopy copy{c.shared + to[l], {}, (uint32_t)l, (uint32_t)size, site, -1, 0};
-    c.shadow.pending++;
+    c.shadow.expect(to[l], size, 1);
     if (ok >> l & 1) memcpy(copy.data, (const void*)from[l], wanted[l]);
     queue.push_back(copy);
   }
@@ -311,12 +311,13 @@ void kw_copy_async(KwWarp* w, uint32_t mask, uint32_t site) {
 namespace {
 void arrive(KwWarp* w, const AsyncCopy& copy) {
   KwWorker& c = *w->worker;
-  c.shadow.pending--;
   if (!copy.to) {
+    c.shadow.pending--;
     if (c.shadow.on) c.shadow.synchronise(w->index);
     mbarrier_arrive(c, copy.barrier, 1);
     return;
   }
+  c.shadow.expect(copy.to - c.shared, copy.bytes, -1);
   if (c.shadow.active()) shadow_arrival(w, copy.site, copy.lane, copy.to - c.shared, copy.bytes);
   memcpy(copy.to, copy.data, copy.bytes);
 }

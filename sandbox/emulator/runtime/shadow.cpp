@@ -19,6 +19,7 @@ void Shadow::set_up(int cell_shift, uint64_t bytes, bool tell_lanes) {
   read_before.assign(cells, 0);
   site.assign(cells, 0);
   reader.assign(cells, 0);
+  coming.assign(cells, 0);
   time = 0;
 }
 
@@ -37,6 +38,7 @@ void Shadow::begin_block() {
   for (auto& a : arrived) a = released;
   memset(converged, 0, sizeof converged);
   memset(added, 0, sizeof added);
+  if (pending) std::fill(coming.begin(), coming.end(), 0);  // copies that no one waited for
   pending = 0;
 }
 
@@ -119,14 +121,6 @@ bool tells_lanes(const KwWorker& c, uint32_t site) {
   return c.shadow.lanes && c.shadow.time <= Shadow::kLastTick && (c.request->sites[site].is_volatile & (2 | 16)) != 2;
 }
 
-bool on_its_way(KwWorker& c, uint64_t address, int size) {
-  const uint8_t* at = c.shared + address;
-  for (const auto& queue : c.copies)
-    for (const auto& copy : queue)
-      if (copy.to && copy.to < at + size && at < copy.to + copy.bytes) return true;
-  return false;
-}
-
 // One lane, the slow way: says what is wrong, then marks the cells.
 void load_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size) {
   KwWorker& c = *w->worker;
@@ -153,7 +147,7 @@ void load_lane(KwWarp* w, uint32_t site, int lane, uint64_t address, int size) {
     s.reader[i] = before == mine && s.reader[i] != lane ? KW_LANES : lane;
     s.read[i] = mine;
   }
-  if (!told && s.pending && on_its_way(c, address, size))
+  if (!told && s.pending && s.on_its_way(address, size))
     c.violation(KW_UNINITIALISED, (int)site, w, lane, address, size, KW_SHARED | 16);
 }
 
@@ -297,8 +291,11 @@ inline bool load_fast(Shadow& s, int warp, Cache& k, uint32_t mask, const uint64
 void shadow_load(KwWarp* w, Cache& k, uint32_t mask, uint32_t site, const uint64_t* a, int size) {
   Shadow& s = w->worker->shadow;
   s.meet(w);
-  if (!s.pending && (s.lanes ? load_fast<true>(s, w->index, k, mask, a, size)
-                             : load_fast<false>(s, w->index, k, mask, a, size)))
+  bool early = false;
+  if (s.pending)
+    for (uint32_t m = mask; m; m &= m - 1) early |= s.on_its_way(a[__builtin_ctz(m)], size);
+  if (!early && (s.lanes ? load_fast<true>(s, w->index, k, mask, a, size)
+                         : load_fast<false>(s, w->index, k, mask, a, size)))
     return;
   for (uint32_t m = mask; m; m &= m - 1) load_lane(w, site, __builtin_ctz(m), a[__builtin_ctz(m)], size);
 }

@@ -52,6 +52,7 @@ struct Shadow {
   uint32_t added[KW_LANES];  // stamp of a warp's latest atomics, if it has done nothing since that orders its lanes; else 0
   bool active() const { return on && !muted; }
   int64_t pending = 0;  // cp.async copies on their way
+  std::vector<uint16_t> coming;  // by cell: how many of them will write it
 
   void set_up(int cell_shift, uint64_t bytes, bool tell_lanes);
   void begin_block();
@@ -59,6 +60,17 @@ struct Shadow {
   // A barrier at which exactly these warps meet.
   void barrier(uint32_t warps, int id, bool everyone);
   void arrive(int warp, int id);
+  // A copy was asked for (`by` is 1) or has arrived (-1).
+  void expect(uint64_t address, int size, int by) {
+    pending += by;
+    if (on)
+      for (uint64_t i = address >> shift; i < (address + size) >> shift; i++) coming[i] += by;
+  }
+  bool on_its_way(uint64_t address, int size) const {
+    for (uint64_t i = address >> shift; i < (address + size) >> shift; i++)
+      if (coming[i]) return true;
+    return false;
+  }
   // Before an access: a new tick if lanes of the warp have met since it wrote.
   void meet(const KwWarp* w) {
     const int i = w->index;

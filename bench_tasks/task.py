@@ -163,6 +163,9 @@ class NumericPolicy:
       most `normal_slack` times that of the same `e + 2 * eps * |reference|`.
     - In 16-bit types a mean of the same, with its sign, of at most `bias_slack` either way: honest rounding there goes
       up as often as down, a constant that is a per cent off does not.
+    - Of outputs in 16-bit types `narrow_slack`, `narrow_floor_ulps` and `narrow_rms_slack` (with `e + eps / 2 * |reference|`) in place of
+      the first three: functions made of fast intrinsics and sums in another order, which the others leave room for, err in float32, and
+      one epsilon of bfloat16 is 0.8 % already.
     """
 
     slack: float = 12.0
@@ -170,6 +173,9 @@ class NumericPolicy:
     rms_slack: float = 8.0
     normal_slack: float = 2.5
     bias_slack: float = 0.25
+    narrow_slack: float = 2.0
+    narrow_floor_ulps: float = 2.0
+    narrow_rms_slack: float = 1.0
 
 
 FEW_ELEMENTS = 64

@@ -21,6 +21,7 @@ _PIECE = 1 << 18  # elements compared at a time
 _RMS_ULPS = (
     2.0  # machine epsilons of the reference added to the honest error, for intrinsics that err the same way everywhere
 )
+_NARROW_RMS_ULPS = 0.5  # the same in 16-bit types: an intrinsic's error is nothing beside the rounding of the result
 _MANY_OF_SEVERAL = 32  # elements that outputs of fewer than `FEW_ELEMENTS` have had in several calls together
 _MANY_OF_LIKE = 16  # elements of the same in calls whose inputs are drawn alike
 _LOOKED_AT = 512  # elements: to tell whether results vary
@@ -235,6 +236,8 @@ class _Errors:
     """Fewer elements say nothing as a whole."""
     alike: bool = False
     """Whether inputs of all calls were drawn alike, so that errors as they are can be compared between calls."""
+    narrow: bool = False
+    """Whether they are of a 16-bit type."""
 
     def joined(self, other: _Errors) -> _Errors:
         """Those of both."""
@@ -246,6 +249,7 @@ class _Errors:
             counted=self.counted + other.counted,
             plain_squares=self.plain_squares + other.plain_squares,
             usual_squares=self.usual_squares + other.usual_squares,
+            narrow=self.narrow or other.narrow,
         )
 
     @property
@@ -268,7 +272,9 @@ class _Errors:
 
     def rms_slack(self, policy: NumericPolicy) -> float:
         """What is allowed of the root mean square."""
-        return policy.normal_slack if self.alike else policy.rms_slack
+        if self.alike:
+            return policy.normal_slack
+        return policy.narrow_rms_slack if self.narrow else policy.rms_slack
 
 
 class Past:
@@ -314,9 +320,9 @@ def _judge_piece(
     honest_error = _honest_error(n, reference, near)
     allowed = _allowed(honest_error, reference, info, joined, policy)
     error = x - reference
-    usual = (
-        _over_row(honest_error.square(), joined, "mean").sqrt_() + _RMS_ULPS * info.eps * reference.abs() + info.tiny
-    )
+    narrow = _narrow(info)
+    spread = _over_row(honest_error.square(), joined, "mean").sqrt_() + info.tiny
+    usual = spread + (_NARROW_RMS_ULPS if narrow else _RMS_ULPS) * info.eps * reference.abs()
     share = error.abs() / allowed
     good = share <= 1
     ratio = error.div_(usual)
@@ -330,16 +336,17 @@ def _judge_piece(
         ratio = torch.where(torch.isfinite(n) & torch.isfinite(x), ratio, 0.0).nan_to_num_(0.0, 0.0, 0.0)
     # what still holds the poison of fresh memory was never written, also where a NaN is right
     unwritten = torch.isnan(x) & _poisoned(mine) & ~_poisoned(honest)
-    narrow = info.eps > torch.finfo(torch.float32).eps
-    outward = (
-        float((ratio * reference.sign()).nan_to_num_(0.0, 0.0, 0.0).sum()) if narrow and _varied(reference) else 0.0
-    )
+    outward = 0.0
+    if narrow and _varied(reference):
+        leaning = ratio * usual / (spread + _RMS_ULPS * info.eps * reference.abs())
+        outward = float((leaning * reference.sign()).nan_to_num_(0.0, 0.0, 0.0).sum())
     plain = usually = 0.0
     if ratio.numel() < FEW_ELEMENTS:
         plain = float((ratio * usual).square().nan_to_num_(0.0, 0.0, 0.0).sum())
         usually = float(usual.expand_as(ratio).square().nan_to_num_(0.0, 0.0, 0.0).sum())
     squares = float(ratio.square_().sum())
-    return good & ~unwritten, _Errors(float(share.max()), squares, outward, ratio.numel(), plain, usually)
+    found = _Errors(float(share.max()), squares, outward, ratio.numel(), plain, usually, narrow=narrow)
+    return good & ~unwritten, found
 
 
 def _varied(values: torch.Tensor) -> bool:
@@ -372,7 +379,15 @@ def _allowed(
     error: torch.Tensor, reference: torch.Tensor, info: torch.finfo, joined: int, policy: NumericPolicy
 ) -> torch.Tensor:
     """The policy's allowance at every element, float64."""
-    return policy.slack * _over_row(error, joined, "max") + policy.floor_ulps * info.eps * reference.abs() + info.tiny
+    narrow = _narrow(info)
+    slack = policy.narrow_slack if narrow else policy.slack
+    floor = policy.narrow_floor_ulps if narrow else policy.floor_ulps
+    return slack * _over_row(error, joined, "max") + floor * info.eps * reference.abs() + info.tiny
+
+
+def _narrow(info: torch.finfo) -> bool:
+    """Whether a type has fewer digits than float32."""
+    return float(info.eps) > 2.0**-23
 
 
 def _joined(shape: torch.Size) -> int:

@@ -148,7 +148,7 @@ def _correctness(evidence: Mapping[str, Any], task: Task, _evaluation: Evaluatio
         yield f"The reference can't run in float64, so it was compared {evidence['reference']}."
     yield (
         "What is allowed follows from the numbers: how far honest arithmetic in the task's dtype is from float64 on the same "
-        f"inputs, times {task.policy.slack:g}."
+        f"inputs, times {task.policy.slack:g} ({task.policy.narrow_slack:g} for outputs in 16-bit types)."
     )
 
 

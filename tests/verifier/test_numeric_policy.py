@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numeric_narrow
 import pytest
 import torch
 from numeric_cases import CASES, Case, faults, inputs_of, reference_of, share
@@ -40,6 +41,19 @@ def test_in_half_precision_sums_in_float32_pass_and_sums_in_half_do_not(dtype, d
         total = total + column
     assert share_of(honest, expected) <= 1
     assert math.isinf(share_of((e / total[:, None].float()).to(dtype), expected))
+
+
+@pytest.mark.parametrize("dtype", numeric_narrow.DTYPES)
+@pytest.mark.parametrize(
+    "name", ["softmax", "layer norm", "matmul K=64", "matmul K=1024", "gelu", "silu", "conv 3x3"]
+)
+def test_in_half_precision_operands_of_8_bits_are_found_and_honest_ways_have_room(name, dtype):
+    """Rounded by chance, such operands err without a bias: the root mean square has to find them."""
+    case = next(case for case in CASES if case.name == name)
+    rows = [numeric_narrow.shares(case, dtype, distribution) for distribution in ("as_given", "normal", "one_hot")]
+    assert max(row[way] for row in rows for way in case.honest) < 0.5
+    for fault in ("the same, dithered", "times 1.03"):
+        assert max(row[fault] for row in rows) > 1.2, fault
 
 
 def share_of(output: torch.Tensor, expected: ReferenceResult) -> float:

@@ -249,9 +249,7 @@ def _attack(
             cell.tight = cell.tight and bool(fixed) and all(_close(a, b, TIGHT) for a, b in fixed)
 
 
-def _varies(
-    task: Task, call: AttackedCall, position: int, expected: ReferenceResult, workload: Workload
-) -> bool:
+def _varies(task: Task, call: AttackedCall, position: int, expected: ReferenceResult, workload: Workload) -> bool:
     """Whether the comparison tells a result from the one on other inputs: what is right here then follows the inputs."""
     other = call.other_results[position]
     same = other.shape == expected.native.shape and other.dtype == expected.native.dtype

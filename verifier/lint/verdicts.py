@@ -68,7 +68,9 @@ def _functions(trial: Trial) -> list[Finding]:
     found = []
     for name in trial.names:
         hows = [a for a in trial.accepted if a.is_function and a.result == name]
-        worthless = any(a.ours and a.rule in VALUE_RULES and not a.is_function for a in trial.accepted if a.result == name)
+        worthless = any(
+            a.ours and a.rule in VALUE_RULES and not a.is_function for a in trial.accepted if a.result == name
+        )
         if hows and not worthless:
             what = f"{_named([name])} is {hows[0].how}, which follows the inputs: a kernel that gives it has computed the function."
             found.append(Finding(hows[0].rule, Severity.NOTE, what))

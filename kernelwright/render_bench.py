@@ -205,7 +205,9 @@ def baselines_table(found: Sequence[TaskBaselines], names: Sequence[str], kind: 
         title_justify="left",
         title_style="bold",
     )
-    table.add_column("task", overflow="fold")
+    table.add_column(
+        "task", no_wrap=True, overflow="ignore", min_width=max((len(one_line(f.name)) for f in found), default=0)
+    )
     for name in names:
         table.add_column(name, justify="right")
     for each in found:

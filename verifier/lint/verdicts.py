@@ -72,7 +72,7 @@ def _functions(trial: Trial) -> list[Finding]:
             a.ours and a.rule in VALUE_RULES and not a.is_function for a in trial.accepted if a.result == name
         )
         if hows and not worthless:
-            what = f"{_named([name])} is {hows[0].how}, which follows the inputs: a kernel that gives it has computed the function."
+            what = f"{_named([name])} is {hows[-1].how}, which follows the inputs: a kernel that gives it has computed the function."
             found.append(Finding(hows[0].rule, Severity.NOTE, what))
     return found
 

@@ -74,3 +74,9 @@ def test_a_message_ends_before_its_mend(tmp_path: Path) -> None:
 
     report = lint_with(refuse, planted_task(tmp_path, "exp", CLEAN["exp"]))
     assert report.findings[0].what == "name 'y' is not defined (line 6). Run it by itself."
+
+
+def test_a_mean_is_told_by_the_input_it_is_of(tmp_path: Path) -> None:
+    report = lint_with(NearReference, planted_task(tmp_path, "mean", CLEAN["mean"]))
+    (found,) = [f for f in report.findings if f.rule == "mean-of-inputs"]
+    assert found.what.startswith("The output is the mean of input 0, which follows the inputs")

@@ -211,7 +211,12 @@ def lint_page() -> str:
         "take many runs.",
         "",
         f"Beside our comparison, `torch.allclose` at {lint_rules.TIGHT:g} and {lint_rules.LOOSE:g} judges every attack on the task's own inputs and initial weights: that is what",
-        "KernelBench asks of float32 and of half precision. Two columns of the table have what it accepts.",
+        "KernelBench asks of float32 and of half precision. Two columns of the table have what it accepts. They are about checkers that",
+        "compare so: a task that is clean here may have entries there, and our verdicts on it are sound, as our tolerance comes from the numbers.",
+        "",
+        "An attack that is right since it computes the very function is none: the mean of the input is the answer to `x.mean()`. It counts as",
+        "the function if it passes on every workload, and on one of ordinary random values on which outputs for other inputs are refused. The task",
+        "gets a note; such a mean lies near zero, where the columns show that a fixed tolerance accepts zeros.",
         "",
         "## How a task is examined",
         "",
@@ -219,6 +224,9 @@ def lint_page() -> str:
         "constant, does anything depend on it? Only what holds in every draw marks a task. Operations are counted at full size with fake tensors,",
         "which take no memory, so that a task of many gigabytes is looked at on a laptop; what depends on values can't be, and is told.",
         "Tasks that are not of our suites are run behind the isolation that kernels run in.",
+        "",
+        "A **note** leaves a task clean: it says what is worth knowing before results on it are read, for instance that its order of elements does",
+        "not matter, or that the emulator takes long. The table names the notes' rules; `--notes` prints their sentences.",
     ]
     severity = lint_rules.Severity
     for each, heading in ((severity.REFUSED, "Refuse"), (severity.MARKED, "Mark"), (severity.NOTE, "Note")):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kernelwright.words import one_line
+
 __all__ = ["inert", "plain", "table"]
 
 _SPECIAL = frozenset("\\`*_{}[]<>()#+!|~&$")
@@ -17,9 +19,10 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def plain(text: str) -> str:
     """As Markdown that shows exactly this text, in one line."""
-    return "".join(f"\\{c}" if c in _SPECIAL else c for c in " ".join(text.split()))
+    return "".join(f"\\{c}" if c in _SPECIAL else c for c in one_line(text, len(text)))
 
 
 def inert(text: str) -> str:
     """For a cell of a CSV file: a spreadsheet takes a text that begins so for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+    text = one_line(text, len(text))
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text

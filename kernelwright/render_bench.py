@@ -17,15 +17,16 @@ from kernelwright.bench.events import BenchEvent, BenchStarted, ItemEnded
 from kernelwright.bench.progress import Progress, Result, counts_of, result_of
 from kernelwright.bench_tasks.scoring.results import Entry, Integrity, Trial
 from kernelwright.db.bench import BenchItem, BenchRun, BenchStatus, BenchSummary
-from kernelwright.words import between, counted, duration, kind_words, one_line, ratio
+from kernelwright.render_table import print_rows
+from kernelwright.words import between, clock_words, counted, duration, kind_words, one_line, ratio
 
 __all__ = [
     "BenchView",
     "baselines_table",
     "bench_head",
     "bench_runs_table",
-    "clock_words",
-    "items_table",
+    "print_entry",
+    "print_items",
     "totals_line",
 ]
 
@@ -113,31 +114,52 @@ def bench_head(run: BenchRun) -> Text:
     return Text.assemble((one_line(head), "bold"), f", times {one_line(kind)}")
 
 
-def items_table(items: Sequence[BenchItem], entry: Entry) -> RenderableType:
+def print_items(console: Console, items: Sequence[BenchItem], entry: Entry) -> None:
     """One row an item: what came of it, its best speed-up with the 95 % interval, verdicts, time, money, and what went wrong."""
+    pairs = list(zip(items, entry.trials, strict=True))
+    _print_trials(
+        console,
+        entry,
+        [(_name(item), result_of(item, trial), item.problem or trial.problem, trial) for item, trial in pairs],
+    )
+
+
+def print_entry(console: Console, entry: Entry) -> None:
+    """An entry that was sent in: what it is, and a row for each of its tasks and repeats."""
+    size = "scaled-down twins" if entry.scale.value == "twin" else "full size"
+    head = f"Entry {entry.id}: {entry.suite} ({size}), {entry.strategy}, sent in by {entry.author}"
+    times = f", times {kind_words(entry.timing_kind, entry.gpu)}{' as claimed' if entry.claimed else ''}"
+    console.print(Text.assemble((one_line(head), "bold"), one_line(times)), soft_wrap=True)
+    rows = []
+    for trial in entry.trials:
+        result = Result.SOLVED if trial.solved else Result.UNSOLVED if trial.attempts else Result.UNWRITTEN
+        name = trial.task if trial.repeat == 0 else f"{trial.task} #{trial.repeat + 1}"
+        rows.append((name, result, "" if trial.has_kernel else trial.problem, trial))
+    _print_trials(console, entry, rows)
+    solved = sum(trial.solved for trial in entry.trials)
+    about = f"{counted(solved, 'kernel')} that passed here; {len(entry.tasks)} of the suite's {counted(entry.suite_size, 'task')}"
+    console.print(about, style="dim", soft_wrap=True)
+
+
+def _print_trials(console: Console, entry: Entry, rows: Sequence[tuple[str, Result, str, Trial]]) -> None:
     paid = any(trial.dollars for trial in entry.trials)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("task", "result", "vs eager", "verdicts", "time", *(["cost"] if paid else []), ""):
-        table.add_column(
-            heading,
-            justify="right" if heading in {"vs eager", "time", "cost"} else "left",
-            overflow="fold",
-            no_wrap=heading in {"result", "time", "cost"},
-        )
-    for item, trial in zip(items, entry.trials, strict=True):
-        result = result_of(item, trial)
+    headings = ("task", "result", "vs eager", "verdicts", "time", *(["cost"] if paid else []), "")
+    lines = []
+    for name, result, problem, trial in rows:
         verdicts = Counter(attempt.verdict for attempt in trial.attempts)
-        remark = item.problem or trial.problem or "; ".join(trial.remarks)
-        table.add_row(
-            Text(one_line(_name(item))),
+        remark = problem or "; ".join(trial.remarks)
+        lines.append([
+            Text(name),
             Text(result.value, style=_STYLES[result]),
             Text(_speedup(trial) if trial.best else "-"),
             Text(", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "-"),
             Text(clock_words(trial.seconds)),
             *([Text(_dollars(trial.dollars))] if paid else []),
             Text(one_line(remark, 200), style="yellow" if trial.integrity is not Integrity.CLEAN else "dim"),
-        )
-    return table
+        ])  # fmt: skip
+    print_rows(
+        console, headings, lines, first_to_go=("verdicts", "time", "cost"), right=("vs eager", "time", "cost"), box=SIMPLE_HEAD
+    )  # fmt: skip
 
 
 def totals_line(items: Sequence[BenchItem], entry: Entry) -> RenderableType:
@@ -147,7 +169,7 @@ def totals_line(items: Sequence[BenchItem], entry: Entry) -> RenderableType:
     parts = [f"{count} {result.value}" for result, count in counts.items()]
     parts.insert(1 if Result.SOLVED in counts else 0, f"{faster} faster than eager")
     line = Text(f"Of {len(items)}: {', '.join(parts)}", style="bold")
-    about = f"{len(entry.tasks)} of the suite's {entry.suite_size} tasks; {clock_words(sum(t.seconds for t in entry.trials))} of work"
+    about = f"{len(entry.tasks)} of the suite's {counted(entry.suite_size, 'task')}; {clock_words(sum(t.seconds for t in entry.trials))} of work"
     dollars = sum((trial.dollars for trial in entry.trials), Decimal(0))
     return Group(line, Text(about + (f", {_dollars(dollars)}" if dollars else ""), style="dim"))
 
@@ -183,7 +205,9 @@ def baselines_table(found: Sequence[TaskBaselines], names: Sequence[str], kind: 
         title_justify="left",
         title_style="bold",
     )
-    table.add_column("task", overflow="fold")
+    table.add_column(
+        "task", no_wrap=True, overflow="ignore", min_width=max((len(one_line(f.name)) for f in found), default=0)
+    )
     for name in names:
         table.add_column(name, justify="right")
     for each in found:
@@ -193,16 +217,6 @@ def baselines_table(found: Sequence[TaskBaselines], names: Sequence[str], kind: 
             row.append("-" if one is None else duration(one.seconds) + between(one.seconds_low, one.seconds_high))
         table.add_row(Text(one_line(each.name)), *map(Text, row))
     return table
-
-
-def clock_words(seconds: float) -> str:
-    """``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _name(item: BenchItem) -> str:

@@ -9,6 +9,7 @@ from kernelwright.verifier.wording import between, counted, duration
 
 __all__ = [
     "between",
+    "clock_words",
     "counted",
     "duration",
     "interval_words",
@@ -25,6 +26,16 @@ __all__ = [
 def ratio(value: float) -> str:
     """A speed-up: ``2.35x``."""
     return f"{value:.2f}x" if value < 100 else f"{value:.0f}x"
+
+
+def clock_words(seconds: float) -> str:
+    """``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def share(value: float) -> str:

@@ -72,6 +72,7 @@ CLEAN = {
         quick=True,
     ),
     "sum_backward": _planted("return x + y", _TWO, arguments="x, y", head=_HEAD + "BACKWARD = True\n"),
+    "mean": _planted("return x.mean()", notes="mean-of-inputs small-output ignores-input", quick=True),
     "row_sum": _planted("return x.sum(1)"),
     "gather": _planted(
         "return x[rows]",
@@ -85,7 +86,10 @@ CLEAN = {
 PLANTED = {
     "zeros": _planted("return torch.floor(torch.sigmoid(x) * 0.99)", grave="zeros idle-op", refused=True, quick=True),
     "constant": _planted("return torch.softmax(x.sum(1, keepdim=True), 1)", grave="constant idle-op", refused=True),
-    "mean_of_inputs": _planted("return x + (x.mean() - x)", grave="mean-of-inputs", refused=True),
+    "mean_of_inputs": _planted(
+        "return x.amax(1)", "\ndef get_inputs():\n    return [torch.randn(()).expand(ROWS, COLS).contiguous()]\n",
+        grave="mean-of-inputs",
+    ),
     "an_input": _planted(
         "return torch.relu(x)", "\ndef get_inputs():\n    return [torch.rand(ROWS, COLS)]\n",
         grave="an-input", notes="no-negative-input idle-op fixed-tolerance", quick=True,

@@ -25,6 +25,8 @@ __all__ = ["read", "read_one", "recognises"]
 FORMAT = "gpu-mode"
 _NAMES = ("task.yml", "task.yaml")
 _LARGEST = 1 << 20  # bytes of any file of a problem; the largest that we know of has 24 kB
+_LARGEST_YAML = 1 << 16  # bytes; the largest that we know of has 4 kB, and reading a megabyte takes minutes
+_DEEPEST = 20  # lists and mappings in one another
 _MOST_FILES = 32  # of one problem
 _SHAPE = "A problem is a folder with task.yml (files, tests, benchmarks), reference.py (ref_kernel, generate_input) and what they name."
 _UP = 2  # folders above a problem's own from which it may take files: `../utils.py`, `../../pmpp_v2/utils.py`
@@ -203,18 +205,25 @@ def _plain(value: Any, depth: int = 0) -> bool:
 def _yaml(file: Path) -> dict[str, Any]:
     import yaml
 
-    raw = first_bytes(file, _LARGEST + 1)
-    if len(raw) > _LARGEST:
-        raise TaskError(f"the file has more than {_LARGEST} bytes.", path=str(file))
+    raw = first_bytes(file, _LARGEST_YAML + 1)
+    if len(raw) > _LARGEST_YAML:
+        raise TaskError(f"the file has more than {_LARGEST_YAML} bytes.", path=str(file))
     try:
         # without aliases, nine of which in a row can stand for a billion entries
         text = raw.decode("utf-8-sig")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-            raise TaskError("the file has aliases (*name), which are not read.", path=str(file))
+        depth = 0
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                raise TaskError("the file has aliases (*name), which are not read.", path=str(file))
+            name = type(token).__name__
+            depth += ("Start" in name and name != "StreamStartToken") - ("End" in name and name != "StreamEndToken")
+            if depth > _DEEPEST:
+                raise TaskError(f"the file has more than {_DEEPEST} lists and mappings in one another.", path=str(file))
         data = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise TaskError("the file is not UTF-8 text.", path=str(file)) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    # what its own constructors raise for a tag with a value that does not fit: !!int "", !!bool x, !!timestamp 1
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError, TypeError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
         raise TaskError(

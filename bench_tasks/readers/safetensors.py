@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -36,11 +38,15 @@ def read_tensor(file: Path, key: str, *, most_bytes: int) -> StoredTensor | str:
         most_bytes: a larger tensor is not read.
     """
     try:
-        with file.open("rb") as stream:
-            return _read(stream, file.stat().st_size, key, most_bytes)
+        # a pipe would be waited for: opened so, it is not
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                return f"{file.name} is no regular file"
+            return _read(stream, found.st_size, key, most_bytes)
     except FileNotFoundError:
         return f"{file.name} is not there"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         return f"{file.name} is no safetensors file ({type(error).__name__})"
 
 
@@ -57,8 +63,9 @@ def _read(stream: BinaryIO, size: int, key: str, most_bytes: int) -> StoredTenso
     name, width = _DTYPES.get(entry["dtype"], ("", 0))
     if not name:
         return f"it has the dtype {str(entry['dtype'])[:20]!r}, which is not known here"
-    shape = tuple(int(extent) for extent in entry["shape"])
-    begin, end = (int(place) for place in entry["data_offsets"])
+    shape, (begin, end) = tuple(entry["shape"]), entry["data_offsets"]
+    if not all(type(number) is int for number in (*shape, begin, end)):
+        return "its place in the file can't be right"
     nbytes = math.prod(shape) * width
     if min(shape, default=0) < 0 or end - begin != nbytes or not 0 <= begin <= end <= size - 8 - length:
         return "its place in the file can't be right"

@@ -23,6 +23,9 @@ from kernelwright.bench_tasks.suite import Scale
 
 __all__ = ["Ground", "Row", "Section", "environment_hash", "row_of", "sections"]
 
+_NAMED = 3
+"""A part of a suite of so many tasks is named in the heading, so that two parts can be told apart."""
+
 
 @dataclass(frozen=True, order=True)
 class Ground:
@@ -48,6 +51,8 @@ class Ground:
             if len(self.tasks) == self.suite_size
             else f"{len(self.tasks)} of {self.suite_size} tasks"
         )
+        if len(self.tasks) <= min(_NAMED, self.suite_size - 1):
+            part += f" ({', '.join(self.tasks)})"
         times = f"{self.timing_kind} {'on' if self.timing_kind == 'measured' else 'for'} {self.gpu}"
         claim = ", times as claimed by the submitter" if self.claimed else ""
         return f"{self.suite}, {part}, {size}, {times}, against {self.baseline}{claim}"
@@ -82,6 +87,9 @@ class Row:
     roofline_all: float
     costs: Costs
     integrity: dict[Integrity, int]
+    """Trials of each kind, of those with a kernel."""
+    without_kernel: int
+    """Trials without one."""
     cut: int
     """Speed-ups that were cut off at the roofline bound."""
     behind: Pairing | None = None
@@ -119,6 +127,7 @@ class Row:
             "roofline_share_of_all": self.roofline_all,
             "costs": {key: _number(value) for key, value in asdict(self.costs).items()},
             "integrity": {kind.value: count for kind, count in self.integrity.items()},
+            "without_kernel": self.without_kernel,
             "cut_at_roofline": self.cut,
             "first_over_this": None
             if self.behind is None
@@ -177,6 +186,7 @@ def row_of(entry: Entry, *, p: float, seed: int, rank: int = 1, behind: Pairing 
         roofline_all=metrics.roofline_of_all(entry),
         costs=metrics.costs(entry),
         integrity=metrics.integrity_counts(entry),
+        without_kernel=sum(not trial.has_kernel for trial in entry.trials),
         cut=sum(o.cut for task in outcomes(entry).values() for o in task),
         behind=behind,
     )

@@ -16,6 +16,7 @@ __all__ = ["entry_from_json", "entry_to_json"]
 _LONGEST = 2000  # characters of any text
 _MOST = 100_000  # items of any list or mapping
 _LARGEST = 1e12  # seconds or dollars
+_MOST_REPEATS = 100  # as many as `bench run --repeats` makes; every task of an entry counts with as many as any has
 
 
 def entry_to_json(entry: Entry) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def _trial_from_json(value: Any) -> Trial:
     texts = ("task", "task_id", "problem", "run_id", "kernel_id", "evaluation_id")
     return Trial(
         **{name: _text(given[name]) for name in texts},
-        repeat=_count(given["repeat"]),
+        repeat=_repeat(given["repeat"]),
         attempts=tuple(map(_attempt_from_json, _list(given["attempts"]))),
         speedup_interval=None if ends is None else (ends[0], ends[1]),
         dollars=dollars,
@@ -94,6 +95,12 @@ def _trial_from_json(value: Any) -> Trial:
         remarks=tuple(map(_text, _list(given["remarks"]))),
         baselines={_text(key): _number(each) for key, each in _mapping(given["baselines"]).items()},
     )
+
+
+def _repeat(value: Any) -> int:
+    if (repeat := _count(value)) >= _MOST_REPEATS:
+        raise ValueError(f"repeat {repeat}, where there are at most {_MOST_REPEATS}")
+    return repeat
 
 
 def _attempt_from_json(value: Any) -> AttemptResult:

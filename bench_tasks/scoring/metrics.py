@@ -33,6 +33,7 @@ __all__ = [
     "pass_at_k",
     "roofline_of_all",
     "roofline_of_solved",
+    "steps",
 ]
 
 GRID = (0.0, 0.5, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -44,7 +45,7 @@ class Coverage:
     """How much of a suite an entry speaks about, in tasks."""
 
     tried: int
-    """Those with at least one kernel that was judged."""
+    """Those on which a search was begun, whether or not it wrote a kernel."""
     asked: int
     """Those of the entry."""
     suite: int
@@ -70,7 +71,7 @@ def coverage(entry: Entry) -> Coverage:
     """How many tasks were tried and solved, of how many."""
     found = outcomes(entry).values()
     return Coverage(
-        tried=sum(any(o.trial is not None and o.trial.attempts for o in task) for task in found),
+        tried=sum(any(o.trial is not None and o.trial.tried for o in task) for task in found),
         asked=len(entry.tasks),
         suite=entry.suite_size,
         solved=sum(any(o.solved for o in task) for task in found),
@@ -93,6 +94,12 @@ def correctness(entry: Entry) -> Figure:
 def fast_p_curve(entry: Entry, grid: Sequence[float] = GRID) -> tuple[tuple[float, Figure], ...]:
     """fast_p at each p of `grid`."""
     return tuple((p, fast_p(entry, p)) for p in grid)
+
+
+def steps(entry: Entry) -> tuple[tuple[float, Figure], ...]:
+    """The fast_p curve at every speed-up where it steps, and at `GRID`, up to the end of that."""
+    found = {o.speedup for task in outcomes(entry).values() for o in task if o.speedup is not None}
+    return fast_p_curve(entry, sorted({*GRID, *(p for p in found if p < GRID[-1])}))
 
 
 def geomean(entry: Entry, *, seed: int, kept: bool = True) -> Figure:
@@ -207,8 +214,9 @@ def costs(entry: Entry) -> Costs:
 
 
 def integrity_counts(entry: Entry) -> dict[Integrity, int]:
-    """How many trials are clean, suspect and refused."""
-    return {kind: sum(trial.integrity is kind for trial in entry.trials) for kind in Integrity}
+    """How many trials are clean, suspect and refused: of those with a kernel, as integrity is of kernels."""
+    found = [trial.integrity for trial in entry.trials if trial.has_kernel]
+    return {kind: found.count(kind) for kind in Integrity}
 
 
 def _attempts_passed(task: Sequence[Outcome]) -> list[bool]:

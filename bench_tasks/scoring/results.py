@@ -15,7 +15,10 @@ from enum import StrEnum
 
 from kernelwright.bench_tasks.suite import Scale
 
-__all__ = ["AttemptResult", "Entry", "Integrity", "Trial"]
+__all__ = ["NOT_RUN", "AttemptResult", "Entry", "Integrity", "Trial"]
+
+NOT_RUN = "It was not run."
+"""The problem of a trial whose search was not begun."""
 
 
 class Integrity(StrEnum):
@@ -84,6 +87,16 @@ class Trial:
             return None
         passed = [a for a in self.attempts if a.passed and a.speedup is not None]
         return max(passed, key=lambda a: a.speedup or 0.0, default=None)
+
+    @property
+    def tried(self) -> bool:
+        """Whether its search was begun, whatever came of it: that nothing could be written is a result too."""
+        return bool(self.attempts) or self.problem not in ("", NOT_RUN)
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether there is a kernel that integrity can be told of: one was judged, or one that was sent in was refused before that."""
+        return bool(self.attempts) or self.integrity is not Integrity.CLEAN
 
     @property
     def solved(self) -> bool:

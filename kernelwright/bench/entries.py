@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from kernelwright.bench_tasks.scoring.results import AttemptResult, Entry, Integrity, Trial
+from kernelwright.bench_tasks.scoring.results import NOT_RUN, AttemptResult, Entry, Integrity, Trial
 from kernelwright.db.bench import AttemptFigures, BenchItem, BenchRun, ItemStatus
 from kernelwright.db.store import Store
 from kernelwright.verifier.evaluation import Evaluation, StageStatus, Timing, TimingKind, Verdict
@@ -17,7 +17,7 @@ _HARMLESS = frozenset({"left_to_torch", "never_launched", "trap"})
 """Warnings of the static analysis that say nothing against a kernel which has passed: the integrity stage has seen whose work
 its outputs are, however much torch does beside it."""
 _NOTHING_JUDGED = {
-    ItemStatus.WAITING: "It was not run.",
+    ItemStatus.WAITING: NOT_RUN,
     ItemStatus.RUNNING: "It was begun and not ended.",
     ItemStatus.STOPPED: "It was stopped.",
     ItemStatus.FINISHED: "No kernel was written.",

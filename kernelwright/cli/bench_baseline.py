@@ -69,6 +69,7 @@ def baseline(
     from kernelwright.jobs import open_store, resolve_target, utc_now
     from kernelwright.render import ProgressView
     from kernelwright.render_bench import baselines_table
+    from kernelwright.render_table import print_table
 
     names = tuple(dict.fromkeys(each.strip() for each in baselines.split(",") if each.strip()))
     if wrong := [each for each in names if each not in NAMES]:
@@ -91,7 +92,7 @@ def baseline(
                 )
             )
     kind = "measured" if target.device.kind == "cuda" else "modelled"
-    screen.print(baselines_table(found, names, kind, target.gpu.name))
+    print_table(screen, baselines_table(found, names, kind, target.gpu.name))
     for why in dict.fromkeys(f"{name}: {text}" for each in found for name, text in each.missing.items()):
         screen.print(why, style="yellow", markup=False, soft_wrap=True)
     if as_json:

@@ -29,6 +29,7 @@ __all__ = ["lint"]
 )
 @click.option("--jobs", type=click.IntRange(1, 64), metavar="N", help="Tasks at once (default: half of the cores).")
 @click.option("--again", is_flag=True, help="Lint tasks anew whose report is kept from an earlier run.")
+@click.option("--notes", is_flag=True, help="Print what the notes say too, of clean tasks as well.")
 @click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write the table to FILE as well.")
 @click.option(
     "--isolation",
@@ -37,8 +38,8 @@ __all__ = ["lint"]
 )
 @common_flags
 def lint(
-    suites: tuple[str, ...], only: str | None, scale: str, jobs: int | None, again: bool, markdown: Path | None, isolation: str | None,
-    as_json: bool, verbose: bool, debug: bool,
+    suites: tuple[str, ...], only: str | None, scale: str, jobs: int | None, again: bool, notes: bool, markdown: Path | None,
+    isolation: str | None, as_json: bool, verbose: bool, debug: bool,
 ) -> int:  # fmt: skip
     """Attack and check every task of suites, or a task file: is a kernel that passes worth anything?
 
@@ -75,7 +76,7 @@ def lint(
     )
     reports: dict[int, LintReport] = {}
     interrupted = False
-    with LintView(console(as_json), [each.task.name for each in chosen]) as view:
+    with LintView(console(as_json), [each.task.name for each in chosen], jobs=job.jobs, notes=notes) as view:
         running = lint_tasks(chosen, job, view.step)
         try:
             for position, report in running:

@@ -184,15 +184,25 @@ def runs(limit: int, as_json: bool, verbose: bool, debug: bool) -> int:
     """List the runs of suites, the newest first."""
     from kernelwright.bench.views import run_json
     from kernelwright.jobs import open_store
+    from kernelwright.leaderboard.submitted import submitted_entries
     from kernelwright.render_bench import bench_runs_table
+    from kernelwright.render_table import print_table
+    from kernelwright.words import one_line
 
     with open_store(start(verbose=verbose), to_read=True) as store:
         found = store.bench_runs(limit)
+        sent = [one_line(entry.id, 60) for entry in submitted_entries(store)]
     if as_json:
-        print_json({"bench_runs": [{**run_json(s.run), "items": s.items, "ended": s.ended} for s in found]})
+        listed = [{**run_json(s.run), "items": s.items, "ended": s.ended} for s in found]
+        print_json({"bench_runs": listed, "submitted": sent})
         return 0
     screen = console(as_json)
-    screen.print(bench_runs_table(found) if found else "No suite was run yet. Start one: kernelwright bench run core")
+    if found:
+        print_table(screen, bench_runs_table(found))
+    else:
+        screen.print("No suite was run yet. Start one: kernelwright bench run core")
+    if sent:
+        screen.print(f"Sent in by others, for kernelwright bench show: {', '.join(sent)}", soft_wrap=True)
     return 0
 
 
@@ -200,17 +210,25 @@ def runs(limit: int, as_json: bool, verbose: bool, debug: bool) -> int:
 @click.argument("bench_run_id", metavar="ID")
 @common_flags
 def show(bench_run_id: str, as_json: bool, verbose: bool, debug: bool) -> int:
-    """Show a run of a suite: what came of each task. ID may be its first characters.
+    """Show a run of a suite, or an entry that was sent in: what came of each task. ID may be its first characters.
 
     \b
     Example:
       kernelwright bench show core-7k3f9q
     """
     from kernelwright.jobs import open_store
-    from kernelwright.render_bench import bench_head
+    from kernelwright.leaderboard.submitted import find_submitted
+    from kernelwright.render_bench import bench_head, print_entry
 
     screen = console(as_json)
     with open_store(start(verbose=verbose), to_read=True) as store:
+        if (sent := find_submitted(store, bench_run_id)) is not None:
+            print_entry(screen, sent)
+            if as_json:
+                from kernelwright.bench_tasks.scoring.entry_json import entry_to_json
+
+                print_json(entry_to_json(sent))
+            return 0
         run = store.bench_run(bench_run_id)
         screen.print(bench_head(run), soft_wrap=True)
         found = _summary(store, run, screen)
@@ -249,11 +267,11 @@ def _summary(store: Store, run: BenchRun, screen: Console) -> dict[str, Any]:
     from kernelwright.bench.entries import entry_of
     from kernelwright.bench.views import bench_json
     from kernelwright.db.bench import BenchStatus
-    from kernelwright.render_bench import items_table, totals_line
+    from kernelwright.render_bench import print_items, totals_line
     from kernelwright.words import one_line
 
     items, entry = store.bench_items(run.id), entry_of(store, run.id)
-    screen.print(items_table(items, entry))
+    print_items(screen, items, entry)
     screen.print(totals_line(items, entry))
     if run.status is not BenchStatus.FINISHED:
         why = f"{run.status.value.capitalize()}. {one_line(run.message, 1000)}".rstrip()

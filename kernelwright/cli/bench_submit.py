@@ -43,10 +43,16 @@ def pack(bench_run: str, out: Path | None, force: bool, as_json: bool, verbose: 
     from kernelwright.export import write_file
     from kernelwright.jobs import open_store
     from kernelwright.leaderboard.entry_file import pack_entry
+    from kernelwright.leaderboard.submitted import find_submitted
+    from kernelwright.words import one_line
 
     settings = start(verbose=verbose)
     with open_store(settings, to_read=True) as store:
-        entry = entry_of(store, bench_run)
+        entry = find_submitted(store, bench_run) or entry_of(store, bench_run)
+        if entry.submitted:
+            raise MisuseError(
+                f"{one_line(entry.id, 60)} was sent in: its author packs it.", mend="See it: kernelwright bench show ID"
+            )
         target = out or Path(f"{entry.id}.entry")
         if target.exists() and not force:
             raise MisuseError("a file is in the way.", mend="Choose another with -o, or add --force.", path=str(target))

@@ -73,10 +73,11 @@ def leaderboard(
       kernelwright leaderboard --kind measured --gpu H200 --p 1.5
       kernelwright leaderboard core --html site
     """
+    from kernelwright.bench_tasks.collections import suite_names
     from kernelwright.bench_tasks.scoring.board import sections
     from kernelwright.bench_tasks.suite import Scale
     from kernelwright.jobs import open_store
-    from kernelwright.leaderboard.collect import Choice, entries
+    from kernelwright.leaderboard.collect import Choice, entries, why_none
     from kernelwright.verifier.model.gpus import find_gpu
 
     if not 0.0 <= p < 1e6:
@@ -88,14 +89,21 @@ def leaderboard(
 
         check_folder(folder)
     with open_store(settings, to_read=True) as store:
-        found = sections(entries(store, choice), p=p, seed=_SEED)
+        chosen = entries(store, choice)
+        nothing = "" if chosen else why_none(entries(store), choice, suite_names(settings.data / "suites"))
+        found = sections(chosen, p=p, seed=_SEED)
         written = _files(found, csv_file, markdown_file, tasks=tasks)
         if folder is not None:
             written["html"] = str(_site(folder, found, store, settings))
     if as_json:
-        print_json({"sections": [_json(section, tasks=tasks) for section in found], "written": written})
+        print_json(
+            {"sections": [_json(section, tasks=tasks) for section in found], "written": written, "message": nothing}
+        )
         return 0
-    _show(found, tasks=tasks)
+    if nothing:
+        console(False).print(nothing, markup=False, soft_wrap=True)
+    else:
+        _show(found, tasks=tasks)
     for path in written.values():
         console(False).print(f"Written: {path}", markup=False, soft_wrap=True)
     return 0
@@ -144,23 +152,22 @@ def _json(section: Section, *, tasks: bool) -> dict[str, object]:
 
 
 def _show(found: tuple[Section, ...], *, tasks: bool) -> None:
-    from kernelwright.leaderboard.cells import LEGEND
+    from kernelwright.leaderboard.cells import legend
+    from kernelwright.render_table import print_table
+    from kernelwright.words import one_line
 
     screen = console(False)
-    if not found:
-        screen.print("No entries. Make one: kernelwright bench run SUITE")
-        return
     for section in found:
         screen.print()
-        screen.print(section.ground.heading, style="bold", markup=False, soft_wrap=True)
+        screen.print(one_line(section.ground.heading), style="bold", markup=False, soft_wrap=True)
         left_out = _left_out(section, screen.width)
-        screen.print(_table(section, left_out))
+        print_table(screen, _table(section, left_out))
         if left_out:
             screen.print(f"Not shown, for the terminal is narrow: {', '.join(left_out)}.", style="dim")
         if tasks:
-            screen.print(_task_table(section))
+            print_table(screen, _task_table(section))
     screen.print()
-    screen.print(LEGEND, style="dim")
+    screen.print(legend(found), style="dim")
 
 
 def _table(section: Section, left_out: Collection[str]) -> Table:
@@ -197,7 +204,7 @@ def _left_out(section: Section, width: int) -> list[str]:
     while sum(needed.values()) + len(needed) > width and len(gone) < len(_FIRST_TO_GO):
         gone.append(_FIRST_TO_GO[len(gone)])
         del needed[gone[-1]]
-    return gone
+    return [name for name in rows[0] if name in gone]
 
 
 def _task_table(section: Section) -> Table:
@@ -208,7 +215,9 @@ def _task_table(section: Section) -> Table:
     from kernelwright.words import one_line
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("task", overflow="fold")
+    table.add_column(
+        "task", no_wrap=True, overflow="ignore", min_width=max(len(one_line(t, 60)) for t in section.ground.tasks)
+    )
     for row in section.rows:
         table.add_column(Text(f"{row.rank}. {author(row.entry)}"), overflow="fold")
     for task in section.ground.tasks:

@@ -87,7 +87,9 @@ def show(identifier: str, source: bool, attempt: int | None, as_json: bool, verb
 
 @click.command()
 @click.argument("identifier", metavar="ID")
-@click.option("--out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here).")
+@click.option(
+    "-o", "--out", "out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here)."
+)
 @click.option("--force", is_flag=True, help="Overwrite a file at --out that kernelwright did not write.")
 @common_flags
 def export(identifier: str, out: Path | None, force: bool, as_json: bool, verbose: bool, debug: bool) -> int:

@@ -38,7 +38,11 @@ def _file_flags(function: Function) -> Function:
         (
             *_traffic_flags,
             click.option(
-                "--out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here)."
+                "-o",
+                "--out",
+                "out",
+                type=click.Path(path_type=Path),
+                help="File to write (default: NAME.kernel.py here).",
             ),
             click.option("--force", is_flag=True, help="Overwrite a file at --out that kernelwright did not write."),
         )
@@ -171,7 +175,9 @@ def translate(
 @click.option("--budget", type=str, metavar="DOLLARS", help="All that the model calls of the run may cost together.")
 @_traffic_flags[0]
 @_traffic_flags[1]
-@click.option("--out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here).")
+@click.option(
+    "-o", "--out", "out", type=click.Path(path_type=Path), help="File to write (default: NAME.kernel.py here)."
+)
 @click.option("--force", is_flag=True, help="Overwrite a file at --out that kernelwright did not write.")
 @common_flags
 def resume(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from statistics import median
 
@@ -9,9 +10,22 @@ from kernelwright.bench_tasks.scoring.board import Row, Section
 from kernelwright.bench_tasks.scoring.intervals import Figure
 from kernelwright.bench_tasks.scoring.outcomes import outcomes
 from kernelwright.bench_tasks.scoring.results import Entry, Integrity
+from kernelwright.bench_tasks.suite import Scale
 from kernelwright.words import counted, one_line, ratio
 
-__all__ = ["LEGEND", "Cell", "author", "cells", "columns", "figure_words", "in_one_line", "percent_words", "task_cell"]
+__all__ = [
+    "LEGEND",
+    "Cell",
+    "author",
+    "cells",
+    "columns",
+    "figure_words",
+    "in_one_line",
+    "interval_words",
+    "legend",
+    "percent_words",
+    "task_cell",
+]
 
 Cell = tuple[str, str]
 """What stands in a cell, and below it in small letters what belongs to it: an interval for instance."""
@@ -21,6 +35,11 @@ LEGEND = (
     "or slower one counting 1x (the original is kept). Beside each is its 95 % interval over tasks. Entries share a rank where no "
     "difference to the first of the rank is shown on the same tasks."
 )
+MODELLED = (
+    "Modelled times: no interval here holds how far the performance model may be off, which is more than most of them. "
+    "`kernelwright bench baseline` tells it beside each time, docs/performance-model.md how it was found."
+)
+TWINS = "At the small sizes of twins starting kernels takes most of the time: speed-ups there say little of full sizes."
 
 
 def author(entry: Entry) -> str:
@@ -57,8 +76,22 @@ def cells(row: Row) -> dict[str, Cell]:
 
 def figure_words(figure: Figure) -> Cell:
     """A speed-up and its interval."""
-    small = "" if figure.low is None or figure.high is None else f"{figure.low:.2f} to {figure.high:.2f}"
-    return ratio(figure.value), small
+    return ratio(figure.value), interval_words(figure.low, figure.high)
+
+
+def interval_words(low: float | None, high: float | None) -> str:
+    """The interval of a speed-up; empty where there is none, or none that has a width in two digits."""
+    if low is None or high is None or f"{low:.2f}" == f"{high:.2f}":
+        return ""
+    return f"{low:.2f} to {high:.2f}"
+
+
+def legend(sections: Sequence[Section]) -> str:
+    """What stands beside the tables: how to read them, and how far times may be off that were not measured."""
+    kinds = {section.ground.timing_kind for section in sections}
+    twins = any(section.ground.scale is Scale.TWIN for section in sections)
+    parts = [LEGEND, MODELLED if "modelled" in kinds else "", TWINS if twins and "modelled" in kinds else ""]
+    return " ".join(part for part in parts if part)
 
 
 def percent_words(figure: Figure) -> Cell:
@@ -80,7 +113,7 @@ def task_cell(entry: Entry, task: str) -> Cell:
         return "refused", one_line(next(r for t in trials for r in (*t.remarks, "")), 120)
     verdicts = [attempt.verdict for trial in trials for attempt in trial.attempts]
     if verdicts:
-        return verdicts[-1].replace("_", " "), ""
+        return one_line(verdicts[-1], 40).replace("_", " "), ""
     return "not run" if not trials else "none", one_line(trials[0].problem, 120) if trials else ""
 
 
@@ -96,7 +129,9 @@ def columns(section: Section) -> list[str]:
 
 def _integrity(row: Row) -> Cell:
     counts = row.integrity
-    worst = next((kind for kind in reversed(Integrity) if counts[kind]), Integrity.CLEAN)
+    worst = next((kind for kind in reversed(Integrity) if counts[kind]), None)
+    if worst is None:
+        return "-", ""
     told = [f"{counts[kind]} {kind.value}" for kind in Integrity if counts[kind]]
     return worst.value, ", ".join(told) if len(told) > 1 else ""
 

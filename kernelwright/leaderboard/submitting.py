@@ -8,7 +8,7 @@ is interrupted hands the same file in again and goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from kernelwright.bench.entries import remarks_on
@@ -27,6 +27,7 @@ from kernelwright.leaderboard.submitted import submitted_entry
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier import bundle as bundles
 from kernelwright.verifier.evaluation import Evaluation, TimingKind, Verdict
+from kernelwright.verifier.model.gpus import find_gpu
 from kernelwright.words import one_line, ratio
 
 __all__ = ["Judge", "Judged", "check", "submit"]
@@ -118,7 +119,7 @@ def submit(
         KeyboardInterrupt: what was judged is stored.
     """
     check(file, suite)
-    entry = file.entry
+    entry = replace(file.entry, gpu=find_gpu(file.entry.gpu).name)  # as the table spells it, so that it shares one
     settings = settings.model_copy(
         update={"gpu": entry.gpu, "device": "emulator" if entry.device != "cuda" else "auto"}
     )

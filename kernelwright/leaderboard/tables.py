@@ -9,7 +9,7 @@ from typing import Any
 
 from kernelwright.bench_tasks.scoring.board import Row, Section
 from kernelwright.bench_tasks.scoring.intervals import Figure
-from kernelwright.leaderboard.cells import LEGEND, cells, columns, in_one_line, task_cell
+from kernelwright.leaderboard.cells import cells, columns, in_one_line, legend, task_cell
 from kernelwright.markdown import inert, plain, table
 
 __all__ = ["csv_text", "markdown_text"]
@@ -34,7 +34,7 @@ def markdown_text(sections: Sequence[Section], *, tasks: bool = False) -> str:
     """
     if not sections:
         return "No entries.\n"
-    parts = ["# Leaderboard", plain(LEGEND)]
+    parts = ["# Leaderboard", plain(legend(sections))]
     for section in sections:
         parts.append(f"## {plain(section.ground.heading)}")
         parts.append(f"Suite digest `{plain(section.ground.digest)}`.")
@@ -82,6 +82,7 @@ def _csv_row(section: Section, row: Row) -> dict[str, Any]:
         "roofline_of_solved": row.roofline_solved, "roofline_of_all": row.roofline_all,
         "dollars": row.costs.dollars, "seconds": row.costs.seconds,
         "dollars_per_solved": row.costs.dollars_per_solved, "seconds_per_solved": row.costs.seconds_per_solved,
-        **{kind.value: count for kind, count in row.integrity.items()}, "environment_hash": row.environment,
+        **{kind.value: count for kind, count in row.integrity.items()}, "without_kernel": row.without_kernel,
+        "environment_hash": row.environment,
     }  # fmt: skip
     return {name: inert(value) if isinstance(value, str) else value for name, value in found.items()}

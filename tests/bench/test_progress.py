@@ -15,7 +15,8 @@ from kernelwright.bench.progress import Progress, Result
 from kernelwright.bench_tasks.scoring.results import AttemptResult, Integrity, Trial
 from kernelwright.db.bench import BenchItem, ItemStatus
 from kernelwright.events import AttemptStarted, Note, StageStarted
-from kernelwright.render_bench import BenchView, clock_words
+from kernelwright.render_bench import BenchView
+from kernelwright.words import clock_words
 
 FIRST, SECOND, THIRD, FOURTH = items()
 PASSED = AttemptResult(True, "passed", 2.0, 0.5, 3.0)

@@ -50,7 +50,7 @@ def test_sections_rows_and_tasks(filled: Path, capsys: pytest.CaptureFixture[str
     first, second = found[1]["rows"]
     assert first["geomean"]["value"] == pytest.approx((3.0 * 2.0) ** (1 / 3))
     assert first["fast_p"]["value"] == pytest.approx(1 / 3)
-    assert first["coverage"] == {"tried": 2, "asked": 3, "suite": 3, "solved": 2, "repeats": 1}
+    assert first["coverage"] == {"tried": 3, "asked": 3, "suite": 3, "solved": 2, "repeats": 1}
     assert [trial["problem"] for trial in first["trials"]] == ["", "", "It can't be written."]
     assert second["difference_to_first_shown"] is False
     assert (first["rank"], second["rank"]) == (1, 1)  # three tasks show no difference
@@ -73,7 +73,7 @@ def test_a_narrow_terminal_has_whole_cells_and_says_what_is_left_out(
     assert run(["leaderboard", "--gpu", "H200"]) == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= max(width, 78)  # the heading is not folded
-    for whole in ("coverage", "geomean", "2/3", "1.00 to 3.00", "builtin", "tiny-aaaaaa"):
+    for whole in ("coverage", "geomean", "3/3", "1.00 to 3.00", "builtin", "tiny-aaaaaa"):
         assert whole in out
     assert ("Not shown" in out) == (width < 120)
     for dropped in out.partition("narrow: ")[2].partition(".")[0].split(", ") if width < 120 else ():
@@ -81,11 +81,43 @@ def test_a_narrow_terminal_has_whole_cells_and_says_what_is_left_out(
 
 
 @pytest.mark.parametrize(
-    "flags", [["--kind", "measured"], ["--scale", "full"], ["core"], ["--author", "nobody"], ["--gpu", "H100"]]
-)
-def test_nothing_of_that_kind(filled: Path, capsys: pytest.CaptureFixture[str], flags: list[str]) -> None:
+    ("flags", "said"),
+    [
+        (["--kind", "measured"], "of 3 nothing is left by --kind measured (there is modelled)"),
+        (["--scale", "full"], "--scale full (there is twin)"),
+        (["core"], "No entries of core. Make one: kernelwright bench run core. There are entries of tiny."),
+        (["--author", "nobody"], "(there is builtin, openai:m)"),
+        (["--gpu", "H100", "--author", "m"], "by --gpu H100 SXM (there is A100-80GB, H200)."),
+        (["--gpu", "H100", "--kind", "measured"], "H200) and --kind measured (there is modelled)"),
+    ],
+)  # fmt: skip
+def test_nothing_of_that_kind(filled: Path, capsys: pytest.CaptureFixture[str], flags: list[str], said: str) -> None:
     assert run(["leaderboard", *flags]) == 0
-    assert "No entries." in capsys.readouterr().out
+    assert said in capsys.readouterr().out
+    assert run(["leaderboard", *flags, "--json"]) == 0
+    assert said in answer(capsys)["message"]
+
+
+def test_a_suite_that_nobody_knows(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["leaderboard", "fusoin"]) == 2
+    assert "Did you mean fusion?" in capsys.readouterr().err
+
+
+def test_an_empty_store(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["leaderboard"]) == 0
+    assert capsys.readouterr().out == "No entries. Make one: kernelwright bench run SUITE\n"
+
+
+def test_modelled_times_come_with_what_their_intervals_leave_out(
+    filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["leaderboard", "tiny", "--markdown", "a.md", "--html", "site"]) == 0
+    told = [" ".join(capsys.readouterr().out.split()), Path("a.md").read_text()]
+    told += [file.read_text() for file in Path("site").rglob("*.html")]
+    for text in told:
+        assert "how far the performance model may be off" in text
+        assert "starting kernels takes most of the time" in text
+    assert not [line for line in told[0].splitlines() if line != line.rstrip()]
 
 
 def test_files(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,6 +179,15 @@ def test_an_entry_that_solves_nothing_is_taken_and_shown(filled: Path, capsys: p
     assert run(["leaderboard", "core", "--json"]) == 0
     (section,) = answer(capsys)["sections"]
     assert [(row["author"], row["submitted"]) for row in section["rows"]] == [("Ada", True)]
+    sent = section["rows"][0]["id"]
+    assert run(["bench", "show", sent]) == 0
+    assert f"Entry {sent}: core (scaled-down twins)" in capsys.readouterr().out
+    assert run(["bench", "show", sent[:-2], "--json"]) == 0
+    assert answer(capsys)["id"] == sent
+    assert run(["bench", "runs"]) == 0
+    assert f"Sent in by others, for kernelwright bench show: {sent}" in capsys.readouterr().out
+    assert run(["bench", "pack", sent]) == 2
+    assert "its author packs it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\3\4", b"x" * 5000])

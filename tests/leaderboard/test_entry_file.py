@@ -142,3 +142,11 @@ def sealed_raw(said: object) -> bytes:
 def test_every_field_of_an_entry_travels() -> None:
     entry = of([2.0, 0.5], environment={"torch": "2"}, submitted=True, claimed=True)
     assert entry_from_json(from_json(to_json(entry_to_json(entry)))) == entry
+
+
+def test_a_repeat_that_no_suite_is_run_with_is_no_entry() -> None:
+    """Every task counts with as many repeats as any has: one far out would make millions of results."""
+    said = from_json(to_json(entry_to_json(of([2.0, 0.5]))))
+    said["trials"][0]["repeat"] = 100_000
+    with pytest.raises(ValueError, match="at most 100"):
+        entry_from_json(said)

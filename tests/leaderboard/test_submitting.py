@@ -12,6 +12,7 @@ from judged_entries import SUITE, SUITE_TASKS, kernel_for, own_settings, solve, 
 from search_doubles import evaluation
 
 from kernelwright.bench.entries import entry_of
+from kernelwright.bench_tasks.scoring.outcomes import LARGEST_UNBOUNDED, outcomes
 from kernelwright.bench_tasks.scoring.results import AttemptResult, Entry, Integrity
 from kernelwright.bench_tasks.suite import Scale
 from kernelwright.bench_tasks.task import Task
@@ -195,7 +196,34 @@ def test_times_of_a_gpu_that_is_not_here_stand_apart(packed: bytes, settings: Se
     assert {each.item.integrity for each in told.values()} == {Integrity.SUSPECT}
     assert "could not be measured" in told["scale"].item.remarks[0]
     assert "could not be judged without the GPU" in told["softmax"].item.remarks[0]
-    assert entry.trials[0].best == file.entry.trials[0].best  # as claimed
+    for here, said in zip(entry.trials, file.entry.trials, strict=True):
+        assert (here.best and here.best.speedup) == (said.best and said.best.speedup)  # as claimed
+
+
+def test_a_claim_is_cut_off_at_a_roofline_of_ours(packed: bytes, settings: Settings, store: Store) -> None:
+    """Where the kernel could be judged: baseline over bound; else at what is believed without a bound."""
+
+    def boast(said: dict[str, Any]) -> None:
+        said["entry"] |= {"timing_kind": "measured", "device": "cuda", "gpu": "A100-80GB"}
+        for trial in said["entry"]["trials"]:
+            for attempt in trial["attempts"]:
+                attempt |= {"speedup": 1e9, "roofline_share": 1e-12}
+            trial["speedup_interval"] = None
+
+    entry, _ = judge(read_entry(changed(packed, boast)), settings, store, Bench({"softmax": Verdict.UNSUPPORTED}))
+    found = {task: outcome[0].speedup for task, outcome in outcomes(entry).items()}
+    assert found["softmax"] == LARGEST_UNBOUNDED
+    assert found["scale"] is not None
+    assert found["scale"] < 100
+
+
+def test_an_entry_stands_under_the_suite_it_was_judged_on(packed: bytes, settings: Settings, store: Store) -> None:
+    def renamed(said: dict[str, Any]) -> None:
+        said["entry"] |= {"suite": "another \x1b[31m", "gpu": "a100-80gb"}
+
+    entry, _ = judge(read_entry(changed(packed, renamed)), settings, store, Bench({}))
+    assert entry.suite == "tiny"
+    assert entry.id.startswith("tiny-sent-")
 
 
 @pytest.mark.parametrize(

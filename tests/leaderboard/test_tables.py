@@ -32,7 +32,7 @@ def test_csv_has_a_line_for_each_entry_with_what_must_not_be_mixed() -> None:
 def test_a_hostile_author_is_a_name() -> None:
     found = sections([of([2.0, None], author=HOSTILE)])
     (row,) = csv.DictReader(io.StringIO(csv_text(found)))
-    assert row["author"] == f"'{HOSTILE}"
+    assert row["author"] == f"'{HOSTILE}".replace("\n", " ")
     table = markdown_text(found, tasks=True).splitlines()
     (line,) = [line for line in table if "evil" in line]
     for special in "[<`#":
@@ -54,3 +54,9 @@ def test_each_p_has_its_column() -> None:
         "rank", "author", "coverage", "solved", "fast_1", "geomean", "median", "pass@1", "roofline", "per solved",
         "integrity", "evidence",
     ]  # fmt: skip
+
+
+def test_nothing_moves_the_cursor_of_who_reads_a_file() -> None:
+    found = sections([of([2.0, None], author="a\x1b[2Jb\u202ec\x07")])
+    for text in (csv_text(found), markdown_text(found, tasks=True)):
+        assert not {c for c in text if ord(c) < 32 and c != "\n"} | ({"\u202e"} & set(text))

@@ -44,9 +44,7 @@ def test_in_half_precision_sums_in_float32_pass_and_sums_in_half_do_not(dtype, d
 
 
 @pytest.mark.parametrize("dtype", numeric_narrow.DTYPES)
-@pytest.mark.parametrize(
-    "name", ["softmax", "layer norm", "matmul K=64", "matmul K=1024", "gelu", "silu", "conv 3x3"]
-)
+@pytest.mark.parametrize("name", ["softmax", "layer norm", "matmul K=64", "matmul K=1024", "gelu", "silu", "conv 3x3"])
 def test_in_half_precision_operands_of_8_bits_are_found_and_honest_ways_have_room(name, dtype):
     """Rounded by chance, such operands err without a bias: the root mean square has to find them."""
     case = next(case for case in CASES if case.name == name)

@@ -16,13 +16,15 @@ from kernelwright.verifier.lint.call import AttackedCall
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MOST_WEIGHTS", "STANDS_IN", "VALUE_RULES", "Attack", "Forged", "attacks_on"]
+__all__ = ["FUNCTION_RULES", "MOST_WEIGHTS", "STANDS_IN", "VALUE_RULES", "Attack", "Forged", "attacks_on"]
 
 STANDS_IN = ("its mean", "permuted")
 """Ways of replacing an input, or what lies along an axis of it, that leave a function of its mean, or of its elements in any order, as
 it is. That they are accepted is no fault: a sum is such a function."""
 VALUE_RULES = ("zeros", "constant", "mean-of-inputs", "an-input", "previous-output")
 """Rules of the attacks by a kernel that computes nothing."""
+FUNCTION_RULES = ("mean-of-inputs",)
+"""Those of them whose values may be the module's very function: a kernel that gives a mean has computed it."""
 MOST_WEIGHTS = 64
 """Weights that are left out one by one; of more, this many, evenly spread."""
 _UNUSED = ("num_batches_tracked",)  # counts calls; no output depends on it

@@ -16,7 +16,7 @@ from kernelwright.verifier.lint.report import LintReport
 __all__ = ["keep_report", "kept_report"]
 
 _log = logging.getLogger(__name__)
-_VERSION = 1
+_VERSION = 2
 """Of the linter: what an older one found is not taken for what this one would find."""
 
 

@@ -18,6 +18,7 @@ from kernelwright.verifier.lint.rules import Severity
 from kernelwright.verifier.lint.structure import size_findings, survey_draws, survey_findings
 from kernelwright.verifier.lint.trial import Trial, run_attacks
 from kernelwright.verifier.lint.verdicts import attack_findings
+from kernelwright.verifier.wording import sentence
 
 __all__ = ["lint_task", "lint_with"]
 
@@ -68,8 +69,8 @@ def lint_with(
         with start(task) as reference:
             report = _examined(report, each, task, reference, scale, on_step)
     except TaskError as error:
-        where = f" (line {error.line})" if error.line else ""
-        found = Finding("not-usable", Severity.REFUSED, f"{error.message}{where} {error.mend}".strip())
+        message = f"{error.message.rstrip('.')} (line {error.line})" if error.line else error.message
+        found = Finding("not-usable", Severity.REFUSED, f"{sentence(message)} {error.mend}".strip())
         report = replace(report, findings=(found,))
     return replace(report, seconds=time.perf_counter() - began)
 

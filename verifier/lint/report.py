@@ -61,6 +61,9 @@ class Accepted:
     """There by torch.allclose at 1e-4."""
     loose: bool
     """At 1e-2."""
+    is_function: bool = False
+    """Whether it is right because it is what the module computes: on every workload, on those too where outputs vary. Then it is
+    no attack."""
 
     @property
     def anywhere(self) -> bool:

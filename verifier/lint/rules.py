@@ -100,9 +100,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "Take inputs, or outputs, that vary by more than honest rounding does.",
         ),
         "mean-of-inputs": _refused(
-            f"The mean of an input, of all inputs, or of those of the output's shape passes. {_WORTHLESS}",
-            "The outputs follow from one number.",
-            "Take inputs that vary.",
+            f"The mean of an input, of all inputs, or of those of the output's shape passes. {_WORTHLESS} A note if that mean is "
+            "what the module computes: it is right on ordinary inputs on which the outputs vary by more than the comparison allows.",
+            "The outputs follow from one number. A mean of many random numbers is near zero, so that a fixed tolerance accepts zeros.",
+            "Take inputs that vary. Nothing, if a mean is meant and kernels are judged here.",
         ),
         "an-input": _refused(
             f"An input, reshaped or broadcast, passes. {_WORTHLESS} Gradients that are a cotangent are as they should be.",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kernelwright.verifier.lint.report import LintReport
 from kernelwright.verifier.lint.rules import LOOSE, TIGHT, Severity
 from kernelwright.verifier.lint.verdicts import fixed_tolerance
+from kernelwright.verifier.wording import counted
 
 __all__ = ["TableRow", "markdown_table", "summary", "table_rows"]
 
@@ -60,7 +61,7 @@ def table_rows(reports: Sequence[LintReport]) -> list[TableRow]:
 def summary(reports: Sequence[LintReport]) -> str:
     """In one line: how many are clean, marked and refused."""
     counts = Counter(report.status for report in reports)
-    return f"{len(reports)} tasks: {counts['clean']} clean, {counts['marked']} marked, {counts['refused']} refused"
+    return f"{counted(len(reports), 'task')}: {counts['clean']} clean, {counts['marked']} marked, {counts['refused']} refused"
 
 
 def markdown_table(reports: Sequence[LintReport], *, title: str, command: str) -> str:

@@ -11,7 +11,7 @@ from kernelwright.errors import TaskError
 from kernelwright.sandbox.lint_reference import LintReference
 from kernelwright.sandbox.reference import ReferenceResult
 from kernelwright.verifier.correctness import Past
-from kernelwright.verifier.lint.attacks import Attack, Forged, attacks_on
+from kernelwright.verifier.lint.attacks import FUNCTION_RULES, Attack, Forged, attacks_on
 from kernelwright.verifier.lint.call import AttackedCall, result_names, single_results
 from kernelwright.verifier.lint.report import Accepted
 from kernelwright.verifier.lint.rules import FEW_DRAWS, LOOSE, MOST_SEEDS, TIGHT
@@ -26,6 +26,8 @@ __all__ = ["Planned", "Trial", "plan", "run_attacks"]
 OnCall = Callable[[str], None]
 _ENOUGH = 1 << 14
 """Elements: of results twice as large these are compared first."""
+_VARIED = frozenset({Distribution.NORMAL, Distribution.UNIFORM, Distribution.MIXED})
+"""Distributions whose values vary in an ordinary way."""
 _A_ROW = 64
 """Elements below the first dimension from which it is no part of a row, as `verifier.correctness` has rows."""
 
@@ -57,6 +59,8 @@ class _Cell:
     tried: int = 0
     tried_as_given: int = 0
     real: int = 0
+    followed: int = 0
+    """Calls in which it was right while the outputs on other inputs were not."""
     pasts: dict[int, Past] = field(default_factory=dict)
 
     def alive(self, planned: Planned) -> bool:
@@ -234,6 +238,8 @@ def _attack(
         )
         if right and call.expected.samples is not None:
             right = _draws_anew(cell, found, call, singles, positions)
+        if right and planned.counts and cell.attack.rule in FUNCTION_RULES and planned.workload.distribution in _VARIED:
+            cell.followed += all(_varies(task, call, p, singles[p], planned.workload) for p, _value in pairs)
         if planned.counts:
             cell.ours = cell.ours and right
         if planned.given:
@@ -241,6 +247,13 @@ def _attack(
             fixed = [(call.results[p], value) for p, value in pairs if p < compared and value is not None]
             cell.loose = cell.loose and bool(fixed) and all(_close(a, b, LOOSE) for a, b in fixed)
             cell.tight = cell.tight and bool(fixed) and all(_close(a, b, TIGHT) for a, b in fixed)
+
+
+def _varies(task: Task, call: AttackedCall, position: int, expected: ReferenceResult, workload: Workload) -> bool:
+    """Whether the comparison tells a result from the one on other inputs: what is right here then follows the inputs."""
+    other = call.other_results[position]
+    same = other.shape == expected.native.shape and other.dtype == expected.native.dtype
+    return same and not _accepts(task, other, expected, workload, Past())
 
 
 def _draws_anew(
@@ -315,4 +328,5 @@ def _accepted(cell: _Cell, names: list[str]) -> Accepted:
         cell.ours_as_given and cell.tried_as_given > 0,
         cell.tight and cell.tried_as_given > 0,
         cell.loose and cell.tried_as_given > 0,
+        cell.ours and cell.followed > 0,
     )

@@ -23,6 +23,7 @@ def attack_findings(trial: Trial, parameters: Collection[str]) -> list[Finding]:
         parameters: names of the weights that are parameters; the others are buffers.
     """
     found, covered = _worthless(trial)
+    found += _functions(trial)
     if not covered:
         found += _left_out(trial, parameters)
     found += _fixed(trial)
@@ -34,7 +35,7 @@ def attack_findings(trial: Trial, parameters: Collection[str]) -> list[Finding]:
 
 def _worthless(trial: Trial) -> tuple[list[Finding], bool]:
     """(findings, whether all results pass everywhere)."""
-    values = [a for a in trial.accepted if a.rule in VALUE_RULES]
+    values = [a for a in trial.accepted if a.rule in VALUE_RULES and not a.is_function]
     everything = set(trial.names)
     if everything and _results(values, lambda a: a.ours) >= everything:
         rule, words, more = _covering(values, lambda a: a.ours, everything)
@@ -60,6 +61,20 @@ def _worthless(trial: Trial) -> tuple[list[Finding], bool]:
             what = f"{_list([a.result for a in each])}: {_hows(each)} on the task's own inputs, not on others."
             found.append(Finding(rule, Severity.NOTE, what))
     return found, False
+
+
+def _functions(trial: Trial) -> list[Finding]:
+    """Results that are no more than what an attack gives: nothing is wrong with a kernel that gives it."""
+    found = []
+    for name in trial.names:
+        hows = [a for a in trial.accepted if a.is_function and a.result == name]
+        worthless = any(
+            a.ours and a.rule in VALUE_RULES and not a.is_function for a in trial.accepted if a.result == name
+        )
+        if hows and not worthless:
+            what = f"{_named([name])} is {hows[-1].how}, which follows the inputs: a kernel that gives it has computed the function."
+            found.append(Finding(hows[0].rule, Severity.NOTE, what))
+    return found
 
 
 def _covering(
@@ -107,7 +122,9 @@ def _left_out(trial: Trial, parameters: Collection[str]) -> list[Finding]:
     honest = [a for a in trial.accepted if a.how not in STANDS_IN]
     ignored = {a.subject for a in honest if a.rule == "ignores-input" and (a.ours or a.ours_as_given)}
     whole = [
-        a for a in trial.accepted if a.rule in VALUE_RULES or (a.rule == "ignores-input" and a.how not in STANDS_IN)
+        a
+        for a in trial.accepted
+        if (a.rule in VALUE_RULES and not a.is_function) or (a.rule == "ignores-input" and a.how not in STANDS_IN)
     ]
     told = {a.result or a.subject for a in whole if a.ours or a.ours_as_given}
     everywhere_told = {a.result or a.subject for a in whole if a.ours}
@@ -187,7 +204,7 @@ def fixed_tolerance(accepted: Sequence[Accepted], names: Sequence[str], toleranc
     """What torch.allclose at `LOOSE` or `TIGHT` accepts on the task's own inputs: rules, or what is left out."""
 
     def says(a: Accepted) -> bool:
-        return a.loose if tolerance == LOOSE else a.tight
+        return not a.is_function and (a.loose if tolerance == LOOSE else a.tight)
 
     found = [
         rule for rule in VALUE_RULES if names and _results((a for a in accepted if a.rule == rule), says) >= set(names)

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelwright.bench_tasks.scoring.board import Row, Section
+from kernelwright.bench_tasks.scoring.metrics import GRID, steps
 from kernelwright.bench_tasks.scoring.results import Entry, Trial
 from kernelwright.errors import MisuseError
 from kernelwright.leaderboard.cells import (
-    LEGEND,
     author,
     cells,
     columns,
     figure_words,
     in_one_line,
+    interval_words,
+    legend,
     percent_words,
     task_cell,
 )
@@ -105,7 +107,15 @@ def _write(folder: Path, sections: Sequence[Section], proof: Callable[[Trial], P
         }
         for section in sections
     ]
-    _page(folder / "index.html", templates, "index.html.j2", "Leaderboard", root="", sections=shown, legend=LEGEND)
+    _page(
+        folder / "index.html",
+        templates,
+        "index.html.j2",
+        "Leaderboard",
+        root="",
+        sections=shown,
+        legend=legend(sections),
+    )
     for section in sections:
         for row in section.rows:
             _page(
@@ -122,9 +132,10 @@ def _entry_view(section: Section, row: Row, offered: dict[str, dict[str, Any] | 
         "entry": entry,
         "who": author(entry),
         "heading": section.ground.heading,
+        "legend": legend([section]),
         "cells": {name: cell for name, cell in cells(row).items() if name not in ("author", "evidence")},
         "further": _further(row),
-        "svg": curve(row.curve),
+        "svg": curve(steps(row.entry), GRID),
         "curve": [(f"{p:g}", *percent_words(figure)) for p, figure in row.curve],
         "environment": sorted(entry.environment.items()),
         "environment_hash": row.environment,
@@ -172,6 +183,7 @@ def _task_views(sections: Sequence[Section], offered: dict[str, dict[str, Any] |
                 for row in section.rows
             ]
             view["sections"].append({"heading": section.ground.heading, "rows": rows})
+            view["legend"] = legend([each for each in sections if task in each.ground.tasks])
     return views
 
 
@@ -181,10 +193,10 @@ def _trial_view(trial: Trial, offered: dict[str, dict[str, Any] | None]) -> dict
     return {
         "repeat": trial.repeat + 1,
         "speedup": "-" if best is None or best.speedup is None else ratio(best.speedup),
-        "interval": "" if best is None or interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
+        "interval": "" if best is None or interval is None else interval_words(*interval),
         "roofline": "-" if share is None else f"{100 * share:.0f} %",
         "attempts": ", ".join(each.verdict.replace("_", " ") for each in trial.attempts) or trial.problem,
-        "integrity": trial.integrity.value,
+        "integrity": trial.integrity.value if trial.has_kernel else "-",
         "remarks": trial.remarks,
         "dollars": f"${trial.dollars:.4f}",
         "seconds": f"{trial.seconds:.0f} s",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -43,6 +44,9 @@ def test_each_tensor_is_found(tmp_path):
         (with_header({"c": {"dtype": "F64", "shape": [3], "data_offsets": [0, 24]}}, b"\0" * 24), "over the limit"),
         (with_header({"c": {"shape": "x"}}), "no safetensors"),
         (with_header([1]), "no safetensors"),
+        (with_header({"c": {"dtype": "I32", "shape": [1e400], "data_offsets": [0, 12]}}), "can't be right"),
+        (with_header({"c": {"dtype": "I32", "shape": [3.5], "data_offsets": [0, 12]}}), "can't be right"),
+        (with_header({"c": {"dtype": "I32", "shape": [True], "data_offsets": [0, 4]}}), "can't be right"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path, raw, said):
@@ -50,3 +54,8 @@ def test_what_is_wrong_is_told(tmp_path, raw, said):
     found = read_tensor(tmp_path / "x", "c", most_bytes=16)
     assert isinstance(found, str)
     assert said in found
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x")
+    assert read_tensor(tmp_path / "x", "c", most_bytes=16) == "x is no regular file"

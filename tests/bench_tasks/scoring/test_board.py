@@ -9,8 +9,9 @@ import pytest
 from scoring_entries import DAY, entry, of, refused, trial
 
 from kernelwright.bench_tasks.scoring.board import environment_hash, row_of, sections
-from kernelwright.bench_tasks.scoring.results import Integrity
+from kernelwright.bench_tasks.scoring.results import NOT_RUN, Integrity
 from kernelwright.bench_tasks.suite import Scale
+from kernelwright.leaderboard.cells import cells
 
 USUAL = of([2.0, 3.0, None])
 
@@ -53,7 +54,7 @@ def test_an_entry_of_few_tasks_does_not_pass_one_of_all() -> None:
     found = sections([part, whole])
     assert [(s.rows[0].entry.id, s.ground.heading) for s in found] == [
         ("whole", "core, all 30 tasks, twins (scaled down), modelled for H200, against eager"),
-        ("part", "core, 2 of 30 tasks, twins (scaled down), modelled for H200, against eager"),
+        ("part", "core, 2 of 30 tasks (t0, t1), twins (scaled down), modelled for H200, against eager"),
     ]
 
 
@@ -80,3 +81,12 @@ def test_a_row_says_everything() -> None:
     assert told["environment_hash"] == environment_hash(one)
     assert environment_hash(replace(one, environment={"commit": "abc", "torch": "2"})) == environment_hash(one)
     assert environment_hash(replace(one, environment={"torch": "3"})) != environment_hash(one)
+
+
+def test_a_search_that_wrote_nothing_was_tried_and_has_no_integrity() -> None:
+    one = entry([trial("a", 2.0), trial("b", problem="It can't be written."), trial("c", problem=NOT_RUN)])
+    told = row_of(one, p=1.0, seed=0).to_json()
+    assert told["coverage"]["tried"] == 2
+    assert told["integrity"] == {"clean": 1, "suspect": 0, "refused": 0}
+    assert told["without_kernel"] == 2
+    assert cells(row_of(entry([trial("b", problem="It can't be written.")]), p=1.0, seed=0))["integrity"] == ("-", "")

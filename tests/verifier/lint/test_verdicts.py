@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,3 +120,13 @@ def test_fixed_tolerances_need_every_result() -> None:
     every = [*some, _value("zeros", NAMES[2], ours=False, given=False)]
     assert fixed_tolerance(every, NAMES, TIGHT) == ["zeros"]
     assert [f.rule for f in attack_findings(_trial(*every), ())] == ["fixed-tolerance"]
+
+
+def test_what_is_the_function_itself_is_no_attack() -> None:
+    means = [replace(_value("mean-of-inputs", name), is_function=True) for name in NAMES]
+    found = attack_findings(_trial(*means), ())
+    assert {(f.rule, f.severity) for f in found} == {("mean-of-inputs", Severity.NOTE)}
+    assert found[0].what.startswith("Output 0 is how mean-of-inputs, which follows the inputs")
+    assert fixed_tolerance(means, NAMES, LOOSE) == []
+    zeros = [_value("zeros", name) for name in NAMES]
+    assert attack_findings(_trial(*means, *zeros), ())[0].severity is Severity.REFUSED

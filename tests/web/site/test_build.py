@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,9 +12,11 @@ import pytest
 from scoring_entries import entry, of, trial
 
 from kernelwright.bench_tasks.scoring.board import Section, sections
+from kernelwright.bench_tasks.scoring.metrics import GRID, steps
 from kernelwright.bench_tasks.scoring.results import Entry, Integrity
 from kernelwright.errors import MisuseError
 from kernelwright.web.site.build import Proof, write_site
+from kernelwright.web.site.charts import curve
 from kernelwright.web.site.source import highlighted
 
 EVIL = "</code></pre><script>alert(1)</script><img src=https://evil.example/x onerror=alert(2)>\"'&{{ 7*7 }}"
@@ -103,7 +107,6 @@ def test_every_link_leads_somewhere_here(tmp_path: Path) -> None:
 def test_a_page_may_load_and_run_nothing(tmp_path: Path) -> None:
     import base64
     import hashlib
-    import re
 
     for file, page in made(tmp_path, sections([of([2.0])])).items():
         (policy,) = [a["content"] for name, a in page.tags if name == "meta" and a.get("http-equiv")]
@@ -168,3 +171,24 @@ def test_source_is_coloured_and_whole() -> None:
         shown = Page(f"<pre>{highlighted(text)}</pre>").text
         assert shown.replace("\r", "") == text.replace("\r", "")
     assert '<span class="k">class</span>' in highlighted(KERNEL)
+
+
+def test_the_curve_falls_in_steps_where_a_task_has_its_speed_up() -> None:
+    one = of([1.1, None])
+    drawn = curve(steps(one), GRID)
+    (line,) = re.findall(r'class="line" points="([^"]*)"', drawn)
+    places = [tuple(map(float, place.split(","))) for place in line.split()]
+    assert all(a[0] == b[0] or a[1] == b[1] for a, b in itertools.pairwise(places))  # level, or straight down
+    (fall,) = [b[0] for a, b in itertools.pairwise(places) if a[1] != b[1]]
+    assert drawn.count("<circle") == len(GRID)
+    marks = {p: float(x) for x, p in re.findall(r'<text x="([^"]*)" y="[^"]*" text-anchor="middle">([0-9.]+)<', drawn)}
+    assert marks["1"] < fall < marks["1.25"]
+
+
+def test_what_has_no_kernel_has_no_integrity_and_an_interval_has_a_width(tmp_path: Path) -> None:
+    trials = [trial("a", 1.03, speedup_interval=(1.031, 1.032)), trial("b", problem="No kernel was written.")]
+    found = made(tmp_path, sections([entry(trials)]))
+    text = "".join(page.text for page in found.values())
+    assert "1.03 to 1.03" not in text
+    (page,) = [page for file, page in found.items() if file.parent.name == "tasks" and "b" in file.name.split("-")]
+    assert not [attrs for _, attrs in page.tags if "clean" in (attrs.get("class") or "")]

@@ -125,3 +125,15 @@ def test_own_tasks_keep_twins_and_variants(home: Path, capsys: pytest.CaptureFix
     assert run(["bench", "list", "mine", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [(t["name"], t["twin"]) for t in listed["tasks"]] == [("add", {"ROWS": 8}), ("add@half", {"ROWS": 8})]
+
+
+def test_a_list_counts_and_is_cut_down(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "list", "core", "--only", "softmax*", "--no-variants"]) == 0
+    *rows, total = capsys.readouterr().out.strip().splitlines()
+    assert rows[0].split() == ["task", "family", "dtype", "twin"]
+    assert all("float" in row and " yes " in row and "@" not in row for row in rows[1:])
+    assert total.startswith(f"{len(rows) - 1} task")
+    assert "left out)" in total
+    assert run(["bench", "list"]) == 0
+    assert ["core", "91", "169"] in [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
+    assert run(["bench", "list", "--no-variants"]) == 2

@@ -8,7 +8,7 @@ from typing import Any
 
 from kernelwright.errors import TaskError
 
-__all__ = ["constants_of", "with_constants"]
+__all__ = ["bindings", "constants_of", "with_constants"]
 
 
 def constants_of(source: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def constants_of(source: str) -> dict[str, Any]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
     found = {}
-    for name, node in _bindings(tree):
+    for name, node in bindings(tree):
         try:
             found[name] = _value(node)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -36,7 +36,7 @@ def with_constants(source: str, values: Mapping[str, Any], *, path: str | None =
         TaskError: a name is bound to no literal at the top level, or to more than one.
     """
     places: dict[str, list[ast.expr]] = {}
-    for name, node in _bindings(ast.parse(source)):
+    for name, node in bindings(ast.parse(source)):
         places.setdefault(name, []).append(node)
     lines = source.encode().splitlines(keepends=True)  # ast counts columns in bytes
     edits = []
@@ -74,7 +74,8 @@ def _value(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-def _bindings(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+def bindings(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Names that the top level binds, in order, each with what it is bound to."""
     for statement in tree.body:
         if isinstance(statement, ast.AnnAssign) and statement.value is not None:
             pairs: list[tuple[ast.expr, ast.expr]] = [(statement.target, statement.value)]

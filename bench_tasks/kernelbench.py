@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from kernelwright.bench_tasks.backward import backward_of
+from kernelwright.bench_tasks.literals import refuse_misspelt
 from kernelwright.bench_tasks.task import Task
 from kernelwright.bench_tasks.workloads import workloads_of
 from kernelwright.errors import TaskError
@@ -26,7 +27,8 @@ def read_task(path: Path) -> Task:
     """Reads a task file.
 
     Raises:
-        TaskError: the file is missing, unreadable, not Python, or lacks a name; names the line and the mend.
+        TaskError: the file is missing, unreadable, not Python, lacks a name, or has one that is almost one of ours; names the line
+            and the mend.
     """
     shown = str(path)
     if not path.exists():
@@ -48,7 +50,9 @@ def read_task(path: Path) -> Task:
     except OSError as error:
         raise TaskError(f"the file can't be read: {error.strerror}.", path=shown) from error
     name = re.sub(r"\W+", "_", path.stem).strip("_") or "task"
-    return task_from_source(source, name=name, path=shown)
+    task = task_from_source(source, name=name, path=shown)
+    refuse_misspelt(ast.parse(source), shown)
+    return task
 
 
 def task_from_source(source: str, *, name: str, path: str | None = None) -> Task:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kernelwright.bench_tasks.collections import readers
+from kernelwright.bench_tasks.collections import read_collection, readers
 from kernelwright.bench_tasks.kernelbench import read_task
+from kernelwright.bench_tasks.suite import SuiteTask
 from kernelwright.bench_tasks.task import Task
 from kernelwright.errors import TaskError
 
-__all__ = ["read_any_task"]
+__all__ = ["read_any_task", "with_own_twin"]
 
 
 def read_any_task(path: Path) -> Task:
@@ -39,3 +40,13 @@ def read_any_task(path: Path) -> Task:
             mend="Give the path of one of them, or run all: kernelwright bench run PATH.",
         )
     return read_task(path)
+
+
+def with_own_twin(task: Task, path: Path) -> SuiteTask:
+    """A task that was read at `path`, with the smaller sizes that its file or collection says it has.
+
+    Raises:
+        TaskError: what it says of them is not as it should be.
+    """
+    found = next((each for each in read_collection(path).tasks if each.task.id == task.id), None)
+    return SuiteTask(task.name, task) if found is None else found

@@ -10,8 +10,9 @@ from kernelwright.bench_tasks.constants import constants_of, with_constants
 from kernelwright.bench_tasks.task import Task
 from kernelwright.bench_tasks.workloads import workloads_of
 
-__all__ = ["twin_of_task"]
+__all__ = ["scaled_down", "scaled_words", "twin_of_task"]
 
+_SCALED = "# Scaled down by kernelwright, the file has other sizes: "
 _MORE = "MORE_WORKLOADS"
 _CHOICES = frozenset({"CASE", "SETTING"})  # numbers that readers write and that choose: they are no sizes
 _TIMES = 2  # the twin's own sizes: what a workload beside it may ask for
@@ -35,6 +36,24 @@ def twin_of_task(task: Task, twin: Mapping[str, int]) -> Task:
         return replace(task, source=source)
     source = _with_list(source, kept)
     return replace(task, source=source, workloads=workloads_of(ast.parse(source), task.path))
+
+
+def scaled_down(task: Task, twin: Mapping[str, int]) -> Task:
+    """The twin as a task of its own: its name ends in `_twin`, and the last line of its text says what was changed, so that a
+    time of it is never taken for one of the file's own sizes.
+
+    Raises:
+        TaskError: as `twin_of_task`.
+    """
+    small, before = twin_of_task(task, twin), constants_of(task.source)
+    words = ", ".join(f"{name} = {value} (file: {before.get(name)})" for name, value in twin.items())
+    return replace(small, name=f"{task.name}_twin", source=f"{small.source.rstrip()}\n\n{_SCALED}{words}\n")
+
+
+def scaled_words(task: Task) -> str:
+    """What `scaled_down` has changed; empty for a task as its file has it."""
+    last = task.source.rstrip().rpartition("\n")[2]
+    return last.removeprefix(_SCALED) if last.startswith(_SCALED) else ""
 
 
 def _suits(sizes: Mapping[str, int], twin: Mapping[str, int]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import kernelwright
 from kernelwright.bench_tasks.task import Task
+from kernelwright.bench_tasks.twin import scaled_words
 from kernelwright.errors import MisuseError
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation, TimingKind
@@ -111,6 +112,7 @@ def _verification(task: Task, kernel: Kernel, evaluation: Evaluation) -> list[st
     workloads = ", ".join(map(one_line, tried))
     lines = [
         f"# Task        {task.id}",
+        *([f"# Sizes       scaled down: {one_line(scaled)}"] if (scaled := scaled_words(task)) else []),
         f"# Kernel      {kernel.id}, by {one_line(kernel.author)}",
         f"# Verdict     {evaluation.verdict.value}, on {one_line(device.name)} ({device.arch}, {device.isolation})",
     ]

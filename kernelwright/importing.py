@@ -14,19 +14,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelwright.bench_tasks.collections import read_collection
-from kernelwright.bench_tasks.imported import Imported, ImportedTask, check_name, write_import
+from kernelwright.bench_tasks.files import shown
+from kernelwright.bench_tasks.imported import (
+    Imported,
+    ImportedTask,
+    check_name,
+    read_import,
+    write_import,
+)
 from kernelwright.bench_tasks.own import OWN
 from kernelwright.bench_tasks.suite import Suite, SuiteTask
+from kernelwright.errors import ConfigError, MisuseError, NotFoundError
 from kernelwright.sandbox.probe import Probe, Prober, ProbeStatus
 from kernelwright.sandbox.process import Watch, watched
 
 if TYPE_CHECKING:
     from kernelwright.config import Settings
 
-__all__ = ["ImportReport", "Progress", "import_collection", "kept_probe"]
+__all__ = ["ImportReport", "Progress", "import_collection", "kept_probe", "probed"]
 
 _log = logging.getLogger(__name__)
-_VERSION = 1  # of what is kept of a probe; a new one probes again
+_VERSION = 2  # of what is kept of a probe; a new one probes again
 _NOT_PROBED = "it was imported without a probe, so no sizes are known at which the emulator can judge it."
 
 Progress = Callable[[int, int, str], None]
@@ -68,19 +76,20 @@ def import_collection(
     What a probe found is kept by the content of the task, so an import that was interrupted goes on where it stopped.
 
     Args:
-        name: what it is called from now on; None: the name of its format.
+        name: what it is called from now on; None: the name of its folder or file.
         jobs: processes that probe at once.
 
     Raises:
         NotFoundError: nothing there is in a format that is known.
-        MisuseError: a name that can't be.
+        MisuseError: a name that can't be, or that a suite from another place has.
         ConfigError: nothing here can fence a task's code in, or a folder can't be written.
         KeyboardInterrupt: nothing is registered; what was probed is kept.
     """
     if name is not None:
         check_name(name, tuple(OWN))
     suite = read_collection(path)
-    suite = replace(suite, name=name or suite.format)
+    suite = replace(suite, name=name or suite.name)
+    _refuse_taken(settings.data / "suites", suite.name, path.resolve())
     probes: Sequence[Probe | None] = [None] * len(suite.tasks)
     if probe and suite.tasks:
         from kernelwright.sandbox.isolation import choose_isolation
@@ -91,6 +100,23 @@ def import_collection(
     digest = replace(suite, tasks=loaded).digest
     imported = Imported(suite.name, str(path.resolve()), suite.format, suite.title, digest, tasks)
     return ImportReport(suite, tuple(probes), write_import(settings.data / "suites", imported))
+
+
+def _refuse_taken(folder: Path, name: str, path: Path) -> None:
+    """Refuses a name under which a collection was imported that lies at another place, and is there still.
+
+    Raises:
+        MisuseError: there is one.
+    """
+    try:
+        known = Path(read_import(folder, name).path)
+    except (NotFoundError, ConfigError):  # a damaged one is mended by importing again
+        return
+    if known != path and known.exists():
+        raise MisuseError(
+            f"a suite called {name!r} was imported from {shown(known)}.",
+            mend=f"Give this one another name: --name NAME. To let go of the other, delete {shown(folder / name)}.json.",
+        )
 
 
 def _imported(task: SuiteTask, probe: Probe | None) -> ImportedTask:
@@ -154,6 +180,17 @@ def kept_probe(cache: Path, task: SuiteTask) -> Probe | None:
         cache: the cache folder of the settings.
     """
     return _known(cache / "probes" / str(_VERSION), task)
+
+
+def probed(task: SuiteTask, settings: Settings) -> Probe:
+    """What an import would find out about one task, from the cache where one has.
+
+    Raises:
+        ConfigError: nothing here can fence a task's code in.
+    """
+    from kernelwright.sandbox.isolation import choose_isolation
+
+    return _probe_all([task], settings, choose_isolation(settings.isolation), 1, None)[0]
 
 
 def _known(folder: Path, task: SuiteTask) -> Probe | None:

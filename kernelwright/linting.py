@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kernelwright.bench_tasks.collections import find_suite
-from kernelwright.bench_tasks.own import OWN, tasks_of_file
+from kernelwright.bench_tasks.own import OWN
 from kernelwright.bench_tasks.suite import Scale, Suite, SuiteTask
 from kernelwright.errors import MisuseError, TaskError
 from kernelwright.importing import kept_probe
@@ -63,7 +63,7 @@ def choose_tasks(names: Sequence[str], *, only: str | None, imported: Path) -> t
         TaskError: a file is no task.
         MisuseError: nothing is left.
     """
-    suites = [_suite(name, imported) for name in names or OWN]
+    suites = [find_suite(name, imported) for name in names or OWN]
     found = [
         Chosen(suite.name, task, suite.name in OWN and suite.format == "kernelwright")
         for suite in suites
@@ -75,13 +75,6 @@ def choose_tasks(names: Sequence[str], *, only: str | None, imported: Path) -> t
     if not found:
         raise MisuseError(f"there is no task in {', '.join(names or OWN)}.", mend="Give a suite or a path with tasks.")
     return found, suites
-
-
-def _suite(name: str, imported: Path) -> Suite:
-    path = Path(name)
-    if name not in OWN and path.suffix == ".py" and path.is_file():
-        return Suite(path.stem, "", "kernelbench", tuple(tasks_of_file(path)), str(path))
-    return find_suite(name, imported)
 
 
 def lint_tasks(

@@ -16,6 +16,7 @@ from kernelwright.bench.baselines import TaskBaselines
 from kernelwright.bench.events import BenchEvent, BenchStarted, ItemEnded
 from kernelwright.bench.progress import Progress, Result, counts_of, result_of
 from kernelwright.bench_tasks.scoring.results import Entry, Integrity, Trial
+from kernelwright.bench_tasks.suite import Scale
 from kernelwright.db.bench import BenchItem, BenchRun, BenchStatus, BenchSummary
 from kernelwright.render_table import print_rows
 from kernelwright.words import between, clock_words, counted, duration, kind_words, one_line, ratio
@@ -108,10 +109,20 @@ class _Below:
 
 def bench_head(run: BenchRun) -> Text:
     """What is run, and how."""
-    size = "scaled-down twins" if run.scale.value == "twin" else "full size"
+    size = _size_words(run) if run.scale is Scale.TWIN else "full size"
     head = f"Bench run {run.id}: {run.suite} ({size}), {run.strategy}, coder {run.coder}, judge {run.judge}, {counted(run.rounds, 'round')}"
     kind = kind_words("measured" if run.device == "cuda" else "modelled", run.gpu)
     return Text.assemble((one_line(head), "bold"), f", times {one_line(kind)}")
+
+
+def _size_words(run: BenchRun) -> str:
+    """How many of a run's tasks are scaled down: one that has no twin is judged as it is."""
+    scaled, total = run.settings.get("twins", (1, 1))  # earlier versions did not say
+    if scaled == total:
+        return "scaled-down twins"
+    if not scaled:
+        return "sizes as they are: no task has a twin"
+    return f"scaled-down twins of {scaled} of {counted(total, 'task')}, the others as they are"
 
 
 def print_items(console: Console, items: Sequence[BenchItem], entry: Entry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["InitState", "Reference", "ReferenceResult"]
+
+_ASKED = re.compile(r"can't allocate memory: you tried to allocate (\d{1,18}) bytes")
+"""How torch says on a CPU that the limit of a process's memory was reached."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,15 @@ class Reference:
         found = message.body["error"]
         if found["kind"] == "lowering":
             raise LoweringError(found["message"], mend=found["mend"])
+        if too_much := _ASKED.search(found["message"]):
+            raise TaskError(
+                f"the task asks for {int(too_much[1]) / 2**30:.2f} GiB at once, which does not fit beside the rest into the "
+                f"{self.limits.memory_bytes / 2**30:.2f} GiB that its process may have (setting memory_bytes).",
+                mend="Take smaller sizes: --scale twin. Or allow more, if this machine has it: KERNELWRIGHT_MEMORY_BYTES="
+                f"{2 * self.limits.memory_bytes}.",
+                path=self.task.path or self.task.name,
+                line=found["line"],
+            )
         raise TaskError(found["message"], mend=found["mend"], path=self.task.path or self.task.name, line=found["line"])
 
     def inputs(self, distribution: Distribution, seed: int, *, strided: bool = False) -> list[Any]:

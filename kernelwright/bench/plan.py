@@ -122,6 +122,7 @@ def plan_run(
             **{name: getattr(settings, name) for name in _KEPT},
             **options.to_json(),
             "fenced": suite.format != "kernelwright",  # a collection may be a stranger's
+            **({"twins": [sum(bool(each.twin) for each in tasks), len(tasks)]} if scale is Scale.TWIN else {}),
         },
         environment=fingerprint(target.device),
     )

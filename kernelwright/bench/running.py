@@ -80,7 +80,7 @@ def go_on(
         try:
             status, message = crew.work()
         except KeyboardInterrupt:
-            message = "It was stopped from outside."
+            message = "It was interrupted."
             raise
         except ConfigError as error:
             message = error.message
@@ -234,7 +234,7 @@ class _Crew:
         elif died:
             given_up = item.starts >= _MOST_DEATHS and not stopping
             status = ItemStatus.FAILED if given_up else ItemStatus.STOPPED
-            self.store.end_bench_item(item, status, "It was stopped from outside." if stopping else died, seconds)
+            self.store.end_bench_item(item, status, "It was interrupted." if stopping else died, seconds)
         return self._item(item.position)
 
     def _item(self, position: int) -> BenchItem:

@@ -88,7 +88,7 @@ def work(order: Mapping[str, Any], settings: Settings, store: Store, say: Say, s
         elif outcome is not None and not outcome.attempts:
             ended["problem"] = outcome.run.message
     except KeyboardInterrupt:
-        ended |= {"status": ItemStatus.STOPPED, "problem": "It was stopped from outside."}
+        ended |= {"status": ItemStatus.STOPPED, "problem": "It was interrupted."}
     except BudgetReached:
         ended |= {"status": ItemStatus.STOPPED, "problem": _SHORT, "budget": True}
     except (ConfigError, EmulatorError) as error:  # the same would come of every item

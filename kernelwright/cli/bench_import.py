@@ -23,7 +23,7 @@ _SHOWN = 40  # tasks of one kind that are listed; --json has them all
 
 @bench.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--name", metavar="NAME", help="What the suite is called from now on (default: its format).")
+@click.option("--name", metavar="NAME", help="What the suite is called from now on (default: as its folder or file).")
 @click.option(
     "--no-probe",
     is_flag=True,

@@ -105,6 +105,8 @@ def run_suite(
             "--budget is about language models, and none is named.", mend="Name one: --model openai:NAME."
         )
     chosen = find_suite(suite, settings.data / "suites")
+    for missing in chosen.unreadable:
+        console(as_json).print(f"{missing.name}: {missing.why}", style="yellow", markup=False, soft_wrap=True)
     tasks = selected(chosen, only, variants=not no_variants)
     target = resolve_target(settings)
     options = Options(
@@ -122,8 +124,6 @@ def run_suite(
         repeats=repeats,
         now=utc_now(),
     )
-    for missing in chosen.unreadable:
-        console(as_json).print(f"{missing.name}: {missing.why}", style="yellow", markup=False, soft_wrap=True)
 
     def work(store: Store, observer: BenchObserver) -> BenchRun:
         return begin_run(planned, settings, options, store, observer)

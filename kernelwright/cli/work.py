@@ -67,14 +67,25 @@ _traffic_flags = (
 )
 
 
+_scale_flag = click.option(
+    "--scale",
+    type=click.Choice(["auto", "twin", "full"]),
+    default="full",
+    show_default=True,
+    help="Sizes: the file's own, or its TWIN or smaller ones that are looked for; auto takes the twin on the emulator.",
+)
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@_scale_flag
 @search_flags
 @_file_flags
 @device_flags
 @common_flags
 def optimize(
     file: Path,
+    scale: str,
     out: Path | None,
     force: bool,
     record: Path | None,
@@ -95,14 +106,15 @@ def optimize(
       kernelwright optimize my_module.py --gpu A100 --rounds 10 --out fast.py
       kernelwright optimize my_module.py --model anthropic:NAME --budget 2.50
       kernelwright optimize my_module.py --json > result.json
+      kernelwright optimize KernelBench/KernelBench/level1/19_ReLU.py --scale twin
     """
-    from kernelwright.bench_tasks.reading import read_any_task
     from kernelwright.export import check_target, default_target
     from kernelwright.jobs import optimize_task
+    from kernelwright.scaling import task_at
 
     settings = start(verbose=verbose, **flags)
     traffic = _traffic(record, replay, settings, flags)
-    task = read_any_task(file)
+    task = task_at(file, scale, settings, _say(as_json))
     target = out or default_target(task)
     check_target(target, force=force)
 
@@ -229,6 +241,7 @@ def resume(
     help="Write all evidence to one file, for `kernelwright recheck`.",
 )
 @click.option("--force", is_flag=True, help="Overwrite what is at --bundle.")
+@_scale_flag
 @click.option("--explain", is_flag=True, help="Say what each stage found, in plain words, with source lines.")
 @device_flags
 @common_flags
@@ -237,6 +250,7 @@ def verify(
     kernel: Path,
     bundle: Path | None,
     force: bool,
+    scale: str,
     explain: bool,
     as_json: bool,
     verbose: bool,
@@ -255,17 +269,17 @@ def verify(
       kernelwright verify my_module.py kernel.py --json | jq .verdict
       kernelwright verify my_module.py kernel.py --explain --bundle kernel.bundle
     """
-    from kernelwright.bench_tasks.reading import read_any_task
     from kernelwright.evidence import check_bundle_target, write_bundle
     from kernelwright.jobs import open_store, verify_task
     from kernelwright.render import ProgressView, timing_block, verdict_block
     from kernelwright.render_evidence import explanation_view
     from kernelwright.sandbox.kernel_file import read_kernel
+    from kernelwright.scaling import task_at
     from kernelwright.verifier.explain import explain as explain_stages
     from kernelwright.views import evaluation_json
 
     settings = start(verbose=verbose, **flags)
-    the_task = read_any_task(task)
+    the_task = task_at(task, scale, settings, _say(as_json))
     the_kernel = read_kernel(kernel, task=the_task)
     if bundle is not None:
         check_bundle_target(bundle, force=force)
@@ -291,6 +305,11 @@ def verify(
     if as_json:
         print_json(found)
     return 0 if evaluation.passed else 1
+
+
+def _say(as_json: bool) -> Callable[[str], None]:
+    screen = console(as_json)
+    return lambda text: screen.print(text, style="yellow", markup=False, soft_wrap=True)
 
 
 def _traffic(

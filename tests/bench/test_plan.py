@@ -15,6 +15,7 @@ from kernelwright.config import Settings
 from kernelwright.db.store import Store
 from kernelwright.errors import MisuseError
 from kernelwright.jobs import Target
+from kernelwright.render_bench import bench_head
 from kernelwright.sandbox.device import Device
 from kernelwright.sandbox.process import Limits
 from kernelwright.verifier.model.gpus import find_gpu
@@ -115,3 +116,19 @@ def test_tasks_that_may_be_a_strangers_are_fenced_in(tmp_path: Path, format: str
         suite, suite.tasks, Settings(data=tmp_path), TARGET, options, scale=Scale.TWIN, repeats=1, now=EPOCH
     )
     assert plan.run.settings["fenced"] is fenced
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ((0, 1), "(scaled-down twins)"),
+        ((0, 1, 2), "(scaled-down twins of 2 of 3 tasks, the others as they are)"),
+        ((2,), "(sizes as they are: no task has a twin)"),
+    ],
+)
+def test_a_task_without_a_twin_is_not_said_to_be_one(tmp_path: Path, chosen: tuple[int, ...], words: str) -> None:
+    tasks = [SUITE.tasks[number] for number in chosen]
+    options = Options(1, 60.0, None)
+    for scale in Scale:
+        plan = plan_run(SUITE, tasks, Settings(data=tmp_path), TARGET, options, scale=scale, repeats=1, now=EPOCH)
+        assert (words if scale is Scale.TWIN else "(full size)") in bench_head(plan.run).plain

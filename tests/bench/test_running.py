@@ -154,9 +154,9 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, settings: Settings, store: St
     with pytest.raises(KeyboardInterrupt):
         begin_run(planned("hanging"), settings, OPTIONS, store, stop, worker=WORKER)
     item = stored(store)["hanging"]
-    assert (item.status, item.problem) == (ItemStatus.STOPPED, "It was stopped from outside.")
+    assert (item.status, item.problem) == (ItemStatus.STOPPED, "It was interrupted.")
     run = store.bench_run(BENCH.id)
-    assert (run.status, run.message) == (BenchStatus.INTERRUPTED, "It was stopped from outside.")
+    assert (run.status, run.message) == (BenchStatus.INTERRUPTED, "It was interrupted.")
     (tmp_path / "hanging").touch()  # it may have been stopped before it hung
     assert go_on(BENCH.id, settings, OPTIONS, store, ignore, worker=WORKER).status is BenchStatus.FINISHED
     assert numbers(store, item) == [1, 2, 3]

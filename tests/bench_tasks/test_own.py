@@ -70,12 +70,13 @@ def test_the_twin_differs_in_its_sizes_only(file: Path) -> None:
     ("old", "new", "what"),
     [
         ('FAMILY = "pointwise"', "FAMILY = 3", "FAMILY is 3"),
-        ('TWIN = {"ROWS": 4}', 'TWIN = {"ROWS": 4.5}', "TWIN is no dictionary"),
-        ('TWIN = {"ROWS": 4}', 'TWIN = {"ROWS": True}', "TWIN is no dictionary"),
-        ('TWIN = {"ROWS": 4}', 'TWIN = {"DEPTH": 4}', "DEPTH"),
-        ('"half": {"DTYPE"', '"half": {"DTIPE"', "DTIPE"),
+        ('TWIN = {"ROWS": 4}', 'TWIN = {"ROWS": 4.5}', "TWIN.* is no dictionary"),
+        ('TWIN = {"ROWS": 4}', 'TWIN = {"ROWS": True}', "TWIN.* is no dictionary"),
+        ('TWIN = {"ROWS": 4}', 'TWIN = {"DEPTH": 4}', "TWIN names DEPTH"),
+        ('TWIN = {"ROWS": 4}', "TWIN = dict(ROWS=4)", "TWIN is no literal"),
+        ('"half": {"DTYPE"', '"half": {"DTIPE"', "VARIANTS: 'half' names DTIPE"),
         ('{"half"', '{"half size"', "VARIANTS is no dictionary"),
-        ('"TWIN": {"COLS": 32}', '"TWIN": 32', "TWIN is no dictionary"),
+        ('"TWIN": {"COLS": 32}', '"TWIN": 32', "TWIN.* is no dictionary"),
         ("class Model", "class Modell", "defines no Model"),
     ],
 )
@@ -84,6 +85,43 @@ def test_what_is_wrong_with_a_file_is_told_with_its_path(file: Path, old: str, n
     with pytest.raises(TaskError, match=what) as caught:
         tasks_of_file(file)
     assert caught.value.path == str(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "meant"),
+    [
+        ('{"ROWS": 4}', '{"ROW": 4}', "ROWS"),
+        ('{"ROWS": 4}', '{"rows": 4}', "ROWS"),
+        ('"DTYPE": "f', '"DTIPE": "f', "DTYPE"),
+    ],
+)
+def test_a_constant_that_is_not_there_is_told_with_the_one_that_may_be_meant(
+    file: Path, old: str, new: str, meant: str
+) -> None:
+    file.write_text(SOURCE.replace(old, new))
+    with pytest.raises(TaskError) as caught:
+        tasks_of_file(file)
+    assert caught.value.mend == f"Did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("VARIANTS", "VARIANT"), ("FAMILY", "FAMILLY"), ("TWIN =", "TWINS ="), ("TWIN =", "twin ="), ("FAMILY", "Family"),
+        ("BACKWARD = False", "BACKWORD = True"), ("BACKWARD = False", "WORKLOAD = []"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_almost_one_of_ours_is_refused_with_its_line(file: Path, old: str, new: str) -> None:
+    file.write_text(SOURCE.replace(old, new, 1))
+    with pytest.raises(TaskError, match=f"nothing reads {new.split()[0]}. Did you mean") as caught:
+        tasks_of_file(file)
+    assert caught.value.line == 1 + SOURCE.replace(old, new, 1)[: SOURCE.replace(old, new, 1).index(new)].count("\n")
+
+
+@pytest.mark.parametrize("line", ["TWINS = 4", "VARIANT = 'a'", "FORWARD = True", "TWINS = {}\nCOUNT = len(TWINS)"])
+def test_names_of_the_file_s_own_are_let_be(file: Path, line: str) -> None:
+    file.write_text(f"{SOURCE}\n{line}\n")
+    assert len(tasks_of_file(file)) == 4
 
 
 def test_every_suite_of_ours_is_read_and_its_names_are_unique() -> None:

@@ -46,7 +46,7 @@ def test_json_has_every_task_and_an_import_goes_on_where_it_stopped(
     monkeypatch.setenv("KERNELWRIGHT_CACHE", str(tmp_path / "cache"))
     code, first = imported(capsys, collection)
     assert code == 0
-    assert first["name"] == first["format"] == "kernelbench"
+    assert (first["name"], first["format"]) == ("kb", "kernelbench")
     kept = sorted((tmp_path / "cache" / "probes").rglob("*.json"))
     assert len(kept) == 2  # two are the same task; what was not loaded is tried again
     for file in kept:
@@ -63,7 +63,7 @@ def test_without_a_probe_nothing_is_run_and_no_twin_is_known(
     code, found = imported(capsys, collection, "--no-probe")
     assert code == 0
     assert {t["status"] for t in found["tasks"]} == {"not probed"}  # type: ignore[attr-defined]
-    assert run(["bench", "list", "kernelbench", "--json"]) == 0
+    assert run(["bench", "list", "kb", "--json"]) == 0
     assert all(t["full_only"] for t in json.loads(capsys.readouterr().out)["tasks"])
 
 
@@ -99,3 +99,41 @@ def test_a_collection_that_has_gone_does_not_spoil_the_list(
     assert "mine" in capsys.readouterr().out
     assert run(["bench", "list", "mine"]) == 2
     assert "no longer where it was imported from" in capsys.readouterr().err
+
+
+def test_a_name_that_another_place_has_is_refused_until_that_is_gone(
+    collection: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = write_kernelbench(tmp_path / "elsewhere" / "kb", {"level1": 1})
+    for _ in range(2):  # the same place again is a refresh
+        assert imported(capsys, collection, "--no-probe")[0] == 0
+    code, found = imported(capsys, other, "--no-probe")
+    assert code == 2
+    assert str(collection) in found["error"]["message"]  # type: ignore[index]
+    assert "--name NAME" in found["error"]["mend"]  # type: ignore[index]
+    assert imported(capsys, other, "--no-probe", "--name", "kb2")[0] == 0
+    collection.rename(collection.with_name("moved"))
+    assert imported(capsys, other, "--no-probe")[0] == 0
+
+
+def test_own_tasks_keep_twins_and_variants(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    own = 'TWIN = {"ROWS": 8}\nVARIANTS = {"half": {"DTYPE": "float16"}}\nDTYPE = "float32"\n'
+    (tmp_path / "mine" / "add.py").write_text(own + KERNELBENCH.format(number=1))
+    _, found = imported(capsys, tmp_path / "mine", "--jobs", "1")
+    assert [(t["name"], t["twin"]) for t in found["tasks"]] == [("add", {"ROWS": 8}), ("add@half", {"ROWS": 8})]  # type: ignore[attr-defined]
+    assert run(["bench", "list", "mine", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [(t["name"], t["twin"]) for t in listed["tasks"]] == [("add", {"ROWS": 8}), ("add@half", {"ROWS": 8})]
+
+
+def test_a_list_counts_and_is_cut_down(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "list", "core", "--only", "softmax*", "--no-variants"]) == 0
+    *rows, total = capsys.readouterr().out.strip().splitlines()
+    assert rows[0].split() == ["task", "family", "dtype", "twin"]
+    assert all("float" in row and " yes " in row and "@" not in row for row in rows[1:])
+    assert total.startswith(f"{len(rows) - 1} task")
+    assert "left out)" in total
+    assert run(["bench", "list"]) == 0
+    assert ["core", "91", "169"] in [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
+    assert run(["bench", "list", "--no-variants"]) == 2

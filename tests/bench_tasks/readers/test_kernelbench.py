@@ -53,6 +53,41 @@ def test_a_folder_without_levels_gives_the_files_that_look_like_tasks(tmp_path):
     assert not suite.unreadable
 
 
+OURS = '''"""Adds one."""
+
+FAMILY = "pointwise"
+TWIN = {"ROWS": 8}
+VARIANTS = {"narrow": {"COLUMNS": 3}, "wide": {"COLUMNS": 65536, "TWIN": {"COLUMNS": 16}}}
+''' + KERNELBENCH.format(number=1)
+
+
+def test_files_with_our_literals_keep_them_beside_plain_ones(tmp_path):
+    (tmp_path / "mine.py").write_text(OURS)
+    (tmp_path / "plain.py").write_text(KERNELBENCH.format(number=2))
+    found = [(t.name, t.family, dict(t.twin), t.title) for t in read(tmp_path).tasks]
+    assert found == [
+        ("mine", "pointwise", {"ROWS": 8}, "Adds one"),
+        ("mine@narrow", "pointwise", {"ROWS": 8}, "Adds one; COLUMNS = 3"),
+        ("mine@wide", "pointwise", {"COLUMNS": 16}, "Adds one; COLUMNS = 65536"),
+        ("plain", "", {}, "Adds 2 to its input"),
+    ]
+    assert [t.name for t in read(tmp_path / "mine.py").tasks] == ["mine", "mine@narrow", "mine@wide"]
+
+
+def test_what_can_not_be_read_does_not_vanish_from_a_folder_without_levels(tmp_path):
+    (tmp_path / "mine.py").write_text(OURS)
+    (tmp_path / "notpython.py").write_text("x = 1\ndef f(:\n")
+    (tmp_path / "typo.py").write_text(OURS.replace("get_inputs", "get_input"))
+    (tmp_path / "other.py").write_text(OURS.replace("TWIN", "TWINS"))
+    (tmp_path / "tool.py").write_text("print('x')\n")
+    told = {each.name: each.why for each in read(tmp_path).unreadable}
+    assert set(told) == {"notpython", "typo", "other"}
+    assert "not valid Python" in told["notpython"]
+    assert "(line 2)" in told["notpython"]
+    assert "no get_inputs" in told["typo"]
+    assert "Did you mean TWIN?" in told["other"]
+
+
 def test_one_level_and_one_file(tmp_path):
     write_kernelbench(tmp_path, {"level3": 2})
     assert [task.name for task in read(tmp_path / "level3").tasks] == ["1_Add", "2_Add"]

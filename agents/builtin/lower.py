@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kernelwright.agents.builtin import attention, attention_cores, matmul, pointwise, rows, rows_write
@@ -43,6 +44,36 @@ _RESERVED = frozenset((_CPP_WORDS + _TEMPLATE_WORDS).split())
 """Words that no tensor may have as its name in C++."""
 _SHORT_LOCAL = re.compile(r"^([cijkmnpquvt]|row|batch|flat)\d*(_.*)?$")
 """Names the templates use for their own variables."""
+
+_SILENT = {
+    "view",
+    "clone",
+    "_to_copy",
+    "expand",
+    "permute",
+    "getitem",
+    "unsqueeze",
+    "squeeze",
+    "scalar_tensor",
+    "slice",
+    "full",
+    "select",
+}
+_NO_WORK = _SILENT | {
+    "_assert_tensor_metadata",
+    "full_like",
+    "zeros",
+    "zeros_like",
+    "ones",
+    "ones_like",
+    "empty",
+    "alias",
+    "detach",
+    "unfold",
+    "arange",
+    "copy",
+}
+"""Names of operations that compute nothing: views, copies, constants."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +172,12 @@ def lower(graph: Graph, arch: str = "", sms: int = 0) -> LoweredGraph:
             else "this module computes nothing"
         )
         raise LoweringError(message, mend="The built-in coder writes pointwise work, reductions and matrix products.")
+    if live_torch and not _work(node.op for node in graph.nodes) - _work(live_torch):
+        reasons = ", ".join(f"{op} ({why_left.get(op, 'no rule for it')})" for op in dict.fromkeys(live_torch))
+        raise LoweringError(
+            f"kernels could be written for what moves data only; all that computes would be left over: {reasons}",
+            mend="The built-in coder writes pointwise work, reductions and matrix products.",
+        )
     for node in _inputs(plan):
         if node.attrs["input"].opaque:
             raise LoweringError(
@@ -159,6 +196,11 @@ def lower(graph: Graph, arch: str = "", sms: int = 0) -> LoweredGraph:
         if not kernel.empty:
             kernels.append(kernel)
     return LoweredGraph(graph, lowered, plan, tuple(kernels), names, pointers, tuple(dict.fromkeys(live_torch)))
+
+
+def _work(operations: Iterable[str]) -> Counter[str]:
+    """The operations among these (``aten.add.Tensor``) that compute."""
+    return Counter(op for op in operations if op.removeprefix("aten.").split(".")[0] not in _NO_WORK)
 
 
 def _planned(graph: Graph) -> tuple[Lowered, Plan]:
@@ -223,22 +265,6 @@ def _unique(name: str, used: set[str]) -> str:
         candidate = f"{name}_{count}"
     used.add(candidate)
     return candidate
-
-
-_SILENT = {
-    "view",
-    "clone",
-    "_to_copy",
-    "expand",
-    "permute",
-    "getitem",
-    "unsqueeze",
-    "squeeze",
-    "scalar_tensor",
-    "slice",
-    "full",
-    "select",
-}
 
 
 def _kernel_name(unit: Unit) -> str:

@@ -240,3 +240,14 @@ def test_weights_keep_their_names_and_ties() -> None:
     assert "def forward(self, x, scale=2.0):" in source
     assert '_attach(self, "second.0.weight", self.get_parameter("first.weight"))' in source
     assert '"unused"' in source
+
+
+def test_nothing_is_written_where_torch_would_do_all_the_work() -> None:
+    """A kernel that copies for torch's median is refused by the verifier, and rightly: it need not be tried."""
+    for function, name in (
+        (lambda x: x.unfold(0, 3, 1).flatten(-2).median(-1).values, "median"),
+        (lambda x: torch.zeros_like(x).scatter_add(0, x.long(), torch.ones_like(x)), "scatter_add"),
+    ):
+        with pytest.raises(LoweringError, match=rf"moves data only.*{name}"):
+            coder_for(Calls(function), (torch.rand(8, 6),))
+    assert coder_for(Calls(lambda x: x.exp().median(-1).values), (torch.rand(8, 6),)).stays_in_torch

@@ -14,9 +14,8 @@ VARIANTS = {"backward": {"BACKWARD": True}}
 
 
 class Model(torch.nn.Module):
-    def forward(self, gates, x):
-        kept = torch.sigmoid(gates)
-        state, states = torch.zeros_like(x[:, 0]), []
+    def forward(self, gates, x, state):
+        kept, states = torch.sigmoid(gates), []
         for share, entering in zip(kept.unbind(1), x.unbind(1), strict=True):
             state = share * state + entering
             states.append(state)
@@ -25,7 +24,8 @@ class Model(torch.nn.Module):
 
 def get_inputs():
     dtype = getattr(torch, DTYPE)
-    return [torch.randn(BATCH, LENGTH, CHANNELS, dtype=dtype) + 2.0, torch.randn(BATCH, LENGTH, CHANNELS, dtype=dtype)]
+    gates = torch.randn(BATCH, LENGTH, CHANNELS, dtype=dtype) + 2.0
+    return [gates, torch.randn(BATCH, LENGTH, CHANNELS, dtype=dtype), torch.randn(BATCH, CHANNELS, dtype=dtype)]
 
 
 def get_init_inputs():

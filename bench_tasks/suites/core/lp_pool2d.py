@@ -14,7 +14,7 @@ TWIN = {"BATCH": 3, "CHANNELS": 32, "SIDE": 63}
 
 class Model(torch.nn.Module):
     def forward(self, x):
-        return F.lp_pool2d(x, 2, 3, stride=2)
+        return F.avg_pool2d(x * x, 3, stride=2, divisor_override=1).sqrt()
 
 
 def get_inputs():

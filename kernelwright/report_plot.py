@@ -9,23 +9,16 @@ from typing import TYPE_CHECKING, Any
 from kernelwright.errors import ConfigError, MisuseError
 from kernelwright.reporting import Report, Section
 from kernelwright.rl.curves import Axis, Band
+from kernelwright.verifier.profilers.roofline_plot import COLOURS, FORMATS, STYLE
 from kernelwright.words import counted, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FORMATS", "check_plot", "draw"]
+__all__ = ["check_plot", "draw"]
 
-FORMATS = (".svg", ".png", ".pdf")
-_COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
 _LINES = ("-", "--", "-.", ":")
 """So that arms differ without colour, too."""
-_STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "kernelwright",  # the same report gives the same file
-    "text.parse_math": False,  # a name may hold a dollar sign
-    "font.family": "DejaVu Sans",
-}
 _UNITS = {
     Axis.EVALUATIONS: "evaluations",
     Axis.DOLLARS: "dollars, calls of language models",
@@ -63,7 +56,7 @@ def draw(report: Report, path: Path) -> None:
 
     axes = [axis for axis in Axis if any(band.axis is axis for s in report.sections for band in s.bands)]
     rows = len(report.sections)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2 * max(1, len(axes)), 3.9 * rows + 0.4), layout="constrained")
         grid = figure.subplots(rows, max(1, len(axes)), squeeze=False)
         for section, row in zip(report.sections, grid, strict=True):
@@ -93,7 +86,7 @@ def _curves(drawn: Axes, section: Section, axis: Axis, *, first: bool) -> None:
 
 
 def _curve(drawn: Axes, band: Band, place: int) -> None:
-    colour, line = _COLOURS[place % len(_COLOURS)], _LINES[place // len(_COLOURS) % len(_LINES)]
+    colour, line = COLOURS[place % len(COLOURS)], _LINES[place // len(COLOURS) % len(_LINES)]
     values = [figure.value for figure in band.shares]
     low = [figure.value if figure.low is None else figure.low for figure in band.shares]
     high = [figure.value if figure.high is None else figure.high for figure in band.shares]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kernelwright.db.bench import AttemptFigures
 from kernelwright.db.lookup import Kind
 from kernelwright.db.store import Store
 from kernelwright.errors import MisuseError
@@ -107,9 +108,12 @@ def make_report(store: Store, names: Sequence[str], *, control: str | None = Non
     figures = store.figures([run.id for run in runs])
     if not figures:  # nor is there, if there are no runs
         raise MisuseError("nothing was judged in these runs yet.", mend="Let them run: kernelwright resume RUN.")
+    of_run: dict[str, list[AttemptFigures]] = {}
+    for each in figures:
+        of_run.setdefault(each.run_id, []).append(each)
     curves = []
     for run in runs:
-        mine = sorted((each for each in figures if each.run_id == run.id), key=lambda each: (each.created, each.number))
+        mine = sorted(of_run.get(run.id, ()), key=lambda each: (each.created, each.number))
         costs: dict[int, float] = {}
         for line in store.costs(run.id).lines:
             costs[line.attempt] = costs.get(line.attempt, 0.0) + float(line.dollars)

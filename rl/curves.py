@@ -212,12 +212,13 @@ def arm_figures(
             found = None if best is None else curve.needed(Axis.EVALUATIONS, best * margin)
             missed[arm] += found is None
             needed[arm].setdefault(curve.ground, []).append(curve.end(Axis.EVALUATIONS) if found is None else found)
+    against = {} if control is None else needed.get(control, {})
     figures = []
     for arm, mine in arms.items():
         flat = [value for ground in needed[arm] for value in needed[arm][ground]]
         in_order = [curve for ground in needed[arm] for curve in mine if curve.ground == ground]
-        both = [g for g in needed[arm] if control in needed and g in needed[control or ""]]
-        logs = [math.log(max(fmean(needed[arm][g]), 1.0) / max(fmean(needed[control or ""][g]), 1.0)) for g in both]
+        both = [g for g in needed[arm] if g in against]
+        logs = [math.log(max(fmean(needed[arm][g]), 1.0) / max(fmean(against[g]), 1.0)) for g in both]
         figures.append(
             ArmFigures(
                 arm=arm,

@@ -164,20 +164,15 @@ def lower(graph: Graph, arch: str = "", sms: int = 0) -> LoweredGraph:
         raise LoweringError(f"this module can't be lowered: {why}") from why
     live_torch = [u.members[0].attrs["op"] for u in plan.units if u.kind == "torch"]
     why_left = dict(lowered.left)
-    if not any(u.kind != "torch" for u in plan.units):
-        reasons = ", ".join(f"{op} ({why_left.get(op, 'no rule for it')})" for op in dict.fromkeys(live_torch))
-        message = (
-            f"no kernel can be written for this module; left over: {reasons}"
-            if reasons
-            else "this module computes nothing"
-        )
+    reasons = ", ".join(f"{op} ({why_left.get(op, 'no rule for it')})" for op in dict.fromkeys(live_torch))
+    message = ""
+    if all(u.kind == "torch" for u in plan.units):
+        told = f"no kernel can be written for this module; left over: {reasons}"
+        message = told if reasons else "this module computes nothing"
+    elif live_torch and not _work(node.op for node in graph.nodes) - _work(live_torch):
+        message = f"kernels could be written for what moves data only; all that computes would be left over: {reasons}"
+    if message:
         raise LoweringError(message, mend="The built-in coder writes pointwise work, reductions and matrix products.")
-    if live_torch and not _work(node.op for node in graph.nodes) - _work(live_torch):
-        reasons = ", ".join(f"{op} ({why_left.get(op, 'no rule for it')})" for op in dict.fromkeys(live_torch))
-        raise LoweringError(
-            f"kernels could be written for what moves data only; all that computes would be left over: {reasons}",
-            mend="The built-in coder writes pointwise work, reductions and matrix products.",
-        )
     for node in _inputs(plan):
         if node.attrs["input"].opaque:
             raise LoweringError(

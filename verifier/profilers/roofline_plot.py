@@ -18,7 +18,7 @@ from kernelwright.verifier.wording import counted
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FORMATS", "draw"]
+__all__ = ["COLOURS", "FORMATS", "STYLE", "draw"]
 
 FORMATS = (".svg", ".png", ".pdf")
 _KERNELS_TOLD = 6  # in words below the picture; all have their point
@@ -26,9 +26,9 @@ _BARS = 14
 _WIDTH = 10.5  # inches
 _WRAP = 160  # characters of a line of words, at 7.5 points
 _KIND = {TimingKind.MEASURED: "times MEASURED on the GPU", TimingKind.MODELLED: "times MODELLED, not measured"}
-_COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
+COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, searchable, read out by screen readers
     "svg.hashsalt": "kernelwright",  # the same roofline gives the same file
     "text.parse_math": False,  # a kernel's name may hold a dollar sign
@@ -62,7 +62,7 @@ def draw(roofline: Roofline, path: Path) -> Problem | None:
     if left := len(roofline.points) - len(words):
         words.append(f"and {counted(left, 'further kernel')}")
     lines = sum(text.count("\n") + 2 for text in words)
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="Glyph"
         )  # a name in a script that the font lacks: the SVG has it as text
@@ -126,7 +126,7 @@ def _points(axes: Axes, roofline: Roofline) -> None:
         x = point.intensity
         if x is None:
             continue
-        colour = _COLOURS[at % len(_COLOURS)]
+        colour = COLOURS[at % len(COLOURS)]
         roof = min(x * roofline.bandwidth, roofline.peaks.get(point.pipe, math.inf))
         axes.plot([x, x], [point.achieved, max(roof, point.achieved)], color=colour, linewidth=0.9, linestyle=":")
         axes.plot([x], [point.achieved], linestyle="none", marker=_MARKS[at % len(_MARKS)], color=colour, markersize=8)
@@ -136,7 +136,7 @@ def _bars(axes: Axes, roofline: Roofline) -> None:
     """How near each kernel is to its bound, those without a place among the points too."""
     shown = roofline.points[:_BARS]
     for at, point in enumerate(shown):
-        colour = _COLOURS[at % len(_COLOURS)]
+        colour = COLOURS[at % len(COLOURS)]
         axes.barh(at, 100 * point.share, height=0.34, color=colour)
         axes.plot([1.5], [at - 0.36], marker=_MARKS[at % len(_MARKS)], color=colour, markersize=5, clip_on=False)
         name = _plain(point.name)

@@ -40,6 +40,10 @@ class Distribution(StrEnum):
     in a term shows, however many terms there are."""
     SORTED = "sorted"
     """Normal, in ascending order over the whole tensor: finds running maxima that are not carried on, and sums that grow."""
+    SPIKED = "spiked"
+    """What `get_inputs()` returns, but for one element at a random place in some of the rows (every other row, and at most one element in 200),
+    which is 8 to 64 times the root mean square in its place: finds kernels that look at a part of their input, take the rest for more of
+    the same, and answer what such inputs usually give."""
     ZEROS = "zeros"
     """Zeros: finds divisions without an epsilon."""
     INFINITE = "infinite"
@@ -191,6 +195,7 @@ DEFAULT_WORKLOADS = (
     Workload("mixed", Distribution.MIXED),
     Workload("constant", Distribution.CONSTANT),
     Workload("one-hot", Distribution.ONE_HOT),
+    Workload("spiked", Distribution.SPIKED),
     Workload("sorted", Distribution.SORTED, most_elements=_SMALL),
     Workload("zeros", Distribution.ZEROS, most_elements=_SMALL),
     # few rows say little of the places in a row: what leaves out one of a hundred shows after some hundred of them

@@ -13,7 +13,11 @@ __all__ = ["draw", "move_weights", "strided"]
 _TINY = 1e-4  # factor of the running variances that are made tiny: 1e-6 for an epsilon of 1e-5 then shows as 4 %
 _FAR = 1e6  # beyond half precision (65,504), its square well within float32
 _TWIN = 2.0**-12.5  # relative: a rounding to half precision or tf32 (2**-11 at most) often puts it on the other side
-_RARE = 200  # elements of which one is an infinity or NaN, in the workloads of that name
+_RARE = 200  # elements of which one is an infinity, NaN or spike, in the workloads of that name
+_SPIKE = (
+    8.0,
+    64.0,
+)  # times the root mean square: beyond what a normal distribution gives in any tensor, its square within half precision
 
 
 def draw(tensor: torch.Tensor, distribution: str, generator: torch.Generator) -> torch.Tensor:
@@ -38,6 +42,7 @@ def draw(tensor: torch.Tensor, distribution: str, generator: torch.Generator) ->
         "constant": lambda: torch.full(shape, float(torch.randn((), generator=generator)) * 3, dtype=torch.float64),
         "sorted": lambda: _sorted(normal(), generator),
         "one_hot": lambda: _one_hot(normal(), generator, torch.finfo(tensor.dtype)),
+        "spiked": lambda: _spiked(tensor.double(), generator, torch.finfo(tensor.dtype)),
         "infinite": lambda: _sprinkled(normal(), math.inf, generator),
         "nan": lambda: _sprinkled(normal(), math.nan, generator),
         "zeros": lambda: torch.zeros(shape, dtype=torch.float64),
@@ -114,6 +119,31 @@ def _one_hot(values: torch.Tensor, generator: torch.Generator, info: torch.finfo
         chance, exponent = (torch.rand(hot.shape, generator=generator, dtype=torch.float64) for _ in range(2))
         hot *= torch.where(chance < 0.5, 1.0, torch.where(chance < 0.75, _FAR, _FAR**exponent))
     return torch.zeros_like(rows).scatter_(1, place, hot).reshape(values.shape)
+
+
+def _spiked(values: torch.Tensor, generator: torch.Generator, info: torch.finfo) -> torch.Tensor:
+    """One element of some rows, a row being the last dimension, `_SPIKE` times the root mean square; positive where no element is negative.
+
+    Infinities and NaN stay and count for nothing: they are masks.
+    """
+    if not values.numel():
+        return values
+    rows = values.reshape(-1, values.shape[-1] if values.dim() else 1).clone()
+    finite = rows[rows.isfinite()]
+    if not finite.numel():
+        return values
+    count = max(1, min(rows.shape[0] // 2, rows.numel() // _RARE))
+    which = torch.randperm(rows.shape[0], generator=generator)[:count]
+    place = torch.randint(0, rows.shape[1], (count,), generator=generator)
+    least, most = _SPIKE
+    spike = (
+        least * (most / least) ** torch.rand(count, generator=generator, dtype=torch.float64)
+    ) * finite.square().mean().sqrt()
+    if bool((finite < 0).any()):
+        spike = spike * random_signs(spike.shape, generator)
+    before = rows[which, place]
+    rows[which, place] = torch.where(before.isfinite(), spike.clamp(-info.max, info.max), before)
+    return rows.reshape(values.shape)
 
 
 def move_weights(model: torch.nn.Module, seed: int) -> None:

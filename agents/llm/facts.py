@@ -25,6 +25,7 @@ DISTRIBUTIONS: Mapping[Distribution, str] = {
     Distribution.CONSTANT: "one value everywhere: ties, and variances that must not go below zero",
     Distribution.ONE_HOT: "zeros but for one element a row, in every other row up to 1e6 times as large",
     Distribution.SORTED: "ascending over the whole tensor: the maximum moves all the time, sums grow",
+    Distribution.SPIKED: "as get_inputs() draws them, but for single elements that are 8 to 64 times as large",
     Distribution.ZEROS: "zeros: divisions need their epsilon",
     Distribution.INFINITE: "some elements are infinite",
     Distribution.NAN: "some elements are NaN, and must come out where the reference has them",

@@ -102,6 +102,13 @@ def test_distributions_are_what_they_say():
     for distribution, rare in ((Distribution.INFINITE, torch.isinf), (Distribution.NAN, torch.isnan)):
         assert int(rare(values[distribution]).sum()) == 100_000 // 200
         assert abs(float(values[distribution][~rare(values[distribution])].std()) - 1) < 0.02
+    changed = values[Distribution.SPIKED] != values[Distribution.AS_GIVEN]
+    spikes = values[Distribution.SPIKED][changed] / values[Distribution.AS_GIVEN].square().mean().sqrt()
+    assert int(changed.sum()) == 1000 // 2  # the tensor is handed over as (1000, 100): one in every other row
+    assert int(changed.sum(-1).max()) == 1
+    assert len(changed.nonzero()[:, 1].unique()) > 90
+    assert 7.99 < float(spikes.min()) < 9
+    assert 57 < float(spikes.max()) < 64.01
     assert set(values[Distribution.INFINITE].sign()[values[Distribution.INFINITE].isinf()].tolist()) == {-1.0, 1.0}
     spread = values[Distribution.MIXED].abs().log10()
     assert (
@@ -348,3 +355,21 @@ def test_no_key_of_the_person_reaches_a_worker(monkeypatch):
         (x,) = reference.inputs(Distribution.NORMAL, 1)
         assert torch.equal(reference.run([x], weights_seed=0).native, x)
     assert os.environ["OPENAI_API_KEY"] == "sk-secret"
+
+
+def test_spikes_leave_masks_alone_and_stay_positive_and_finite():
+    body = "class Model(nn.Module):\n    def forward(self, x, m, h, e, n):\n        return x\n"
+    tail = (
+        "\ndef get_inputs():\n    mask = torch.full((4, 300), -math.inf).triu(1)\n    mask[:, 0] = 2.0\n"
+        "    return [torch.rand(4, 300), mask, torch.full((4, 300), 30000.0).half(), torch.zeros(0, 3), torch.full((3,), math.nan)]\n"
+    )
+    with Reference(task("import math\n" + body, tail)) as reference:
+        for seed in range(8):
+            given, (x, m, h, e, n) = (reference.inputs(d, seed) for d in (Distribution.AS_GIVEN, Distribution.SPIKED))
+            assert float(x.min()) >= 0
+            assert 7.9 < float(x.max() / given[0].square().mean().sqrt()) < 64.1
+            assert torch.equal(m.isinf(), given[1].isinf())
+            assert not m.isnan().any()
+            assert float(h.max()) == torch.finfo(torch.half).max
+            assert e.shape == (0, 3)
+            assert bool(n.isnan().all())

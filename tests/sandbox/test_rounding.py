@@ -124,3 +124,13 @@ def test_half_precision_sums_are_added_in_float32():
     eps = 2.0**-10
     moved = disturbed(lambda t: t.sum(1), rows, eps=eps)
     assert float(((moved - rows.sum(1)) / rows.sum(1)).abs().max()) < 1.01 * eps
+
+
+@pytest.mark.parametrize("small", [2e-8, 4e-8, 9e-8])
+def test_what_a_sum_beside_one_large_term_loses_counts(small):
+    """Each small term is less than half a step of the running sum, or rounds up to a whole one: all err to one side."""
+    terms = torch.full((1001,), small, dtype=torch.float64) * torch.linspace(0.9, 1.1, 1001, dtype=torch.float64)
+    terms[0] = 1
+    added = float(np.add.accumulate(terms.numpy().astype(np.float32))[-1])
+    erred = abs(float(disturbed(lambda: terms.sum(0, keepdim=True))[0]) - float(terms.sum()))
+    assert 0.3 < erred / abs(added - float(terms.sum())) < 3

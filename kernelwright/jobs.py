@@ -25,7 +25,7 @@ from kernelwright.rl.strategies import STRATEGIES, strategy_named
 from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
-from kernelwright.verifier.evaluation import Evaluation
+from kernelwright.verifier.evaluation import Evaluation, TimingKind
 from kernelwright.verifier.model.calibration import calibrated_gpu
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
 from kernelwright.words import one_line
@@ -33,6 +33,7 @@ from kernelwright.writers import BUILTIN, NO_TRAFFIC, Traffic, chosen_names, exe
 
 if TYPE_CHECKING:
     from kernelwright.agents.llm.briefing import StartingPoint
+    from kernelwright.rl.strategies.evolve import Evolution
     from kernelwright.sandbox.emulated_module import EmulatedModule
     from kernelwright.sandbox.reference import Reference
     from kernelwright.sandbox.spares import Spares
@@ -342,7 +343,7 @@ def _search(
         writers = writers_of(run, settings, target.gpu, reference, models, observer)
         search(
             run,
-            strategy=strategy_named(run.strategy, settings.candidates),
+            strategy=strategy_named(run.strategy, settings.candidates, _evolution(run, settings, store)),
             coder=writers.coder,
             judge=writers.judge,
             ranker=writers.ranker,
@@ -352,6 +353,20 @@ def _search(
             observer=observer,
         )
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
+
+
+def _evolution(run: Run, settings: Settings, store: Store) -> Evolution | None:
+    """What the strategy `evolve` works on; None for the others."""
+    if run.strategy != "evolve":
+        return None
+    from kernelwright.db.archive import SHARED
+    from kernelwright.rl.archive.islands import ArchiveSettings
+    from kernelwright.rl.strategies.evolve import Evolution
+
+    kind = TimingKind.MEASURED if run.device == "cuda" else TimingKind.MODELLED
+    name = SHARED if settings.archive == "shared" else run.id
+    archive = store.archive(run.task, run.gpu, kind, name, ArchiveSettings(islands=settings.islands))
+    return Evolution(archive, run.id, settings.seed or run.id)
 
 
 def evaluate_opened(
@@ -403,6 +418,7 @@ def _check_inputs(made_for: Sequence[TensorSpec], _module: object, inputs: tuple
 
 _KEPT = (
     "isolation", "call_seconds", "memory_bytes", "candidates", "builtin_first", "reasoning", "temperature",
+    "islands", "archive", "seed",
 )  # fmt: skip
 """Settings that a resumed run must find as they were, beside those that a run has fields for."""
 

@@ -240,7 +240,7 @@ def _builtin_for(run: Run, coder: BuiltinCoder) -> Coder:
     """The built-in coder as the run's strategy needs it: where proposals are to differ by chance, it draws."""
     from kernelwright.agents.builtin.sampler import BuiltinSampler
 
-    return coder if run.strategy == "refine" else BuiltinSampler(coder, run.id)
+    return coder if run.strategy == "refine" else BuiltinSampler(coder, str(run.settings.get("seed") or run.id))
 
 
 def _after_builtin(

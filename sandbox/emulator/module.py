@@ -255,9 +255,7 @@ class Module:
             emulated_seconds=time.perf_counter() - begin,
             lines=lines,
             code=self._code_once(mangled) if limits.options.keep_code else None,
-            fingerprint=fingerprint(
-                self._plain_ptx, list(self._entries).index(mangled), packed.data, lowered.params
-            ),
+            fingerprint=fingerprint(self._plain_ptx, list(self._entries).index(mangled), packed.data, lowered.params),
         )
 
     @cached_property

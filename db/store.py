@@ -17,6 +17,7 @@ from kernelwright.agents.ranking import fastest
 from kernelwright.bench_tasks.task import Task
 from kernelwright.db import rows
 from kernelwright.db.archive import DatabaseArchive, archive_row
+from kernelwright.db.archive_view import ArchiveView, archive_views
 from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
 from kernelwright.db.costs import Costs, costs
 from kernelwright.db.lookup import NOUNS, Found, Kind, find, resolve
@@ -309,6 +310,15 @@ class Store(SubmissionStore):
             if isinstance(task, str):
                 return winners_about(session, task, arch, limit)
             return winners_like(session, task, arch, limit)
+
+    def archives(self, limit: int = 50, *, run_id: str | None = None, task_id: str | None = None) -> list[ArchiveView]:
+        """The newest archives first, at most `limit`; only those that the run with exactly this id drew from, or of a task."""
+        with self._reading() as session:
+            return archive_views(session, limit, run_id=run_id, task_id=task_id)
+
+    def archive_problems(self, archive_id: str) -> list[str]:
+        """See `DatabaseArchive.problems`."""
+        return DatabaseArchive(archive_id, self._reading, self._writing, self._clock).problems()
 
     def find(self, prefix: str, kinds: tuple[Kind, ...] = NOUNS) -> Found:
         """What the id, or the beginning of one, names.

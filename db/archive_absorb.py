@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from kernelwright.agents.ranking import NOTICEABLE
-from kernelwright.db.archive_models import ArchiveRow, DrawParentRow, DrawRow, EliteRow, EntryRow, IslandRow
+from kernelwright.db.archive_models import ArchiveRow, DrawParentRow, DrawRow, EliteRow, EntryRow, IslandRow, table_of
 from kernelwright.rl.archive.duplicates import ALIKE, similarity
 from kernelwright.rl.archive.reading import Reading
 from kernelwright.rl.bandit import gain
@@ -57,7 +57,7 @@ def is_there(session: Session, archive_id: str, attempt: Attempt) -> bool:
 def island_of(session: Session, archive_id: str, island: int) -> Mapping[str, Any]:
     """The row of an island, which is made if there is none yet."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    query = select(IslandRow.__table__).where(IslandRow.archive_id == archive_id, IslandRow.island == island)
+    query = select(table_of(IslandRow)).where(IslandRow.archive_id == archive_id, IslandRow.island == island)
     found = session.execute(query).mappings().first()
     if found is None:
         empty = {
@@ -72,7 +72,7 @@ def island_of(session: Session, archive_id: str, island: int) -> Mapping[str, An
         row = {"archive_id": archive_id, "island": island, **empty}
         session.execute(dialect.insert(IslandRow).values(row).on_conflict_do_nothing())
         found = session.execute(query).mappings().one()
-    return found
+    return {str(name): value for name, value in found.items()}
 
 
 def take_in(
@@ -126,7 +126,7 @@ def take_in(
     ).scalar_one()
     stands = after(state["best_seconds"], state["epoch_seconds"], state["since_gain"], counted)
     session.execute(
-        update(IslandRow.__table__)
+        update(table_of(IslandRow))
         .where(IslandRow.archive_id == archive.id, IslandRow.island == island)
         .values(
             entries=state["entries"] + 1,
@@ -152,7 +152,7 @@ def _stand(session: Session, archive_id: str, island: int, cell: str, entry: int
             )
         )
     elif seconds * NOTICEABLE <= best:
-        session.execute(update(EliteRow.__table__).where(*place).values(entry_id=entry, seconds=seconds, offspring=0))
+        session.execute(update(table_of(EliteRow)).where(*place).values(entry_id=entry, seconds=seconds, offspring=0))
 
 
 def _original(session: Session, archive_id: str, attempt: Attempt, reading: Reading) -> int | None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 from kernelwright.agents.protocols import PastAttempt
 from kernelwright.db import rows
 from kernelwright.db.archive_absorb import island_of
-from kernelwright.db.archive_models import ArchiveRow, DrawParentRow, DrawRow, EliteRow, EntryRow, IslandRow
+from kernelwright.db.archive_models import ArchiveRow, DrawParentRow, DrawRow, EliteRow, EntryRow, IslandRow, table_of
 from kernelwright.db.models import AttemptRow
 from kernelwright.rl.archive.islands import ArchiveSettings, IslandState, Origin, neighbour, origin
 from kernelwright.rl.archive.protocol import Draw
@@ -81,10 +81,10 @@ def make_draw(
     if wanted.origin is Origin.RESTART:
         newest = session.scalar(select(func.max(EntryRow.id)).where(EntryRow.archive_id == archive.id)) or 0
         fresh = {"since_entry": newest, "epoch_seconds": None, "since_gain": 0, "migrated_at": state["entries"]}
-        session.execute(update(IslandRow.__table__).where(*mine).values(**fresh, restarts=state["restarts"] + 1))
-        session.execute(delete(EliteRow.__table__).where(EliteRow.archive_id == archive.id, EliteRow.island == island))
+        session.execute(update(table_of(IslandRow)).where(*mine).values(**fresh, restarts=state["restarts"] + 1))
+        session.execute(delete(table_of(EliteRow)).where(EliteRow.archive_id == archive.id, EliteRow.island == island))
     elif wanted.origin is Origin.MIGRANT:
-        session.execute(update(IslandRow.__table__).where(*mine).values(migrated_at=state["entries"]))
+        session.execute(update(table_of(IslandRow)).where(*mine).values(migrated_at=state["entries"]))
     draw_id = session.execute(
         insert(DrawRow)
         .values(
@@ -102,7 +102,7 @@ def make_draw(
     for position, entry in enumerate(wanted.parents):
         session.execute(insert(DrawParentRow).values(draw_id=draw_id, position=position, entry_id=entry))
         session.execute(
-            update(EliteRow.__table__)
+            update(table_of(EliteRow))
             .where(EliteRow.entry_id == entry, EliteRow.archive_id == archive.id)
             .values(offspring=EliteRow.offspring + 1)
         )

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     String,
+    Table,
     Text,
     UniqueConstraint,
 )
@@ -23,7 +24,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from kernelwright.db.models import HASH, Base, Immutable
 
-__all__ = ["ArchiveRow", "DrawParentRow", "DrawRow", "EliteRow", "EntryRow", "IslandRow"]
+__all__ = ["ArchiveRow", "DrawParentRow", "DrawRow", "EliteRow", "EntryRow", "IslandRow", "table_of"]
+
+
+def table_of(row: type[Base]) -> Table:
+    """Its table, for statements that need no objects."""
+    found = row.__table__
+    assert isinstance(found, Table)
+    return found
 
 
 class ArchiveRow(Base):

@@ -46,7 +46,7 @@ def archive(
         if identifier is not None:
             found = store.find(identifier, (Kind.RUN, Kind.TASK))
             place = {"run_id" if found.kind is Kind.RUN else "task_id": found.id}
-        archives = store.archives(limit, **place)  # type: ignore[arg-type]
+        archives = store.archives(limit, **place)
         problems = {each.id: store.archive_problems(each.id) for each in archives} if check else {}
     if as_json:
         print_json({"archives": [_json(each, problems.get(each.id)) for each in archives]})

@@ -12,9 +12,7 @@ from kernelwright.errors import ConfigError
 
 __all__ = ["LEARNING", "drawer_named"]
 
-_DRAWERS: Mapping[str, Callable[[BuiltinCoder], Drawer]] = MappingProxyType(
-    {"random": RandomDrawer, "tpe": TpeDrawer}
-)
+_DRAWERS: Mapping[str, Callable[[BuiltinCoder], Drawer]] = MappingProxyType({"random": RandomDrawer, "tpe": TpeDrawer})
 LEARNING = frozenset({"tpe"})
 """Those that learn from earlier attempts, which strategies must show them."""
 

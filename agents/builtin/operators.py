@@ -113,7 +113,11 @@ class BuiltinOperators:
         learns = self._sampler.drawer.learns
         most = len(free) if learns else min(_MOST_NUMBERS, len(free))
         why = f"tuned by {self._sampler.drawer.name}" if learns else "tuned at random"
-        return self._sampler.drawn(base, free, history, rng, parent, most=most, why=why)
+
+        def same_code(choice: Choice) -> bool:
+            return all(kind_of(name, value) == kind_of(name, base[name]) for name, value in choice.items())
+
+        return self._sampler.drawn(base, free, history, rng, parent, most=most, why=why, fits=same_code)
 
     def _templates(self, base: Choice, rng: random.Random) -> Iterator[tuple[Choice, str]]:
         """Another kind of code for one kernel function: first each kind once, then again with other numbers around it."""

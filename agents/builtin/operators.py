@@ -145,7 +145,7 @@ class BuiltinOperators:
 
     def _steps(self, base: Choice, rng: random.Random) -> Iterator[tuple[Choice, str]]:
         """One knob, or two, to a neighbouring value; from values without an order, to any other."""
-        steps = []
+        steps: list[tuple[str, Value]] = []
         for name, values in self._space.items():
             if isinstance(base[name], (str, bool)):
                 steps += [(name, value) for value in values if value != base[name]]

@@ -37,16 +37,10 @@ def strategy_named(name: str, candidates: int | None = None, *, show_all: bool =
     """
     if name == Refine.name:
         return Refine()
-    several: dict[str, type[BestOfN] | type[FeatureSearch] | type[TranslateEvolve]] = {
-        kind.name: kind for kind in (BestOfN, FeatureSearch, TranslateEvolve)
-    }
-    if name in several and show_all and name != TranslateEvolve.name:
-        given = {} if candidates is None else {"candidates": candidates}
-        return (
-            FeatureSearch(**given, show_all=True)
-            if name == FeatureSearch.name
-            else BestOfN(*given.values(), show_all=True)
-        )
+    if name == TranslateEvolve.name:
+        return TranslateEvolve() if candidates is None else TranslateEvolve(candidates)
+    several: dict[str, type[BestOfN] | type[FeatureSearch]] = {kind.name: kind for kind in (BestOfN, FeatureSearch)}
     if name in several:
-        return several[name]() if candidates is None else several[name](candidates)
+        kind = several[name]
+        return kind(show_all=show_all) if candidates is None else kind(candidates, show_all)
     raise ConfigError(f"there is no strategy {name!r}.", mend=f"Choose one of {', '.join(STRATEGIES)}.")

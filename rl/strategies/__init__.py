@@ -27,12 +27,15 @@ STRATEGIES: Mapping[str, str] = MappingProxyType(
 """What each one does, by the name that `--strategy` takes."""
 
 
-def strategy_named(name: str, candidates: int | None = None, evolution: Evolution | None = None) -> Strategy:
+def strategy_named(
+    name: str, candidates: int | None = None, evolution: Evolution | None = None, *, show_all: bool = False
+) -> Strategy:
     """The strategy of this name.
 
     Args:
         candidates: proposals of a round, for strategies that make several; None is the number that each is described with.
         evolution: what `evolve` works on; the others need none.
+        show_all: whether `best-of-n` and `fsr` show their coder all earlier attempts, for one that learns from them.
 
     Raises:
         ConfigError: there is none.
@@ -44,9 +47,10 @@ def strategy_named(name: str, candidates: int | None = None, evolution: Evolutio
         return Evolve(evolution) if candidates is None else Evolve(evolution, candidates)
     if name == Refine.name:
         return Refine()
-    several: dict[str, type[BestOfN] | type[FeatureSearch] | type[TranslateEvolve]] = {
-        kind.name: kind for kind in (BestOfN, FeatureSearch, TranslateEvolve)
-    }
+    if name == TranslateEvolve.name:
+        return TranslateEvolve() if candidates is None else TranslateEvolve(candidates)
+    several: dict[str, type[BestOfN] | type[FeatureSearch]] = {kind.name: kind for kind in (BestOfN, FeatureSearch)}
     if name in several:
-        return several[name]() if candidates is None else several[name](candidates)
+        kind = several[name]
+        return kind(show_all=show_all) if candidates is None else kind(candidates, show_all)
     raise ConfigError(f"there is no strategy {name!r}.", mend=f"Choose one of {', '.join(STRATEGIES)}.")

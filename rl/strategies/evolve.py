@@ -17,7 +17,7 @@ from kernelwright.rl.archive.protocol import Archive, Draw
 from kernelwright.rl.bandit import Arm, choose
 from kernelwright.rl.operators import applicable
 from kernelwright.rl.run import Attempt
-from kernelwright.rl.strategy import Batch, Step, Stop, next_number, past
+from kernelwright.rl.strategy import Batch, Step, Stop, past
 
 __all__ = ["Evolution", "Evolve"]
 
@@ -48,7 +48,7 @@ class Evolve:
         """The next batch, after the archive has taken in what was made."""
         archive, run_id = self.evolution.archive, self.evolution.run_id
         archive.absorb(done)
-        first = next_number(done)
+        first = self._first(done)
         history = past(done)  # all of it: a coder must not propose again what was tried on another island
         steps = []
         for number in range(first, first + min(self.candidates, left)):
@@ -57,6 +57,12 @@ class Evolve:
             turn = Turn(number, parent, draw.operator.value, draw.parents[1:], draw.author)
             steps.append(Step(turn, history, None if parent is None else parent.advice))
         return Batch(tuple(steps))
+
+    def _first(self, done: Sequence[Attempt]) -> int:
+        """The first number of the next batch. Each has numbers of its own: one that the coder had nothing for is not asked
+        again, as its draw would be the same."""
+        batches = -(-max((attempt.number for attempt in done), default=0) // self.candidates)
+        return batches * self.candidates + 1
 
     def _draw(self, number: int) -> Draw:
         archive, seed = self.evolution.archive, self.evolution.seed

@@ -152,6 +152,13 @@ def test_a_number_without_a_proposal_is_left_out_and_the_run_goes_on(tmp_path: P
     assert [a.number for a in one.go(6).attempts] == [1, 3, 4, 5, 7, 8]
 
 
+def test_what_the_coder_had_nothing_for_is_not_asked_again(tmp_path: Path) -> None:
+    one = Going(tmp_path, OUTCOMES, candidates=2)
+    one.coder.silent = frozenset({4, 5})
+    assert [a.number for a in one.go(5).attempts] == [1, 2, 3, 6, 7]
+    assert sorted(one.coder.turns) == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_a_batch_is_no_larger_than_what_is_left_and_plans_the_same_again(tmp_path: Path) -> None:
     with Store(tmp_path / "k.db", clock=lambda: EPOCH) as store:
         archive = an_archive(store, islands=2)

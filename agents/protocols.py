@@ -52,6 +52,12 @@ class Turn:
     """1-based number of the attempt that the kernel is for."""
     parent: PastAttempt | None = None
     """The attempt whose kernel is to be mended or made faster; None: write one from the reference."""
+    operator: str = ""
+    """How the kernel is to come about, a value of `kernelwright.rl.operators.Operator`; empty: as the coder likes."""
+    others: tuple[PastAttempt, ...] = ()
+    """Further parents, for an operator that takes several: the second one of a crossover."""
+    author: str = ""
+    """Which coder is asked, where a run has several; empty: its only one."""
 
 
 @dataclass(frozen=True)

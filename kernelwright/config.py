@@ -80,14 +80,30 @@ class Settings(BaseSettings):
     `process`, which is no fence (docs/isolation.md)."""
     rounds: int = Field(default=6, ge=1, le=1000)
     """Attempts that one `optimize` may make."""
-    strategy: Literal["refine", "fsr", "translate-evolve", "best-of-n"] = "refine"
+    strategy: Literal["refine", "fsr", "translate-evolve", "evolve", "best-of-n"] = "refine"
     """How attempts follow from one another (docs/strategies.md)."""
     candidates: int | None = Field(default=None, ge=1, le=64)
-    """Proposals of one round, for strategies that make several; unset, it is 4 (`fsr`, `best-of-n`) or 8 (`translate-evolve`)."""
+    """Proposals of one round, for strategies that make several; unset, it is 4 (`fsr`, `evolve`, `best-of-n`) or 8 (`translate-evolve`)."""
+    islands: int = Field(default=2, ge=1, le=64)
+    """Islands on which the strategy `evolve` breeds kernels; an archive that is there keeps the number that it was made with."""
+    archive: Literal["own", "shared"] = "own"
+    """Where the strategy `evolve` draws parents from: `own` is empty when the run starts; `shared` is the store's archive of the
+    task, which all runs with this setting feed (docs/archive.md)."""
+    seed: str = Field(default="", max_length=200)
+    """Decides what is drawn at random in a run: parents, operators, parameters; empty is the run's id."""
     model: str = ""
     """Language model that writes kernels: `openai:NAME`, `anthropic:NAME` or `http://host:port/v1#NAME`; empty is the built-in coder."""
     judge_model: str = ""
     """Language model that judges attempts, named as `model` is; empty is the same as `model`, `builtin` the built-in judge."""
+    authors: tuple[str, ...] = ()
+    """Further coders beside `model`, named as it is, or `builtin`: `evolve` chooses among them all by what they gain for their cost,
+    in other strategies they take turns."""
+    sampler: Literal["random", "tpe"] = "random"
+    """How the built-in coder draws the parameters of its templates where kernels are to differ by chance: at random, or by Optuna's
+    TPE, which learns from the attempts before (extra `search`; docs/strategies.md)."""
+    cascade: bool | None = None
+    """Whether a kernel that is right at first but can't beat the best of its run is let go before it is judged whole; unset is
+    no: `evolve` breeds from slower kernels of other kinds too, and would lose them."""
     builtin_first: int = Field(default=0, ge=0, le=1000)
     """Attempts that the built-in coder makes before the language model goes on from them."""
     exemplars: int = Field(default=3, ge=0, le=20)
@@ -141,6 +157,11 @@ class Settings(BaseSettings):
     def place_given(self) -> bool:
         """Whether somebody chose where the store lies."""
         return bool(self.database) or self.data != _data_folder()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The language models that are named, coders first."""
+        return tuple(name for name in (self.model, *self.authors, self.judge_model) if name not in {"", "builtin"})
 
     @property
     def checkpoints(self) -> Path:

@@ -25,14 +25,25 @@ from kernelwright.rl.strategies import STRATEGIES, strategy_named
 from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
-from kernelwright.verifier.evaluation import Evaluation
+from kernelwright.verifier.evaluation import Evaluation, Timing, TimingKind
 from kernelwright.verifier.model.calibration import calibrated_gpu
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
 from kernelwright.words import one_line
-from kernelwright.writers import BUILTIN, NO_TRAFFIC, Traffic, chosen_names, exemplars_for, models_of, writers_of
+from kernelwright.writers import (
+    BUILTIN,
+    NO_TRAFFIC,
+    Traffic,
+    author_names,
+    authors_of,
+    chosen_names,
+    exemplars_for,
+    models_of,
+    writers_of,
+)
 
 if TYPE_CHECKING:
     from kernelwright.agents.llm.briefing import StartingPoint
+    from kernelwright.rl.strategies.evolve import Evolution
     from kernelwright.sandbox.emulated_module import EmulatedModule
     from kernelwright.sandbox.reference import Reference
     from kernelwright.sandbox.spares import Spares
@@ -198,6 +209,8 @@ def optimize_task(
         kept["start"] = {"source": start.source, "language": start.language}
     if fenced:
         kept["fenced"] = True
+    if len(authors := author_names(settings)) > 1:
+        kept["authors"] = list(authors)
     if coder != BUILTIN:
         kept["exemplars"] = exemplars_for(task, target.gpu, store, settings.exemplars, traffic)
     run = Run(
@@ -342,11 +355,14 @@ def _search(
         writers = writers_of(run, settings, target.gpu, reference, models, observer)
         search(
             run,
-            strategy=strategy_named(run.strategy, settings.candidates),
+            strategy=strategy_named(
+                run.strategy, settings.candidates, _evolution(run, settings, store), show_all=_learns(run, settings)
+            ),
             coder=writers.coder,
             judge=writers.judge,
             ranker=writers.ranker,
             evaluate=partial(evaluate_opened, run.task, target, reference, spares),
+            cascade=bool(settings.cascade),
             store=store,
             checkpoints=store.checkpoints or settings.checkpoints,
             observer=observer,
@@ -354,9 +370,31 @@ def _search(
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
 
 
+def _evolution(run: Run, settings: Settings, store: Store) -> Evolution | None:
+    """What the strategy `evolve` works on; None for the others."""
+    if run.strategy != "evolve":
+        return None
+    from kernelwright.db.archive import SHARED
+    from kernelwright.rl.archive.islands import ArchiveSettings
+    from kernelwright.rl.strategies.evolve import Evolution
+
+    kind = TimingKind.MEASURED if run.device == "cuda" else TimingKind.MODELLED
+    name = SHARED if settings.archive == "shared" else run.id
+    archive = store.archive(run.task, run.gpu, kind, name, ArchiveSettings(islands=settings.islands))
+    authors = authors_of(run)
+    return Evolution(archive, run.id, settings.seed or run.id, authors if len(authors) > 1 else ("",))
+
+
+def _learns(run: Run, settings: Settings) -> bool:
+    """Whether the run's coder is a sampler that learns from all attempts before; a model sees what its strategy shows."""
+    from kernelwright.agents.builtin.drawers import LEARNING
+
+    return run.coder == BUILTIN and settings.sampler in LEARNING
+
+
 def evaluate_opened(
     task: Task, target: Target, reference: Reference, spares: Spares, kernel: Kernel, observer: Observer,
-    *, baselines: tuple[str, ...] = ("eager",), tools: tuple[str, ...] = (),
+    *, baselines: tuple[str, ...] = ("eager",), tools: tuple[str, ...] = (), rival: Timing | None = None,
 ) -> Evaluation:  # fmt: skip
     """Judges one of several kernels of a task whose reference is open.
 
@@ -364,6 +402,7 @@ def evaluate_opened(
         spares: where processes for kernels come from.
         baselines: what it is measured against on a GPU.
         tools: what it is run under on a GPU besides.
+        rival: the best time so far, where a kernel that can't beat it need not be judged to the end.
     """
     from kernelwright.verifier.evaluate import evaluate
     from kernelwright.verifier.measured.gpu_stages import GpuOptions
@@ -383,6 +422,7 @@ def evaluate_opened(
             ("eager", *(b for b in baselines if b != "eager")),
             tools=tools,
         ),
+        rival=rival,
     )
 
 
@@ -402,7 +442,8 @@ def _check_inputs(made_for: Sequence[TensorSpec], _module: object, inputs: tuple
 
 
 _KEPT = (
-    "isolation", "call_seconds", "memory_bytes", "candidates", "builtin_first", "reasoning", "temperature",
+    "isolation", "call_seconds", "memory_bytes", "candidates", "islands", "archive", "seed", "sampler", "cascade", "builtin_first",
+    "reasoning", "temperature",
 )  # fmt: skip
 """Settings that a resumed run must find as they were, beside those that a run has fields for."""
 

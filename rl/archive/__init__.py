@@ -1,0 +1,1 @@
+"""The archive of judged kernels that evolution draws its parents from."""

@@ -1,9 +1,10 @@
 """Prices choices of the built-in coder on tasks of our suites, for `kernelwright train policy` and benchmarks/search.py.
 
-    python benchmarks/landscapes.py FOLDER [--choices N] [--tasks PATTERN ...] [--minutes M] [--export FILE]
+    python benchmarks/landscapes.py FOLDER [--choices N] [--tasks PATTERN ...] [--minutes M] [--store FILE] [--export FILE]
 
 FOLDER holds one price list a task (JSON lines, launch reports and all). Tasks take turns, so that stopping at any moment (Ctrl-C, a
-kill, --minutes) leaves every task with about as many prices; running it again goes on. --export writes what is there as one
+kill, --minutes) leaves every task with about as many prices; running it again goes on. --store takes in besides what the
+runs of a store (an SQLite file) have already found out about the same tasks. --export writes what is there as one
 file of landscapes, without the reports. Times are modelled: the load of this machine does not enter them.
 """
 
@@ -19,75 +20,26 @@ from pathlib import Path
 import torch
 
 from kernelwright.bench_tasks.own import own_suite
+from kernelwright.db.store import Store
 from kernelwright.errors import KernelwrightError
 from kernelwright.rl.policy.landscape import write_landscapes
 from kernelwright.rl.policy.pricelist import PriceList
 from kernelwright.rl.policy.surveying import Survey
+from kernelwright.rl.run import Attempt
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
 
 GPUS = ("H200", "H100 SXM", "A100 80GB", "L40S", "RTX 4090", "B200")
-TASKS = [
-    "core/add_broadcast",
-    "core/gelu_tanh@half",
-    "core/softplus_bias",
-    "core/masked_fill@half",
-    "core/rotate_pairs",
-    "core/srgb_encode",
-    "core/adamw",
-    "core/batch_norm_eval",
-    "core/embedding",
-    "core/gather_columns",
-    "fusion/swiglu_gate@half",
-    "fusion/token_shift_mix",
-    "fusion/crop_flip_normalise",
-    "fusion/gru_gates",
-    "core/layer_norm",
-    "core/rms_norm@half",
-    "core/group_norm",
-    "core/instance_norm",
-    "core/l2_normalise",
-    "fusion/residual_rmsnorm",
-    "fusion/adaln_gate@half",
-    "fusion/bias_residual_layernorm",
-    "fusion/groupnorm_silu@half",
-    "core/softmax",
-    "core/softmax@half",
-    "core/log_softmax_classes",
-    "core/softmax_causal",
-    "fusion/bias_mask_softmax@half",
-    "core/sum_last_axis",
-    "core/sum_first_axis@half",
-    "core/argmax_vocabulary",
-    "core/vector_norm",
-    "core/max_over_time",
-    "core/prod_factors",
-    "core/cross_entropy",
-    "core/bce_with_logits",
-    "core/smooth_l1_boxes",
-    "fusion/cross_entropy_z_loss",
-    "core/attention_full",
-    "core/attention_causal@half",
-    "core/attention_decode",
-    "core/attention_cross",
-    "core/matmul_square",
-    "core/matmul_square@half",
-    "core/matmul_tall",
-    "core/matmul_batched@half",
-    "core/matvec",
-    "fusion/linear_bias_gelu@half",
-    "fusion/linear_relu_residual",
-    "fusion/linear_softcap",
-    "core/conv2d_1x1",
-    "core/conv2d_depthwise",
-    "fusion/causal_conv1d_silu",
-    "core/max_pool2d",
-    "core/gem_pool",
-    "fusion/embedding_bag_weighted",
-    "fusion/layernorm_linear@half",
-    "fusion/matmul_scale_softmax",
-    "core/kl_distillation",
-    "fusion/depthwise_pointwise_conv",
-]
+TASKS = (
+    "core/softmax", "core/matmul_square", "core/layer_norm", "core/gelu_tanh@half",
+    "core/attention_full", "core/sum_last_axis", "core/cross_entropy", "core/matmul_square@half",
+    "core/rms_norm@half", "core/log_softmax_classes", "core/conv2d_depthwise", "core/max_pool2d",
+    "core/embedding", "core/adamw", "core/group_norm", "core/attention_causal@half",
+    "core/sum_first_axis@half", "core/bce_with_logits", "core/matvec", "core/add_broadcast",
+    "fusion/swiglu_gate@half", "fusion/linear_bias_gelu@half", "fusion/bias_mask_softmax@half", "fusion/residual_rmsnorm",
+    "core/argmax_vocabulary", "core/attention_decode", "core/gem_pool", "core/smooth_l1_boxes",
+    "core/matmul_tall", "core/vector_norm", "fusion/crop_flip_normalise", "core/srgb_encode",
+    "core/instance_norm", "fusion/linear_softcap", "core/conv2d_1x1", "fusion/layernorm_linear@half",
+)  # fmt: skip
 """Tasks that the built-in coder lowers whole, of every family that it knows, float32 and half, most of one kernel and some of several."""
 EACH_TURN = 6
 """Prices of a task before the next one has its turn."""
@@ -101,6 +53,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", default=["*"], help="patterns of SUITE/NAME; all of the list by default")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many")
     parser.add_argument("--gpu", default="H200", help="card that the coder writes for (H200)")
+    parser.add_argument("--store", type=Path, help="SQLite file of a store whose attempts are taken in as well")
     parser.add_argument("--export", type=Path, help="write the landscapes of what is priced to this file")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -129,6 +82,7 @@ def _price(options: argparse.Namespace, gpus: list[Gpu]) -> None:
     }
     names = [name for name in TASKS if any(fnmatch.fnmatch(name, pattern) for pattern in options.tasks)]
     surveys: dict[str, Survey | None] = {}
+    attempts = _stored(options.store) if options.store else {}
     turns = 0
     while time.monotonic() < end:
         made = 0
@@ -138,7 +92,11 @@ def _price(options: argparse.Namespace, gpus: list[Gpu]) -> None:
             if name not in surveys:
                 suite, each = by_name[name]
                 try:
-                    surveys[name] = Survey(suite, each, options.folder, find_gpu(options.gpu), gpus, options.choices)
+                    opened = Survey(suite, each, options.folder, find_gpu(options.gpu), gpus, options.choices)
+                    surveys[name] = opened
+                    taken = sum(map(opened.take, attempts.get(opened.opened.task.id, ())))
+                    if taken:
+                        print(f"{name}: {taken} prices from the store", flush=True)
                 except (KernelwrightError, ValueError) as error:
                     print(f"{name}: left out: {error}", flush=True)
                     surveys[name] = None
@@ -160,6 +118,16 @@ def _price(options: argparse.Namespace, gpus: list[Gpu]) -> None:
         turns += 1
         if not made:
             return
+
+
+def _stored(file: Path) -> dict[str, list[Attempt]]:
+    """Attempts of the built-in coder by the id of their task."""
+    found: dict[str, list[Attempt]] = {}
+    with Store(str(file)) as store:
+        for run in store.runs(limit=100_000):
+            own = [a for a in store.attempts(run.id) if a.kernel.author == "builtin" and a.evaluation.profile]
+            found.setdefault(run.task_id, []).extend(own)
+    return found
 
 
 def _processor() -> float:

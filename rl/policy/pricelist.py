@@ -15,18 +15,45 @@ from pathlib import Path
 from typing import Any
 
 from kernelwright.agents.builtin.policy.candidates import key_of
-from kernelwright.agents.builtin.policy.facts import ChoiceFacts, KernelFacts
+from kernelwright.agents.builtin.policy.facts import ChoiceFacts, KernelFacts, Value
 from kernelwright.rl.policy.landscape import KernelLandscape, Landscape, Priced
 from kernelwright.rl.policy.pricing import price
 from kernelwright.sandbox.launch import LaunchReport
 from kernelwright.verifier.model.gpus import Gpu
 
-__all__ = ["Entry", "Header", "PriceList"]
+__all__ = ["Entry", "Header", "PriceList", "Surveyed"]
 
 _log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _RESIDENT = "blocks_per_sm"
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A kernel function whose choices are priced."""
+
+    facts: KernelFacts
+    first: Mapping[str, Value]
+    """The built-in coder's own first choice."""
+    meant: int
+    """Choices that are to be priced."""
+    whole: bool
+    """Whether these are all there are."""
+
+    def to_json(self) -> list[Any]:
+        """JSON; `from_json` reads it back."""
+        return [self.facts.to_json(), dict(self.first), self.meant, self.whole]
+
+    @classmethod
+    def from_json(cls, data: Sequence[Any]) -> Surveyed:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: that is something else.
+        """
+        facts, first, meant, whole = data
+        return cls(KernelFacts.from_json(facts), dict(first), int(meant), bool(whole))
 
 
 @dataclass(frozen=True)
@@ -39,15 +66,14 @@ class Header:
     gpu: str
     """The card that the coder wrote for."""
     sms: int
-    kernels: tuple[tuple[KernelFacts, int, bool], ...]
-    """With how many choices are meant to be priced, and whether these are all there are."""
+    kernels: tuple[Surveyed, ...]
     bound_seconds: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
         return {
             "format": _FORMAT, "task": self.task, "family": self.family, "task_id": self.task_id, "gpu": self.gpu,
-            "sms": self.sms, "kernels": [[facts.to_json(), meant, whole] for facts, meant, whole in self.kernels],
+            "sms": self.sms, "kernels": [each.to_json() for each in self.kernels],
             "bound_seconds": dict(self.bound_seconds),
         }  # fmt: skip
 
@@ -60,9 +86,7 @@ class Header:
         """
         if data["format"] != _FORMAT:
             raise ValueError(f"format {data['format']!r}")
-        kernels = tuple(
-            (KernelFacts.from_json(facts), int(meant), bool(whole)) for facts, meant, whole in data["kernels"]
-        )
+        kernels = tuple(Surveyed.from_json(each) for each in data["kernels"])
         return cls(
             str(data["task"]), str(data["family"]), str(data["task_id"]), str(data["gpu"]), int(data["sms"]), kernels,
             {str(k): float(v) for k, v in data["bound_seconds"].items()},
@@ -140,12 +164,16 @@ class PriceList:
         if self.header is None:
             return None
         kernels = []
-        for facts, meant, whole in self.header.kernels:
-            mine = [entry for entry in self.entries if entry.kernel == facts.name]
-            priced = tuple(self._priced(entry, gpus) for entry in mine)
+        for surveyed in self.header.kernels:
+            first = key_of(surveyed.first)
+            mine = [entry for entry in self.entries if entry.kernel == surveyed.facts.name]
+            in_order = [e for e in mine if key_of(e.choice.knobs) == first]
+            in_order += [e for e in mine if key_of(e.choice.knobs) != first]
+            priced = tuple(self._priced(entry, gpus) for entry in in_order)
             if not any(each.seconds for each in priced):
                 return None
-            kernels.append(KernelLandscape(facts, priced, whole and len(priced) == meant))
+            whole = surveyed.whole and len(priced) == surveyed.meant
+            kernels.append(KernelLandscape(surveyed.facts, priced, whole))
         return Landscape(self.header.task, self.header.family, tuple(kernels), self.header.bound_seconds)
 
     def _priced(self, entry: Entry, gpus: Sequence[Gpu]) -> Priced:

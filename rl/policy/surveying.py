@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,11 +12,14 @@ from torch.utils import _pytree as pytree
 
 from kernelwright.agents.builtin.lower import KernelTemplate
 from kernelwright.agents.builtin.policy.candidates import key_of, legal_choices
-from kernelwright.agents.builtin.policy.facts import Value, kernel_facts
+from kernelwright.agents.builtin.policy.facts import Value, choice_facts, kernel_facts
+from kernelwright.agents.builtin.policy.observing import observed
 from kernelwright.bench_tasks.suite import Scale, SuiteTask
 from kernelwright.bench_tasks.task import TaskSignature, TensorSpec
-from kernelwright.rl.policy.pricelist import Entry, Header, PriceList
+from kernelwright.rl.policy.pricelist import Entry, Header, PriceList, Surveyed
 from kernelwright.rl.policy.pricing import PRICING_ERRORS, OpenTask
+from kernelwright.rl.run import Attempt
+from kernelwright.sandbox.launch import LaunchReport
 from kernelwright.verifier.model.assemble import bound
 from kernelwright.verifier.model.gpus import Gpu
 
@@ -57,7 +61,7 @@ class Survey:
         for kernel in coder.kernels:
             wanted, whole = legal_choices(kernel, choices, _SEED)
             self._order[kernel.name] = wanted
-            kernels.append((kernel_facts(kernel), len(wanted), whole))
+            kernels.append(Surveyed(kernel_facts(kernel), kernel.defaults(), len(wanted), whole))
         signature = _signature(self.opened)
         operations = self.opened.eager_operations()
         bounds = {card.name: bound(signature, operations, card).seconds for card in gpus}
@@ -74,6 +78,29 @@ class Survey:
                 wanted = self._order[kernel.name]
                 if place < len(wanted) and (kernel.name, key_of(wanted[place])) not in self.prices.known:
                     yield kernel, wanted[place]
+
+    def take(self, attempt: Attempt) -> int:
+        """Keeps what a finished attempt on this task has counted; returns how many choices of kernels were new.
+
+        An attempt that did not pass, was profiled in part, or is of other templates says nothing here.
+        """
+        said = observed(attempt.kernel, attempt.evaluation, self.opened.coder.defaults)
+        profile = attempt.evaluation.profile
+        if said is None or profile is None or not said.by_kernel:
+            return 0
+        reports = [LaunchReport.from_json(raw) for raw in profile.launches]
+        taken = 0
+        for kernel in self.opened.coder.kernels:
+            knobs = dict(said.knobs[kernel.name])
+            if (kernel.name, key_of(knobs)) in self.prices.known or not kernel.legal(knobs):
+                continue
+            generated = self.opened.coder.generate(kernel, knobs)
+            functions = {launch.function for launch in generated.launches}
+            own = tuple(replace(report, lines=(), code=None) for report in reports if report.kernel in functions)
+            if len(own) == len(generated.launches):
+                self.prices.add(Entry(kernel.name, choice_facts(knobs, generated), own))
+                taken += 1
+        return taken
 
     def price(self, kernel: KernelTemplate, knobs: dict[str, Value]) -> Entry:
         """Prices one choice and keeps it; one that can't be compiled or launched is kept with the reason."""

@@ -39,7 +39,7 @@ class Recipe:
     """Everything that decides what comes out."""
 
     seed: int = 0
-    epochs: int = 60
+    epochs: int = 300
     temperature: float = 0.1
     """Weight of the entropy bonus at the end; it begins ten times as large."""
     hidden: tuple[int, int] = (48, 24)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelwright.agents.builtin.policy.correction import Correction
@@ -23,6 +23,7 @@ def test_nothing_seen_leaves_the_prior() -> None:
     assert deviation == pytest.approx(0.5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10), min_size=1, max_size=6, unique=True), st.data())
 def test_what_was_seen_is_believed_and_surer_than_the_rest(seen: list[int], data: st.DataObject) -> None:
     values = data.draw(st.lists(st.floats(-1.0, 1.0), min_size=len(seen), max_size=len(seen)))
@@ -33,6 +34,7 @@ def test_what_was_seen_is_believed_and_surer_than_the_rest(seen: list[int], data
     assert deviation[unseen].min() > deviation[seen].max()
 
 
+@settings(deadline=None)
 @given(st.floats(-20.0, 5.0))
 def test_a_constant_added_to_all_times_changes_no_choice(constant: float) -> None:
     seen, values = [0, 5, 9], [0.3, 0.1, 0.4]
@@ -48,7 +50,7 @@ def test_near_a_fast_choice_more_is_expected_than_near_a_slow_one() -> None:
 
 
 def test_a_prior_that_is_wrong_is_overruled() -> None:
-    prior = -LINE[:, 0] * 3  # it believes in the right end
-    seen, values = [10, 8, 6, 5], [1.5, 1.2, 0.6, 0.3]  # results say that going left helps
+    prior = -LINE[:, 0]  # it believes in the right end
     assert model(prior).improvement([10], [0.0]).argmax() == 9
-    assert model(prior).improvement(seen, values).argmax() < 5
+    # the right end is slow, and the left one, in which it did not believe, is fast
+    assert model(prior).improvement([10, 7, 0], [1.0, 1.0, 0.0]).argmax() == 1

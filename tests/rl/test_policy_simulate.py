@@ -44,7 +44,7 @@ def test_every_strategy_stays_on_the_landscape_and_finds_its_best(made: Landscap
         (OneByOne(), sampler), (BestOfN(), sampler),
     ):  # fmt: skip
         trace = simulate(task, strategy, writer, None, 60)
-        assert 10 <= len(trace.seconds) <= 60
+        assert 8 <= len(trace.seconds) <= 60
         assert all(s is not None and s >= task.best_seconds for s in trace.seconds)
     found = simulate(task, OneByOne(), sampler, None, 60)
     assert found.reached(1.0001 * task.best_seconds) is not None
@@ -88,7 +88,7 @@ def test_a_choice_without_a_time_is_a_failure() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_a_change_lands_on_the_landscape_with_the_wanted_value(data: st.DataObject) -> None:
     made = part()
     coder = SimulatedCoder(made)

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from kernelwright.agents.protocols import Advice, Coder, Judge, PastAttempt, Proposal, Turn
 from kernelwright.errors import KernelwrightError
 from kernelwright.events import Observer, StageFinished, StageStarted, ignore
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.verifier.evaluation import Evaluation
+from kernelwright.verifier.evaluation import Evaluation, Timing, Verdict
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -27,8 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = ["AttemptResult", "Evaluate", "run_attempt"]
 
-Evaluate = Callable[[Kernel, Observer], Evaluation]
-"""Judges a kernel on the task of the run; tells the observer its stages."""
+
+class Evaluate(Protocol):
+    """Judges a kernel on the task of the run."""
+
+    def __call__(self, kernel: Kernel, observer: Observer, /, *, rival: Timing | None = None) -> Evaluation:
+        """Tells the observer the stages.
+
+        Args:
+            rival: the best time of the run so far: a kernel that can't beat it need not be judged to the end. None: all are.
+        """
+        ...
+
 
 _NOTHING_NEW = "nothing new to try"
 
@@ -181,10 +191,10 @@ class _Nodes:
     clock: Callable[[], float]
 
     def plan(self, state: AttemptState) -> AttemptState:
-        """Settles what this attempt does: `start`, `repair` a kernel that failed, or `improve` one that passed."""
+        """Settles what this attempt does: `start`, `repair` a kernel that failed, or `improve` one that was right."""
         parent = self.turn.parent
-        aim = "start" if parent is None else "improve" if parent.evaluation.passed else "repair"
-        return {"aim": aim}
+        right = parent is not None and parent.evaluation.verdict in {Verdict.PASSED, Verdict.OUTCLASSED}
+        return {"aim": "start" if parent is None else "improve" if right else "repair"}
 
     def write(self, state: AttemptState) -> AttemptState:
         """Asks the coder for a kernel."""

@@ -17,6 +17,7 @@ __all__ = ["RunSummary", "summaries"]
 
 _FARTHEST_FIRST = (
     Verdict.PASSED,
+    Verdict.OUTCLASSED,
     Verdict.WRONG,
     Verdict.CHEATING,
     Verdict.UNSAFE,

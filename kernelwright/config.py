@@ -88,6 +88,15 @@ class Settings(BaseSettings):
     """Language model that writes kernels: `openai:NAME`, `anthropic:NAME` or `http://host:port/v1#NAME`; empty is the built-in coder."""
     judge_model: str = ""
     """Language model that judges attempts, named as `model` is; empty is the same as `model`, `builtin` the built-in judge."""
+    authors: tuple[str, ...] = ()
+    """Further coders beside `model`, named as it is, or `builtin`: `evolve` chooses among them all by what they gain for their cost,
+    in other strategies they take turns."""
+    sampler: Literal["random", "tpe"] = "random"
+    """How the built-in coder draws the parameters of its templates where kernels are to differ by chance: at random, or by Optuna's
+    TPE, which learns from the attempts before (extra `search`; docs/strategies.md)."""
+    cascade: bool | None = None
+    """Whether a kernel that is right at first but can't beat the best of its run is let go before it is judged whole; unset, it is
+    only in the strategy `evolve`."""
     builtin_first: int = Field(default=0, ge=0, le=1000)
     """Attempts that the built-in coder makes before the language model goes on from them."""
     exemplars: int = Field(default=3, ge=0, le=20)
@@ -141,6 +150,11 @@ class Settings(BaseSettings):
     def place_given(self) -> bool:
         """Whether somebody chose where the store lies."""
         return bool(self.database) or self.data != _data_folder()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The language models that are named, coders first."""
+        return tuple(name for name in (self.model, *self.authors, self.judge_model) if name not in {"", "builtin"})
 
     @property
     def checkpoints(self) -> Path:

@@ -25,11 +25,20 @@ from kernelwright.rl.strategies import STRATEGIES, strategy_named
 from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
-from kernelwright.verifier.evaluation import Evaluation
+from kernelwright.verifier.evaluation import Evaluation, Timing
 from kernelwright.verifier.model.calibration import calibrated_gpu
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
 from kernelwright.words import one_line
-from kernelwright.writers import BUILTIN, NO_TRAFFIC, Traffic, chosen_names, exemplars_for, models_of, writers_of
+from kernelwright.writers import (
+    BUILTIN,
+    NO_TRAFFIC,
+    Traffic,
+    author_names,
+    chosen_names,
+    exemplars_for,
+    models_of,
+    writers_of,
+)
 
 if TYPE_CHECKING:
     from kernelwright.agents.llm.briefing import StartingPoint
@@ -198,6 +207,8 @@ def optimize_task(
         kept["start"] = {"source": start.source, "language": start.language}
     if fenced:
         kept["fenced"] = True
+    if len(authors := author_names(settings)) > 1:
+        kept["authors"] = list(authors)
     if coder != BUILTIN:
         kept["exemplars"] = exemplars_for(task, target.gpu, store, settings.exemplars, traffic)
     run = Run(
@@ -342,11 +353,12 @@ def _search(
         writers = writers_of(run, settings, target.gpu, reference, models, observer)
         search(
             run,
-            strategy=strategy_named(run.strategy, settings.candidates),
+            strategy=strategy_named(run.strategy, settings.candidates, show_all=_learns(run, settings)),
             coder=writers.coder,
             judge=writers.judge,
             ranker=writers.ranker,
             evaluate=partial(evaluate_opened, run.task, target, reference, spares),
+            cascade=settings.cascade if settings.cascade is not None else run.strategy in _CASCADED,
             store=store,
             checkpoints=store.checkpoints or settings.checkpoints,
             observer=observer,
@@ -354,9 +366,20 @@ def _search(
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
 
 
+_CASCADED = frozenset({"evolve"})
+"""Strategies that let kernels go early unless they are told otherwise."""
+
+
+def _learns(run: Run, settings: Settings) -> bool:
+    """Whether the run's coder is a sampler that learns from all attempts before; a model sees what its strategy shows."""
+    from kernelwright.agents.builtin.drawers import LEARNING
+
+    return run.coder == BUILTIN and settings.sampler in LEARNING
+
+
 def evaluate_opened(
     task: Task, target: Target, reference: Reference, spares: Spares, kernel: Kernel, observer: Observer,
-    *, baselines: tuple[str, ...] = ("eager",), tools: tuple[str, ...] = (),
+    *, baselines: tuple[str, ...] = ("eager",), tools: tuple[str, ...] = (), rival: Timing | None = None,
 ) -> Evaluation:  # fmt: skip
     """Judges one of several kernels of a task whose reference is open.
 
@@ -364,6 +387,7 @@ def evaluate_opened(
         spares: where processes for kernels come from.
         baselines: what it is measured against on a GPU.
         tools: what it is run under on a GPU besides.
+        rival: the best time so far, where a kernel that can't beat it need not be judged to the end.
     """
     from kernelwright.verifier.evaluate import evaluate
     from kernelwright.verifier.measured.gpu_stages import GpuOptions
@@ -383,6 +407,7 @@ def evaluate_opened(
             ("eager", *(b for b in baselines if b != "eager")),
             tools=tools,
         ),
+        rival=rival,
     )
 
 
@@ -402,7 +427,7 @@ def _check_inputs(made_for: Sequence[TensorSpec], _module: object, inputs: tuple
 
 
 _KEPT = (
-    "isolation", "call_seconds", "memory_bytes", "candidates", "builtin_first", "reasoning", "temperature",
+    "isolation", "call_seconds", "memory_bytes", "candidates", "sampler", "cascade", "builtin_first", "reasoning", "temperature",
 )  # fmt: skip
 """Settings that a resumed run must find as they were, beside those that a run has fields for."""
 

@@ -30,7 +30,7 @@ from kernelwright.events import (
     StageStarted,
 )
 from kernelwright.rl.run import Attempt, Run
-from kernelwright.verifier.evaluation import Evaluation, StageStatus, Timing
+from kernelwright.verifier.evaluation import Evaluation, StageStatus, Timing, Verdict
 from kernelwright.verifier.wording import quoted
 from kernelwright.words import (
     between,
@@ -144,7 +144,7 @@ class ProgressView:
 
     def _attempt_line(self, event: AttemptFinished) -> Text:
         if event.seconds is None:
-            return Text.assemble("  ", (event.verdict, "bold red"), f": {one_line(event.reason)}")
+            return Text.assemble("  ", (event.verdict, f"bold {_colour(event.verdict)}"), f": {one_line(event.reason)}")
         kind = kind_words(event.kind or "modelled", self._gpu)
         line = Text.assemble("  ", (event.verdict, "bold green"), f": {duration(event.seconds)} {kind}")
         if event.speedup is not None:
@@ -235,7 +235,7 @@ def attempts_table(attempts: Sequence[Attempt], best: Attempt | None, *, width: 
         table.add_row(
             Text(f"{'*' if chosen else ''}{attempt.number}"),
             Text(one_line(attempt.plan)),
-            Text(evaluation.verdict.value, style="green" if evaluation.passed else "red"),
+            Text(evaluation.verdict.value, style=_colour(evaluation.verdict)),
             time_cell,
             *[*figures, Text(limit), Text(ends)][: len(shown)],
             style="bold" if chosen else "",
@@ -265,10 +265,13 @@ def verdict_block(evaluation: Evaluation) -> RenderableType:
     return Group(line, plain_source(quote)) if isinstance(quote, str) and quote else line
 
 
+def _colour(verdict: str) -> str:
+    return {Verdict.PASSED.value: "green", Verdict.OUTCLASSED.value: "yellow"}.get(str(verdict), "red")
+
+
 def verdict_line(evaluation: Evaluation) -> Text:
     """The verdict and the reason."""
-    style = "bold green" if evaluation.passed else "bold red"
-    line = Text.assemble((evaluation.verdict.value, style))
+    line = Text.assemble((evaluation.verdict.value, f"bold {_colour(evaluation.verdict)}"))
     if evaluation.reason:
         line.append(f": {one_line(evaluation.reason, 2000)}")
     return line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,8 @@ __all__ = [
     "ROOFLINE",
     "Traffic",
     "Writers",
+    "author_names",
+    "authors_of",
     "chosen_names",
     "exemplars_for",
     "models_of",
@@ -72,7 +74,23 @@ NO_TRAFFIC = Traffic()
 def chosen_names(settings: Settings) -> tuple[str, str]:
     """Coder and judge as a run names them."""
     judge = settings.judge_model or settings.model
-    return settings.model or BUILTIN, ROOFLINE if judge in {"", BUILTIN} else judge
+    return " + ".join(author_names(settings)), ROOFLINE if judge in {"", BUILTIN} else judge
+
+
+def author_names(settings: Settings) -> tuple[str, ...]:
+    """The coders of a new run, in the order in which they take turns; each once.
+
+    Raises:
+        ConfigError: an author without a name.
+    """
+    if not all(name.strip() for name in settings.authors):
+        raise ConfigError("an author has no name.", mend="Name a model, or `builtin`.")
+    return tuple(dict.fromkeys((settings.model or BUILTIN, *settings.authors)))
+
+
+def authors_of(run: Run) -> tuple[str, ...]:
+    """The coders of a stored run; a run of several keeps them in its settings."""
+    return tuple(run.settings.get("authors") or (run.coder,))
 
 
 def exemplars_for(
@@ -151,7 +169,7 @@ def models_of(
     Raises:
         ConfigError: a model that can't be used: no such provider, no key, no price though there is a budget.
     """
-    names = dict.fromkeys(name for name in (run.coder, run.judge) if name not in {BUILTIN, ROOFLINE})
+    names = dict.fromkeys(name for name in (*authors_of(run), run.judge) if name not in {BUILTIN, ROOFLINE})
     if not names:
         yield {}
         return
@@ -191,30 +209,62 @@ def writers_of(
     Raises:
         TaskError, LoweringError: the built-in coder is to write and can't.
     """
-    if run.coder == BUILTIN:
+    authors = authors_of(run)
+    if authors == (BUILTIN,):
         graph, builtin = _builtin(run, gpu, reference, observer)
         judge = _roofline(gpu, builtin)
         if run.judge != ROOFLINE:
             judge = _llm_judge(models[run.judge], _briefing(run, gpu, reference, graph), judge, settings)
-        return Writers(_builtin_for(run, builtin), judge)
-    from kernelwright.agents.llm.coder import LlmCoder
+        return Writers(_builtin_for(run, builtin, settings), judge)
     from kernelwright.agents.llm.votes import Voters
 
     found = _graph_if_any(reference, observer)
     briefing = _briefing(run, gpu, reference, found)
-    coder: Coder = LlmCoder(
-        models[run.coder],
+    builtin = None
+    if BUILTIN in authors and found is not None:
+        with suppress(LoweringError):  # told where the coders are put together
+            _, builtin = _builtin(run, gpu, reference, observer, found)
+    coders = {name: _llm_coder(models[name], briefing, run, settings) for name in authors if name != BUILTIN}
+    coder: Coder = next(iter(coders.values()))
+    if len(authors) > 1:
+        coder = _several(authors, coders, builtin, run, settings, observer)
+    if settings.builtin_first:
+        coder = _after_builtin(run, gpu, reference, found, coder, settings, observer)
+    judge = _roofline(gpu, builtin)
+    if run.judge != ROOFLINE:
+        judge = _llm_judge(models[run.judge], briefing, judge, settings)
+    return Writers(coder, judge, Voters(models.get(run.judge) or next(iter(models.values())), briefing))
+
+
+def _llm_coder(model: ModelClient, briefing: Briefing, run: Run, settings: Settings) -> Coder:
+    from kernelwright.agents.llm.coder import LlmCoder
+
+    return LlmCoder(
+        model,
         briefing,
         reasoning=settings.reasoning,
         temperature=settings.temperature,
         kernels_shown=SHOWN if run.strategy == "translate-evolve" else 1,
     )
-    if settings.builtin_first:
-        coder = _after_builtin(run, gpu, reference, found, coder, settings.builtin_first, observer)
-    judge = _roofline(gpu, None)
-    if run.judge != ROOFLINE:
-        judge = _llm_judge(models[run.judge], briefing, judge, settings)
-    return Writers(coder, judge, Voters(models.get(run.judge, models[run.coder]), briefing))
+
+
+def _several(
+    authors: tuple[str, ...], models: Mapping[str, Coder], builtin: BuiltinCoder | None, run: Run, settings: Settings,
+    observer: Observer,
+) -> Coder:  # fmt: skip
+    """All authors of a run; where the built-in coder can write nothing, the first model makes its attempts too."""
+    from kernelwright.agents.authors import Authors
+
+    coders: dict[str, Coder] = {}
+    for name in authors:
+        if name != BUILTIN:
+            coders[name] = models[name]
+        elif builtin is not None:
+            coders[name] = _builtin_for(run, builtin, settings)
+        else:
+            coders[name] = next(iter(models.values()))
+            observer(Note(f"the built-in coder can't write for this module: {coders[name].name} makes its attempts."))
+    return Authors(coders)
 
 
 def _llm_judge(model: ModelClient, briefing: Briefing, fallback: Judge, settings: Settings) -> Judge:
@@ -236,17 +286,21 @@ def _builtin(
     return graph, coder
 
 
-def _builtin_for(run: Run, coder: BuiltinCoder) -> Coder:
+def _builtin_for(run: Run, coder: BuiltinCoder, settings: Settings) -> Coder:
     """The built-in coder as the run's strategy needs it: where proposals are to differ by chance, it draws."""
-    from kernelwright.agents.builtin.sampler import BuiltinSampler
+    if run.strategy == "refine":
+        return coder
+    from kernelwright.agents.builtin.drawers import drawer_named
+    from kernelwright.agents.builtin.operators import BuiltinOperators
 
-    return coder if run.strategy == "refine" else BuiltinSampler(coder, run.id)
+    return BuiltinOperators(coder, run.id, drawer_named(settings.sampler, coder))
 
 
 def _after_builtin(
-    run: Run, gpu: Gpu, reference: Reference, graph: Graph | None, then: Coder, count: int, observer: Observer
-) -> Coder:
-    """`then`, after `count` attempts of the built-in coder; at once where that can't write anything for the module."""
+    run: Run, gpu: Gpu, reference: Reference, graph: Graph | None, then: Coder, settings: Settings,
+    observer: Observer,
+) -> Coder:  # fmt: skip
+    """`then`, after `builtin_first` attempts of the built-in coder; at once where that can't write anything for the module."""
     from kernelwright.agents.llm.seeded import Seeded
 
     if graph is None:
@@ -257,7 +311,7 @@ def _after_builtin(
     except LoweringError as error:
         observer(Note(f"the built-in coder can't write the first attempts: {error.message}"))
         return then
-    return Seeded(_builtin_for(run, builtin), then, count)
+    return Seeded(_builtin_for(run, builtin, settings), then, settings.builtin_first)
 
 
 def _roofline(gpu: Gpu, coder: BuiltinCoder | None) -> Judge:

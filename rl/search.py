@@ -82,6 +82,7 @@ def search(
     store: RunStore,
     checkpoints: Path | None,
     ranker: Ranker | None = None,
+    cascade: bool = False,
     observer: Observer = ignore,
     clock: Clock = utc_now,
 ) -> SearchResult:
@@ -97,6 +98,8 @@ def search(
         checkpoints: a SQLite file for attempts in progress; None keeps them in memory, so a killed process loses
             the attempt it was at, and nothing else.
         ranker: for ranked batches; without one they are evaluated in their order.
+        cascade: whether a kernel that can't beat the best of the attempts evaluated before it may be let go early, with the
+            verdict `outclassed`.
 
     Events, in order: `RunStarted`; per attempt the coder's stage `write`, with `AttemptStarted` in it as soon as the plan
     is known, the stages of the evaluation, the stage `judge`, `AttemptFinished`; last `RunFinished`, unless it failed.
@@ -117,7 +120,9 @@ def search(
         observer(RunStarted(run.id, run.task.name, run.rounds, len(attempts)))
         with checkpoints_in(checkpoints) as saver:
             asked = judge if strategy.asks_judge else None
-            rounds = _Rounds(run, strategy, coder, asked, ranker, evaluate, store, saver, checkpoints, observer, clock)
+            rounds = _Rounds(
+                run, strategy, coder, asked, ranker, evaluate, cascade, store, saver, checkpoints, observer, clock
+            )
             try:
                 end.message = rounds.make(attempts)
             except BudgetReached as error:
@@ -137,6 +142,7 @@ class _Rounds:
     judge: Judge | None
     ranker: Ranker | None
     evaluate: Evaluate
+    cascade: bool
     store: RunStore
     saver: BaseCheckpointSaver[Any]
     checkpoints: Path | None
@@ -175,7 +181,7 @@ class _Rounds:
         for number in order:
             if len(attempts) >= self.run.rounds:
                 break
-            attempt = self._make(steps[number], coder)
+            attempt = self._make(steps[number], coder, attempts)
             if attempt is None:
                 continue
             attempts[number] = attempt  # first: a Ctrl-C while it is stored is raised when it has been
@@ -224,8 +230,12 @@ class _Rounds:
         self.observer(StageFinished("vote", "passed", f"order of evaluation: {order}", time.monotonic() - started))
         return ranked
 
-    def _make(self, step: Step, coder: Coder) -> Attempt | None:
-        number = step.number
+    def _make(self, step: Step, coder: Coder, attempts: Mapping[int, Attempt]) -> Attempt | None:
+        number, evaluate = step.number, self.evaluate
+        # attempts are evaluated in the same order after a kill, so the best before one is the same too
+        best = best_attempt(attempts[n] for n in sorted(attempts)) if self.cascade else None
+        if best is not None:
+            evaluate = partial(self.evaluate, rival=best.evaluation.timing)
         with checkpoints_usable(self.checkpoints):
             result = run_attempt(
                 step.turn,
@@ -233,7 +243,7 @@ class _Rounds:
                 step.advice,
                 coder,
                 self.judge,
-                self.evaluate,
+                evaluate,
                 self.saver,
                 self._thread(number),
                 self.observer,

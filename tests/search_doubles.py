@@ -222,3 +222,11 @@ class TurnCoder:
             return None
         parents = () if turn.parent is None else (turn.parent.kernel.id,)
         return Proposal(kernel(turn.number, parents), f"version {turn.number}")
+
+
+def failed_at(candidate: Kernel, verdict: Verdict, evidence: dict[str, Any]) -> Evaluation:
+    """A failure whose last stage has this evidence."""
+    found = evaluation(candidate, verdict)
+    return found.model_copy(
+        update={"stages": [*found.stages[:-1], found.stages[-1].model_copy(update={"evidence": evidence})]}
+    )

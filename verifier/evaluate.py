@@ -27,11 +27,12 @@ from kernelwright.sandbox.spares import StartProcesses
 from kernelwright.sandbox.symbols import plain_name
 from kernelwright.sandbox.trees import tensors_of
 from kernelwright.verifier import gradients, host_side, integrity, static
+from kernelwright.verifier.cascade import Cascade
 from kernelwright.verifier.correctness import Mismatch, Past
 from kernelwright.verifier.determinism import Rerun, compare_rerun
 from kernelwright.verifier.device_info import device_info
 from kernelwright.verifier.effects import refuse_effects, refuse_violations
-from kernelwright.verifier.evaluation import Evaluation, Profile, Timing, Verdict
+from kernelwright.verifier.evaluation import Evaluation, Profile, Timing, TimingKind, Verdict
 from kernelwright.verifier.measured.gpu_stages import GpuJob, GpuOptions, judge_on_gpu
 from kernelwright.verifier.model import assemble
 from kernelwright.verifier.model.gpus import Gpu
@@ -69,7 +70,7 @@ class _Judge:
 
     def __init__(
         self, task: Task, kernel: Kernel, device: Device, reference: Reference, gpu: Gpu, limits: Limits,
-        observer: Observer, draw: SeedSource, start: StartProcesses | None,
+        observer: Observer, draw: SeedSource, start: StartProcesses | None, rival: Timing | None = None,
     ) -> None:  # fmt: skip
         self.task, self.kernel, self.device, self.reference = task, kernel, device, reference
         self.gpu, self.limits, self.observer, self.draw, self.start = gpu, limits, observer, draw, start
@@ -83,6 +84,8 @@ class _Judge:
         self.past = Past()
         self.timed: list[ModelledCall] = []
         """Every verified call, modelled."""
+        kind = TimingKind.MEASURED if device.kind == "cuda" else TimingKind.MODELLED
+        self.cascade = Cascade(rival, kind, gpu)
 
     def judge(self) -> None:
         """All stages; raises StageFailed at the first that fails."""
@@ -145,6 +148,7 @@ class _Judge:
             skipped: list[str] = []
             probe = first
             largest = self._compare(first, rows)
+            self._held_against_the_best(rows, last=self.task.workloads[0].seeds == 1)
             workloads = [w for w in self.task.workloads if w.fits(self.reference.signature) and not w.sizes]
             # where the values say most
             repeated = next((w for w in workloads if w.distribution is Distribution.NORMAL), workloads[0])
@@ -175,6 +179,8 @@ class _Judge:
                         or probe.workload.distribution is not Distribution.NORMAL
                     ):
                         probe = call
+                if position == 0 and workload.seeds > 1:
+                    self._held_against_the_best(rows, last=True)
             for workload in self.task.workloads:
                 if workload.sizes:
                     largest = max(largest, self._in_other_sizes(candidate, workload, rows))
@@ -192,6 +198,13 @@ class _Judge:
             if self.reference_in_own_dtype:
                 stage.evidence["reference"] = f"in the task's own dtype: {self.reference_in_own_dtype}"
         return probe
+
+    def _held_against_the_best(self, rows: list[dict[str, Any]], *, last: bool) -> None:
+        """Lets go of a kernel that can't be the best of its run any more. One that is under suspicion is judged whole."""
+        own = [call for call in self.timed if call.workload == self.task.workloads[0].name]
+        if self.cascade.asked and own and not (self.without_own_work or self.reads_back):
+            self.profile = assemble.profile(own[0].launches, own[0].operations, self.gpu)
+            self.cascade.look(own, rows, last=last)
 
     def _in_other_sizes(self, candidate: Candidate, workload: Workload, rows: list[dict[str, Any]]) -> float:
         """The workload's calls, with a module of other sizes; they are not timed. Returns the largest error share."""
@@ -456,6 +469,7 @@ def evaluate(
     draw_seed: SeedSource = secret_seed,
     start: StartProcesses | None = None,
     on_gpu: GpuOptions | None = None,
+    rival: Timing | None = None,
 ) -> Evaluation:
     """Judges `kernel` on `task`.
 
@@ -466,6 +480,8 @@ def evaluate(
         start: gives the processes that the kernel runs in, for `device` and `limits`: `Spares.take` where several kernels
             are judged in turn.
         on_gpu: how it is measured where the device is a GPU. The emulator examines it before.
+        rival: the best time of the run so far. A kernel that is right at first and can't beat it noticeably is not judged further:
+            its verdict is `outclassed`. A time of another kind or GPU is no rival.
 
     Raises:
         TaskError: the reference itself fails on its own inputs.
@@ -473,7 +489,7 @@ def evaluate(
         GpuError: the GPU or its driver fails.
     """
     began = time.perf_counter()
-    judge = _Judge(task, kernel, device, reference, gpu, limits or Limits(), observer, draw_seed, start)
+    judge = _Judge(task, kernel, device, reference, gpu, limits or Limits(), observer, draw_seed, start, rival)
     verdict, reason = Verdict.PASSED, "It computes the function on every workload tried, by its own kernels."
     try:
         judge.judge()
@@ -490,7 +506,7 @@ def evaluate(
         stages=judge.stages.ended,
         device=device_info(device),
         timing=judge.timing if passed else None,
-        profile=judge.profile if passed else None,
+        profile=judge.profile if passed or verdict is Verdict.OUTCLASSED else None,
         seeds=judge.seeds,
         seconds=time.perf_counter() - began,
     )

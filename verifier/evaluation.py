@@ -46,6 +46,9 @@ class Verdict(StrEnum):
     """Its outputs do not come from kernels of its own."""
     UNSUPPORTED = "unsupported"
     """This device can't run it (an instruction the emulator refuses, or no such GPU)."""
+    OUTCLASSED = "outclassed"
+    """Correct on the calls that were made, and its bound can't beat the best of the run; not judged further. Only a search with
+    a cascade says so."""
 
 
 class StageStatus(StrEnum):

@@ -15,7 +15,7 @@ from typing import Any
 from kernelwright.bench_tasks.task import Task
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.symbols import plain_name
-from kernelwright.verifier.evaluation import Evaluation, Stage, StageStatus, Timing
+from kernelwright.verifier.evaluation import Evaluation, Stage, StageStatus, Timing, Verdict
 from kernelwright.verifier.wording import between, counted, duration, error_share, sentence
 
 __all__ = ["Explanation", "SourceLine", "explain"]
@@ -73,6 +73,8 @@ def explain(task: Task, kernel: Kernel, evaluation: Evaluation) -> list[Explanat
         else:
             words = _PASSED.get(name)
             sentences = list(words(stage.evidence, task, evaluation)) if words else [sentence(stage.summary)]
+            if evaluation.verdict is Verdict.OUTCLASSED and stage.status is StageStatus.SKIPPED:
+                sentences.append(evaluation.reason)
         found.append(Explanation(name, stage.status.value, tuple(sentences), tuple(_lines(stage, kernel.source))))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from kernelwright.agents.builtin.forecast import forecast_all
 from kernelwright.agents.builtin.generated import Generated
@@ -60,6 +60,15 @@ class BuiltinCoder:
     def generate(self, kernel: KernelTemplate, knobs: Mapping[str, Value]) -> Generated:
         """The CUDA of one of `kernels`, with its knobs by their short names."""
         return kernel.generate(knobs, self._lowered.pointers)
+
+    @property
+    def conservative(self) -> Mapping[str, Value]:
+        """The plainest choice of every parameter."""
+        return self._space.conservative
+
+    def neighbours(self, base: Mapping[str, Value]) -> Iterator[Choice]:
+        """Legal choices near `base`, the nearest first."""
+        return self._space.neighbours(base)
 
     @property
     def stays_in_torch(self) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ _CAUSES: dict[Verdict, tuple[str, str]] = {
     ),
     Verdict.CHEATING: ("outputs are not its own", "Compute every output in the kernels themselves."),
     Verdict.UNSUPPORTED: ("not supported here", "Avoid the instruction or feature that is named."),
+    Verdict.OUTCLASSED: ("slower than the best", "Take another way than this one."),
 }
 _VIOLATIONS: dict[str, str] = {
     "out_of_bounds": "Add a bounds check before that line: the last block covers more than the data.",
@@ -77,9 +78,10 @@ class RooflineJudge:
         """Advice for the attempt after `attempt`; `history` holds those before it, oldest first."""
         attempts = (*history, attempt)
         base = best(attempts)
-        if not attempt.evaluation.passed:
+        # a kernel that can't beat the best is right as far as was seen: there is nothing to repair
+        let_go = attempt.evaluation.verdict is Verdict.OUTCLASSED
+        if base is None or not (attempt.evaluation.passed or let_go):
             return self._repair(attempt, base, attempts)
-        assert base is not None
         return self._improve(attempt, base, attempts)
 
     # -- after a failure ----------------------------------------------------------------------------------------
@@ -130,7 +132,8 @@ class RooflineJudge:
         evidence["roofline_share"] = round(timing.roofline_share, 4)
         if attempt.number != base.number:
             evidence["best_attempt"] = base.number
-            evidence["this_attempt_over_best"] = round(seconds(attempt) / timing.seconds, 4)
+            if attempt.evaluation.passed:
+                evidence["this_attempt_over_best"] = round(seconds(attempt) / timing.seconds, 4)
         if timing.roofline_share >= NEAR_BOUND:
             return Advice(
                 mode="stop",

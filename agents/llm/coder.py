@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from kernelwright.agents.builtin.lessons import seconds
@@ -19,10 +21,19 @@ from kernelwright.agents.llm.text import one_line, shortened
 from kernelwright.agents.models.protocol import ModelClient, Reasoning, Reply
 from kernelwright.agents.protocols import Advice, PastAttempt, Proposal, Turn
 from kernelwright.sandbox.kernel import Kernel
+from kernelwright.verifier.evaluation import Verdict
 
 __all__ = ["LlmCoder", "Replies"]
 
 Replies = Literal["auto", "full", "diff"]
+
+_FORMS: Mapping[str, Replies] = MappingProxyType(
+    {"tune": "diff", "template": "full", "diff": "diff", "rewrite": "full", "crossover": "full"}
+)
+"""The operators that have a prompt of their own (`kernelwright.rl.operators`), with the form of reply that each asks for."""
+_RIGHT = frozenset({Verdict.PASSED, Verdict.OUTCLASSED})
+"""Verdicts of kernels with nothing to mend."""
+_NUMBER = re.compile(r"(?<![\w.])(?:0[xX][0-9a-fA-F]+|\d[\d']*\.?\d*(?:[eE][+-]?\d+)?)[uUlLfF]*")
 
 _TRIES = 3
 """Requests for one kernel: the first, and two where the reply could not be used."""
@@ -69,7 +80,7 @@ class LlmCoder:
 
     def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None, turn: Turn) -> Proposal:
         """Asks for the kernel of attempt `turn.number`: the first from the reference or the starting point, one that mends a
-        parent that failed, or one that is to be faster than a parent that passed.
+        parent that failed, or one that is to be faster than a parent that passed, in the way that `turn.operator` names.
 
         Raises:
             ModelError: no reply came, or the budget does not allow the call.
@@ -80,7 +91,8 @@ class LlmCoder:
             self.model, render(name, facts), turn.number, "coder", self.options, again="coder/unusable", tries=_TRIES
         )
         first = talk.prompt.name
-        parents = () if turn.parent is None else (turn.parent.kernel.id,)
+        second = _second(turn) if name == "coder/crossover" else None
+        parents = tuple(attempt.kernel.id for attempt in (turn.parent, second) if attempt is not None)
         notes: list[str] = []
         reply = talk.ask()
         while True:
@@ -97,6 +109,12 @@ class LlmCoder:
                 break
         if read.note:
             notes.append(read.note)
+        if (
+            name == "coder/tune"
+            and turn.parent is not None
+            and not _numbers_only(turn.parent.kernel.source, read.source)
+        ):
+            notes.append("more than numbers was changed")
         return Proposal(
             Kernel(read.source, author=self.name, parents=parents),
             self._plan(reply, read, name, notes),
@@ -113,7 +131,16 @@ class LlmCoder:
         if turn.parent is not None:
             facts |= attempt_facts(turn.parent, self.briefing)
             facts["others"] = self._others(history, turn.parent)
-            return ("coder/improve" if turn.parent.evaluation.passed else "coder/repair"), facts
+            if turn.parent.evaluation.verdict not in _RIGHT:
+                return "coder/repair", facts
+            second = _second(turn)
+            if turn.operator not in _FORMS or (turn.operator == "crossover" and second is None):
+                return "coder/improve", facts
+            facts["replies"] = _FORMS[turn.operator]
+            if turn.operator == "crossover" and second is not None:
+                theirs = attempt_facts(second, self.briefing)
+                facts |= {"second": second, "second_timing": theirs["timing"], "second_words": theirs["words"]}
+            return f"coder/{turn.operator}", facts
         facts["replies"] = "full"  # there is nothing to change yet
         if self.briefing.starting_point is not None:
             return "coder/translate", {**facts, "kernel_text": self.briefing.starting_point.source}
@@ -193,6 +220,17 @@ class LlmCoder:
             f"it was cut off at the limit of {self.options.max_output_tokens:,} tokens. Be brief: reason less, and write the "
             "code without long comments."
         )
+
+
+def _second(turn: Turn) -> PastAttempt | None:
+    """The other parent of a crossover: the first that was right and is another kernel."""
+    own = None if turn.parent is None else turn.parent.kernel.id
+    return next((a for a in turn.others if a.evaluation.verdict in _RIGHT and a.kernel.id != own), None)
+
+
+def _numbers_only(old: str, new: str) -> bool:
+    """Whether the lines of two sources differ in nothing but numbers."""
+    return [_NUMBER.sub("0", line) for line in _bare(old)] == [_NUMBER.sub("0", line) for line in _bare(new)]
 
 
 def _bare(source: str) -> list[str]:

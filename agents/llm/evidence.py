@@ -9,7 +9,7 @@ from kernelwright.agents.llm.briefing import Briefing
 from kernelwright.agents.llm.profile import profile_view
 from kernelwright.agents.llm.text import numbered
 from kernelwright.agents.protocols import PastAttempt
-from kernelwright.verifier.evaluation import StageStatus
+from kernelwright.verifier.evaluation import Evaluation, StageStatus, Verdict
 from kernelwright.verifier.explain import Explanation, explain
 
 __all__ = ["attempt_facts", "check_same_kernel"]
@@ -51,7 +51,7 @@ def attempt_facts(attempt: PastAttempt, briefing: Briefing) -> dict[str, Any]:
         "timing": evaluation.timing,
         "passed_stages": [s.stage for s in stages if s.status in {"passed", "warned"}],
         "failed_stage": "" if failed is None else failed.stage,
-        "words": "\n".join(failed.sentences) if failed is not None else _passed(stages),
+        "words": "\n".join(failed.sentences) if failed is not None else _passed(stages, evaluation),
         "lines": [
             {"text": line.text, "line": line.line, "cuda_line": line.cuda_line, "column": line.column} for line in lines
         ],
@@ -63,9 +63,9 @@ def attempt_facts(attempt: PastAttempt, briefing: Briefing) -> dict[str, Any]:
     }
 
 
-def _passed(stages: list[Explanation]) -> str:
-    """Time and its parts, and what static analysis warns of."""
-    said: list[str] = []
+def _passed(stages: list[Explanation], evaluation: Evaluation) -> str:
+    """Time and its parts, or why it was let go, and what static analysis warns of."""
+    said = [evaluation.reason] if evaluation.verdict is Verdict.OUTCLASSED else []
     for stage in stages:
         if stage.stage in {"timing", "profile", "gpu timing"} and stage.status in {"passed", "warned"}:
             said += stage.sentences

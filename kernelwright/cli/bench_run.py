@@ -220,7 +220,7 @@ def show(bench_run_id: str, as_json: bool, verbose: bool, debug: bool) -> int:
 
 
 def _asks_models(settings: Settings) -> bool:
-    return bool(settings.model) or settings.judge_model not in {"", "builtin"}
+    return bool(settings.models)
 
 
 def _work(

@@ -10,7 +10,7 @@ __all__ = ["search_flags"]
 
 
 def search_flags(function: Function) -> Function:
-    """Adds ``--rounds``, ``--strategy``, ``--candidates`` and what is said about language models."""
+    """Adds ``--rounds``, ``--strategy``, ``--candidates``, what is said about coders and what they cost."""
     for option in reversed(
         (
             click.option("--rounds", type=int, metavar="N", help="Attempts to make at most (default: 6)."),
@@ -27,6 +27,24 @@ def search_flags(function: Function) -> Function:
                 metavar="MODEL",
                 help="Language model that writes kernels: openai:NAME, anthropic:NAME or http://host:port/v1#NAME "
                 "(default: the built-in coder).",
+            ),
+            click.option(
+                "--author",
+                "authors",
+                multiple=True,
+                metavar="MODEL",
+                callback=lambda _context, _option, given: given or None,
+                help="A further coder beside --model, named alike, or `builtin`; may be given several times.",
+            ),
+            click.option(
+                "--sampler",
+                type=click.Choice(["random", "tpe"]),
+                help="How the built-in coder draws parameters in strategies but refine (default: random; docs/strategies.md).",
+            ),
+            click.option(
+                "--cascade/--no-cascade",
+                default=None,
+                help="Let kernels go early that can't beat the best of the run (default: in evolve only).",
             ),
             click.option(
                 "--judge",

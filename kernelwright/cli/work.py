@@ -295,7 +295,7 @@ def _traffic(
 
     if record is not None and replay is not None:
         raise MisuseError("--record and --replay exclude each other.", mend="Give one of them.")
-    if settings is not None and not settings.model and settings.judge_model in {"", "builtin"}:
+    if settings is not None and not settings.models:
         given = {"--record": record, "--replay": replay, "--budget": (flags or {}).get("budget")}
         if idle := [flag for flag, value in given.items() if value is not None]:
             raise MisuseError(

@@ -150,7 +150,8 @@ class Judged(_Answer):
     evaluation_id: str
     """Of the stored evaluation: explain_verdict takes it, later too."""
     verdict: str
-    """`passed`, or `rejected`, `compile_error`, `crashed`, `timeout`, `unsafe`, `wrong`, `cheating`, `unsupported`."""
+    """`passed`, or `rejected`, `compile_error`, `crashed`, `timeout`, `unsafe`, `wrong`, `cheating`, `unsupported`;
+    in a run also `outclassed`: right so far, and let go because it can't beat the best of the run."""
     passed: bool
     reason: str
     """Why, and for a failure what to change."""

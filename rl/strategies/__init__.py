@@ -25,11 +25,12 @@ STRATEGIES: Mapping[str, str] = MappingProxyType(
 """What each one does, by the name that `--strategy` takes."""
 
 
-def strategy_named(name: str, candidates: int | None = None) -> Strategy:
+def strategy_named(name: str, candidates: int | None = None, *, show_all: bool = False) -> Strategy:
     """The strategy of this name.
 
     Args:
         candidates: proposals of a round, for strategies that make several; None is the number that each is described with.
+        show_all: whether `best-of-n` and `fsr` show their coder all earlier attempts, for one that learns from them.
 
     Raises:
         ConfigError: there is none.
@@ -39,6 +40,13 @@ def strategy_named(name: str, candidates: int | None = None) -> Strategy:
     several: dict[str, type[BestOfN] | type[FeatureSearch] | type[TranslateEvolve]] = {
         kind.name: kind for kind in (BestOfN, FeatureSearch, TranslateEvolve)
     }
+    if name in several and show_all and name != TranslateEvolve.name:
+        given = {} if candidates is None else {"candidates": candidates}
+        return (
+            FeatureSearch(**given, show_all=True)
+            if name == FeatureSearch.name
+            else BestOfN(*given.values(), show_all=True)
+        )
     if name in several:
         return several[name]() if candidates is None else several[name](candidates)
     raise ConfigError(f"there is no strategy {name!r}.", mend=f"Choose one of {', '.join(STRATEGIES)}.")

@@ -22,6 +22,8 @@ class FeatureSearch:
     """Rounds of candidates."""
 
     candidates: int = 4
+    show_all: bool = False
+    """Whether candidates see all earlier attempts, not their seed alone: for a coder that learns what to draw."""
     name = "fsr"
     asks_judge = False
 
@@ -36,5 +38,6 @@ class FeatureSearch:
             # its seed is all that a candidate sees, so that those of a round differ by chance only
             history = () if seed is None else past([seed])
             turn = Turn(first + i, history[0] if history else None)
-            steps.append(Step(turn, history, None if seed is None else seed.advice))
+            shown = past(done) if self.show_all else history
+            steps.append(Step(turn, shown, None if seed is None else seed.advice))
         return Batch(tuple(steps))

@@ -64,6 +64,15 @@ def test_samples_know_nothing_of_one_another() -> None:
     assert len(planned(BestOfN(4), [], left=3).steps) == 3
 
 
+def test_a_coder_that_learns_is_shown_all_attempts() -> None:
+    done = made(1e-5, WRONG, 2e-5)
+    for strategy in (strategy_named("best-of-n", 2, show_all=True), strategy_named("fsr", 2, show_all=True)):
+        batch = planned(strategy, done)
+        assert [[p.number for p in step.history] for step in batch.steps] == [[1, 2, 3], [1, 2, 3]]
+    assert parents(planned(strategy_named("best-of-n", show_all=True), done)) == dict.fromkeys((4, 5, 6, 7))
+    assert parents(planned(strategy_named("fsr", 2, show_all=True), done)) == {4: 1, 5: 1}
+
+
 def test_errors_go_back_to_each_candidate_until_one_is_correct() -> None:
     strategy = FeatureSearch(3)
     assert parents(planned(strategy, [])) == dict.fromkeys((1, 2, 3))

@@ -19,6 +19,7 @@ from kernelwright.sandbox.process import Limits
 from kernelwright.sandbox.reference import Reference
 from kernelwright.verifier.evaluate import evaluate
 from kernelwright.verifier.evaluation import Evaluation, StageStatus, Verdict
+from kernelwright.verifier.explain import explain
 from kernelwright.verifier.model.gpus import find_gpu
 
 TASK = task_from_source(
@@ -116,6 +117,36 @@ def test_an_honest_kernel_passes_with_all_its_evidence(reference):
     assert launch["counters"]["global_store_bytes"] == 4 * 37 * 50
     assert len(set(found.seeds.values())) == len(found.seeds)
     assert Evaluation.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_kernel_that_can_not_beat_the_best_is_let_go_and_any_other_is_judged_whole(reference):
+    own = TASK.workloads[0].seeds
+    timing = judge(reference, HONEST).timing
+    assert timing is not None
+
+    def against(factor: float, source: str = HONEST) -> Evaluation:
+        return judge(reference, source, rival=timing.model_copy(update={"seconds": timing.seconds * factor}))
+
+    for factor, calls in ((0.5, 1), (0.9, own), (1.0, own)):
+        found = against(factor)
+        assert found.verdict is Verdict.OUTCLASSED, found.reason
+        assert [s.name for s in found.stages] == ["static", "build", "sanitise", "correctness"]
+        last = found.stages[-1]
+        assert last.status is StageStatus.SKIPPED
+        assert len(last.evidence["calls"]) == calls
+        assert last.evidence["modelled_seconds"] == pytest.approx(timing.seconds, rel=0.01)
+        assert last.evidence["rival_seconds"] == timing.seconds * factor
+        assert found.timing is None
+        assert found.profile is not None
+        assert Evaluation.model_validate_json(found.model_dump_json()) == found
+        told = explain(TASK, Kernel(HONEST, "test"), found)
+        assert found.reason in next(e for e in told if e.stage == "correctness").sentences
+    assert against(1.1).verdict is Verdict.PASSED
+    # what is wrong in its first call, or looks like cheating, is found out however slow it is
+    assert against(0.1, changed(("y[i] = tanhf", "y[i] = 2.0f * tanhf"))).verdict is Verdict.WRONG
+    decoy = changed(("y[i] =", "float z ="), ("        return y\n", "        return torch.tanh(x) * self.w\n"))
+    assert against(0.1, decoy).verdict is Verdict.CHEATING
+    assert against(9.0, decoy).verdict is Verdict.CHEATING
 
 
 def test_seeds_are_secret_and_can_be_given_for_a_replay(reference):

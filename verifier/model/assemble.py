@@ -17,7 +17,7 @@ from kernelwright.verifier.model.metrics import metrics
 from kernelwright.verifier.model.roofline import Bound, task_bound
 from kernelwright.verifier.model.uncertainty import interval_source
 
-__all__ = ["bound", "call_bytes", "candidate_seconds", "launch_row", "profile", "storage_bytes", "timing"]
+__all__ = ["bound", "call_bytes", "candidate_seconds", "launch_row", "profile", "rows", "storage_bytes", "timing"]
 
 _ITEM_BYTES = {
     "bool": 1, "uint8": 1, "int8": 1, "float8_e4m3fn": 1, "float8_e5m2": 1,
@@ -112,16 +112,21 @@ def candidate_seconds(launches: Sequence[LaunchReport], torch_ops: Sequence[OpRe
     Raises:
         LaunchError: a launch that the GPU would refuse for its resources.
     """
-    return sum(row["seconds"] for row in _rows(launches, torch_ops, gpu))
+    return sum(row["seconds"] for row in rows(launches, torch_ops, gpu))
 
 
-def _rows(launches: Sequence[LaunchReport], torch_ops: Sequence[OpRecord], gpu: Gpu) -> list[dict[str, Any]]:
+def rows(launches: Sequence[LaunchReport], torch_ops: Sequence[OpRecord], gpu: Gpu) -> list[dict[str, Any]]:
+    """The breakdown of one forward call: a row for each launch, then one for each torch operation.
+
+    Raises:
+        LaunchError: a launch that the GPU would refuse for its resources.
+    """
     return [launch_row(report, gpu) for report in launches] + [row.to_json() for row in eager_time(torch_ops, gpu).rows]
 
 
-def _interval_source(rows: Sequence[dict[str, Any]]) -> str:
+def _interval_source(parts: Sequence[dict[str, Any]]) -> str:
     """Where the intervals of these rows are from, each source once."""
-    return "; ".join(dict.fromkeys(row.get("interval_source") or interval_source(None) for row in rows))
+    return "; ".join(dict.fromkeys(row.get("interval_source") or interval_source(None) for row in parts))
 
 
 def timing(
@@ -147,23 +152,23 @@ def timing(
         raise ValueError("the candidate made no launch and ran no torch operation: there is nothing to time")
     if not eager_ops:
         raise ValueError("the reference ran no torch operation that moves data: there is no baseline")
-    rows = _rows(launches, torch_ops, gpu)
+    parts = rows(launches, torch_ops, gpu)
     baseline = eager_time(eager_ops, gpu)
     least = bound(signature, eager_ops, gpu)
     return Timing(
         kind=TimingKind.MODELLED,
         gpu=gpu.name,
-        seconds=sum(row["seconds"] for row in rows),
-        seconds_low=sum(row["seconds_low"] for row in rows),
-        seconds_high=sum(row["seconds_high"] for row in rows),
-        interval_source=_interval_source(rows),
+        seconds=sum(row["seconds"] for row in parts),
+        seconds_low=sum(row["seconds_low"] for row in parts),
+        seconds_high=sum(row["seconds_high"] for row in parts),
+        interval_source=_interval_source(parts),
         baseline_seconds=baseline.seconds,
         baseline_seconds_low=baseline.seconds_low,
         baseline_seconds_high=baseline.seconds_high,
         baseline="eager",
         bound_seconds=least.seconds,
         bound_by=least.by,
-        breakdown=rows,
+        breakdown=parts,
         baseline_breakdown=[row.to_json() for row in baseline.rows],
     )
 

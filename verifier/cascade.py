@@ -1,0 +1,108 @@
+"""The cascade: whether a kernel that is right so far may still be the best of its run, or need not be judged further.
+
+On the emulator the figure of a passed kernel is the model's time of its calls on the task's own workload (`verifier.timing`), so
+those calls decide it: after the first, a kernel is let go only where all others would have to be much faster; after the last,
+its figure is known. On a GPU only a bound is known before measuring: what the counters of its launches say must be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kernelwright.sandbox.launch import LaunchReport
+from kernelwright.verifier.evaluation import Timing, TimingKind, Verdict
+from kernelwright.verifier.model import assemble
+from kernelwright.verifier.model.gpus import Gpu
+from kernelwright.verifier.stages import StageFailed
+from kernelwright.verifier.timing import ModelledCall
+from kernelwright.verifier.wording import duration
+
+__all__ = ["Cascade", "least_seconds"]
+
+_NOTICEABLE = 1.005
+"""As `agents.ranking.NOTICEABLE`: a kernel must be faster than the best by this factor to take over."""
+_OTHER_CALLS = 0.8
+"""What the fastest of a kernel's calls takes of another at least, an allowance of ours: calls of the task's own workload differ by
+the values of their inputs only, which matter where a loop is left early."""
+_LAUNCH_SHARE = 0.5
+"""Part of a GPU's launch cost that a launch on a busy stream is sure to take."""
+
+
+def least_seconds(launches: Sequence[LaunchReport], gpu: Gpu) -> float:
+    """What no GPU of this kind can run these launches in less than, by their own counters: bytes that they touch at the
+    bandwidth of L2, where a launch may find what the one before it wrote; arithmetic at its peak; half of each launch's cost.
+    What is left to torch is not counted."""
+    return sum(_least(report, gpu) for report in launches)
+
+
+def _least(report: LaunchReport, gpu: Gpu) -> float:
+    counters = report.counters
+    grid = report.grid[0] * report.grid[1] * report.grid[2]
+    scale = grid / counters.blocks if counters.blocks else 1.0
+    touched = counters.global_load_unique_bytes + counters.global_store_unique_bytes
+    moved = touched / max(gpu.l2_bandwidth, gpu.dram_bandwidth)
+    peaks = {"fp32": gpu.fp32_peak, "fp64": gpu.fp64_peak, "fp16": gpu.fp16_peak}
+    work = max(counters.flops.get(pipe, 0) / peak for pipe, peak in peaks.items())
+    # of a sample of blocks the bytes are not scaled up: blocks that were left out may read the same
+    return max(moved, work * scale) + _LAUNCH_SHARE * gpu.launch_seconds
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Holds a kernel in the middle of its evaluation against the best of the run.
+
+    Args:
+        rival: the best of the run so far; None, or a time that can't be compared with this device's, lets every kernel on.
+        kind: of the time that the kernel would get.
+    """
+
+    rival: Timing | None
+    kind: TimingKind
+    gpu: Gpu
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything to compare with."""
+        return self.rival is not None and self.rival.kind is self.kind and self.rival.gpu == self.gpu.name
+
+    def look(self, own: Sequence[ModelledCall], rows: list[dict[str, Any]], *, last: bool) -> None:
+        """Stops the evaluation where the kernel can't win any more.
+
+        Args:
+            own: its verified calls on the task's own workload so far, at least one.
+            rows: what is known of its correctness, for the evidence.
+            last: whether these are all calls that its figure will come from.
+
+        Raises:
+            StageFailed: it can't; with the verdict `outclassed`.
+        """
+        if not self.asked or self.rival is None:
+            return
+        ordered = sorted(own, key=lambda call: call.seconds)
+        figure = ordered[(len(ordered) - 1) // 2]
+        if self.kind is TimingKind.MEASURED:
+            least, how = min(least_seconds(call.launches, self.gpu) for call in own), "its launches alone need"
+        elif last:
+            least, how = figure.seconds, "it takes"
+        else:
+            least, how = ordered[0].seconds * _OTHER_CALLS, "it takes at least"
+        if least * _NOTICEABLE <= self.rival.seconds:
+            return
+        raise StageFailed(
+            Verdict.OUTCLASSED,
+            f"Right in the calls that were made, but {how} {duration(least)}, and the best kernel of the run so far takes "
+            f"{duration(self.rival.seconds)} ({self.kind.value}). It was not judged further: make it faster than that one.",
+            "can't beat the best of the run",
+            {
+                "calls": rows,
+                "least_seconds": least,
+                "modelled_seconds": figure.seconds,
+                "rival_seconds": self.rival.seconds,
+                "breakdown": [
+                    {"name": row["name"], "seconds": row["seconds"]}
+                    for row in assemble.rows(figure.launches, figure.operations, self.gpu)
+                ],
+            },
+        )

@@ -19,7 +19,6 @@ from kernelwright.agents.builtin.policy.net import Policy
 from kernelwright.agents.builtin.sampler import BuiltinSampler
 from kernelwright.rl.policy.simulate import SimulatedCoder, SimulatedPolicySampler, SimulatedTask, Trace, simulate
 from kernelwright.rl.strategies.best_of_n import BestOfN
-from kernelwright.rl.strategies.one_by_one import OneByOne
 from kernelwright.rl.strategies.refine import Refine
 from kernelwright.verifier.model.gpus import find_gpu
 
@@ -77,7 +76,7 @@ def tpe(case: Case) -> Trace | None:
         return None
     coder = SimulatedCoder(case.task.landscape)
     sampler = BuiltinSampler(coder, case.seed, TpeDrawer(coder))
-    return simulate(case.task, OneByOne(), sampler, None, case.budget, case.target)
+    return simulate(case.task, BestOfN(at_once=1, show_all=True), sampler, None, case.budget, case.target)
 
 
 def refine(case: Case) -> Trace | None:
@@ -92,7 +91,9 @@ def refine(case: Case) -> Trace | None:
 def _led(case: Case, policy: Policy, *, blind: bool = False) -> Trace:
     coder = SimulatedCoder(case.task.landscape)
     sampler = SimulatedPolicySampler(coder, case.seed, find_gpu(case.task.gpu), policy)
-    return simulate(case.task, BestOfN() if blind else OneByOne(), sampler, None, case.budget, case.target)
+    return simulate(
+        case.task, BestOfN() if blind else BestOfN(at_once=1, show_all=True), sampler, None, case.budget, case.target
+    )
 
 
 def policy(case: Case) -> Trace:

@@ -16,11 +16,11 @@ from kernelwright.rl.policy.landscape import Landscape
 from kernelwright.rl.policy.simulate import SimulatedCoder, SimulatedPolicySampler, SimulatedTask, Trace, simulate
 from kernelwright.rl.strategies.best_of_n import BestOfN
 from kernelwright.rl.strategies.fsr import FeatureSearch
-from kernelwright.rl.strategies.one_by_one import OneByOne
 from kernelwright.rl.strategies.refine import Refine
 from kernelwright.verifier.evaluation import Verdict
 from kernelwright.verifier.model.gpus import find_gpu
 
+ONE_BY_ONE = BestOfN(at_once=1, show_all=True)
 TWO = landscape(kernels=[kernel("one"), kernel("two")])
 
 
@@ -40,13 +40,13 @@ def test_every_strategy_stays_on_the_landscape_and_finds_its_best(made: Landscap
     best = min((p for p in made.kernels[0].priced), key=lambda p: p.seconds[GPU])
     assert best.seconds[GPU] * len(made.kernels) == pytest.approx(task.best_seconds)
     for strategy, writer in (
-        (BestOfN(), BuiltinSampler(coder, "s")), (FeatureSearch(), BuiltinSampler(coder, "s")), (OneByOne(), BuiltinSampler(coder, "s")),
-        (OneByOne(), sampler), (BestOfN(), sampler),
+        (BestOfN(), BuiltinSampler(coder, "s")), (FeatureSearch(), BuiltinSampler(coder, "s")), (ONE_BY_ONE, BuiltinSampler(coder, "s")),
+        (ONE_BY_ONE, sampler), (BestOfN(), sampler),
     ):  # fmt: skip
         trace = simulate(task, strategy, writer, None, 60)
         assert 8 <= len(trace.seconds) <= 60
         assert all(s is not None and s >= task.best_seconds for s in trace.seconds)
-    found = simulate(task, OneByOne(), sampler, None, 60)
+    found = simulate(task, ONE_BY_ONE, sampler, None, 60)
     assert found.reached(1.0001 * task.best_seconds) is not None
     if len(made.kernels) == 1:
         assert len(found.seconds) == len(made.kernels[0].priced)
@@ -57,7 +57,7 @@ def test_every_strategy_stays_on_the_landscape_and_finds_its_best(made: Landscap
 def test_a_search_stops_at_its_target_and_says_when_it_was_there() -> None:
     task = SimulatedTask(landscape(), GPU)
     coder = SimulatedCoder(task.landscape)
-    trace = simulate(task, OneByOne(), BuiltinSampler(coder, "s"), None, 60, target=2e-5)
+    trace = simulate(task, ONE_BY_ONE, BuiltinSampler(coder, "s"), None, 60, target=2e-5)
     assert trace.reached(2e-5) == len(trace.seconds)
     assert Trace((3.0, None, 2.0, 1.0)).reached(2.0) == 3
     assert Trace((3.0, None)).reached(2.0) is None
@@ -66,7 +66,7 @@ def test_a_search_stops_at_its_target_and_says_when_it_was_there() -> None:
 def test_the_same_seed_gives_the_same_search() -> None:
     task = SimulatedTask(TWO, GPU)
     coder = SimulatedCoder(TWO)
-    runs = [simulate(task, OneByOne(), BuiltinSampler(coder, seed), None, 20).seconds for seed in ("a", "a", "b")]
+    runs = [simulate(task, ONE_BY_ONE, BuiltinSampler(coder, seed), None, 20).seconds for seed in ("a", "a", "b")]
     assert runs[0] == runs[1] != runs[2]
 
 
@@ -84,7 +84,7 @@ def test_a_choice_without_a_time_is_a_failure() -> None:
     coder = SimulatedCoder(task.landscape)
     proposal = coder.proposal(dict(coder.defaults), (), None, "x")
     assert task.evaluate(proposal.kernel).verdict is Verdict.COMPILE_ERROR
-    assert simulate(task, OneByOne(), coder, None, 3).seconds[-1] is not None
+    assert simulate(task, ONE_BY_ONE, coder, None, 3).seconds[-1] is not None
 
 
 @given(st.data())
@@ -107,7 +107,7 @@ def test_a_trained_prior_saves_evaluations() -> None:
     coder = SimulatedCoder(task.landscape)
 
     def needed(sampler: object) -> int:
-        return simulate(task, OneByOne(), sampler, None, 60).reached(1.01e-5) or 60  # type: ignore[arg-type]
+        return simulate(task, ONE_BY_ONE, sampler, None, 60).reached(1.01e-5) or 60  # type: ignore[arg-type]
 
     led = SimulatedPolicySampler(coder, "s", find_gpu(GPU), leaning_policy("log threads", -0.3))
     by_chance = [needed(BuiltinSampler(coder, str(seed))) for seed in range(10)]

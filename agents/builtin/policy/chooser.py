@@ -122,20 +122,38 @@ class Chooser:
             found[kernel.facts.name] = kernel.choices[at].knobs
         return found
 
-    def _wish(self, kernel: KernelChooser, observed: Sequence[Observed]) -> _Wish:
+    def expected(self, wanted: Mapping[str, Knobs], observed: Sequence[Observed]) -> Observed:
+        """The result that is believed in for a kernel that is being judged, so that others can be chosen meanwhile."""
+        times: dict[str, float] = {}
+        for kernel in self.kernels:
+            name = kernel.facts.name
+            seen = self._times(kernel, observed)
+            at = kernel.place[key_of(wanted[name])]
+            if seen:
+                mean, _ = kernel.correction.believed(list(seen), [math.log(t) for t in seen.values()])
+                times[name] = seen.get(at, math.exp(mean[at]))
+        if len(times) == len(self.kernels):
+            return Observed(wanted, sum(times.values()), times)
+        return Observed(wanted, None, {})
+
+    def _times(self, kernel: KernelChooser, observed: Sequence[Observed]) -> dict[int, float]:
+        """Least seconds of each candidate of a kernel that has a time."""
         name = kernel.facts.name
         times: dict[int, float] = {}
-        failed: set[int] = set()
         for each in observed:
             at = kernel.place.get(key_of(each.knobs.get(name, {})))
-            if at is None:
-                continue
-            if each.seconds is None:
-                failed.add(at)
+            if at is None or each.seconds is None:
                 continue
             spent = each.by_kernel.get(name, each.seconds if len(self.kernels) == 1 else 0.0)
             if spent > 0:
                 times[at] = min(spent, times.get(at, math.inf))
+        return times
+
+    def _wish(self, kernel: KernelChooser, observed: Sequence[Observed]) -> _Wish:
+        name = kernel.facts.name
+        times = self._times(kernel, observed)
+        at_all = [kernel.place.get(key_of(o.knobs.get(name, {}))) for o in observed if o.seconds is None]
+        failed = {at for at in at_all if at is not None}
         failed -= set(times)
         if not times:
             order = [i for i in kernel.drawn(random.Random(), math.inf) if i not in failed]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from kernelwright.agents.builtin.policy.chooser import Observed
 from kernelwright.agents.builtin.policy.facts import Value
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.verifier.evaluation import Evaluation
+from kernelwright.verifier.evaluation import Evaluation, Verdict
 
 __all__ = ["observed"]
 
@@ -29,10 +29,17 @@ def observed(kernel: Kernel, evaluation: Evaluation, parameters: Iterable[str]) 
     if not knobs:
         return None
     timing = evaluation.timing
-    if not evaluation.passed or timing is None:
+    if timing is not None:
+        seconds, rows = timing.seconds, timing.breakdown
+    elif evaluation.verdict is Verdict.OUTCLASSED:  # right, and its time known, but not judged to its end
+        evidence = next((s.evidence for s in evaluation.stages if "modelled_seconds" in s.evidence), None)
+        if evidence is None:
+            return None
+        seconds, rows = float(evidence["modelled_seconds"]), list(evidence.get("breakdown", ()))
+    else:
         return Observed(knobs, None, {})
-    by_kernel = _by_kernel(timing.breakdown, knobs)
-    return Observed(knobs, timing.seconds, by_kernel if set(by_kernel) == set(knobs) else {})
+    by_kernel = _by_kernel(rows, knobs)
+    return Observed(knobs, seconds, by_kernel if set(by_kernel) == set(knobs) else {})
 
 
 def _by_kernel(rows: Iterable[Mapping[str, object]], kernels: Iterable[str]) -> dict[str, float]:

@@ -19,6 +19,8 @@ __all__ = ["PolicySampler"]
 
 _CANDIDATES = 256
 """Choices of each kernel that are weighed against each other: writing them to know their grids takes about a second (2 to 5 ms each)."""
+_MOST_AHEAD = 16
+"""Turns of a batch that are thought through before the one that is asked for."""
 _TRIES = 64
 """Draws before it is taken that nothing new is left."""
 
@@ -53,6 +55,8 @@ class PolicySampler:
             seen.setdefault(turn.parent.kernel.id, turn.parent)
         results = [o for attempt in seen.values() if (o := self._observed(attempt)) is not None]
         parents = () if turn.parent is None else (turn.parent.kernel.id,)
+        # the turns of one batch share a history: those before this one are taken to come out as believed
+        ahead = min(_MOST_AHEAD, turn.number - 1 - max((a.number for a in history), default=0)) if results else 0
         for extra in range(_TRIES):
             if results:
                 wanted = chooser.next(results)
@@ -62,14 +66,17 @@ class PolicySampler:
                 why = "by the policy" if extra or turn.number > 1 else "the policy's favourite"
             if wanted is None:
                 return None
+            if ahead > 0:
+                ahead -= 1
+                results.append(chooser.expected(wanted, results))
+                continue
             proposal = self._coder.proposal(self._full(wanted), parents, self._base(turn), why)
             if proposal.kernel.id not in seen:
                 return proposal
             # another choice that gives the text of a kernel that is known already: what was found of that holds for it
             known = self._observed(seen[proposal.kernel.id])
-            if known is None:
-                continue
-            results.append(Observed(wanted, known.seconds, known.by_kernel))
+            if known is not None:
+                results.append(Observed(wanted, known.seconds, known.by_kernel))
         return None
 
     def _full(self, wanted: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:

@@ -11,8 +11,10 @@ from search_doubles import evaluation
 from torch import nn
 
 from kernelwright.agents.builtin.coder import BuiltinCoder
+from kernelwright.agents.builtin.operators import BuiltinOperators
 from kernelwright.agents.builtin.policy.candidates import key_of, legal_choices
 from kernelwright.agents.builtin.policy.features import NAMES, features
+from kernelwright.agents.builtin.policy.operators import PolicyOperators
 from kernelwright.agents.builtin.policy.sampler import PolicySampler
 from kernelwright.agents.protocols import PastAttempt, Proposal, Turn
 from kernelwright.sandbox.kernel import Kernel
@@ -60,6 +62,31 @@ def test_proposals_after_results_are_legal_new_and_repeatable(sampler: PolicySam
         choice = proposal.kernel.parameters
         assert coder.changed(choice, choice) == choice
         history += (attempt(proposal, number, seconds),)
+
+
+def test_turns_of_a_batch_share_a_history_and_differ(sampler: PolicySampler) -> None:
+    first = sampler.propose((), None, Turn(1))
+    assert first is not None
+    history = (attempt(first, 1, 3e-5),)
+    batch = [sampler.propose(history, None, Turn(number)) for number in (2, 3, 4, 5)]
+    assert len({p.kernel.id for p in batch if p is not None} - {first.kernel.id}) == 4
+    late = sampler.propose(history, None, Turn(100_000))  # numbers of other runs may be anything
+    assert late is not None
+    assert late.kernel.id != first.kernel.id
+
+
+@pytest.mark.parametrize("operator", ["", "start", "tune", "diff", "rewrite", "template"])
+def test_operators_make_new_kernels_led_by_the_policy_where_it_writes_and_tunes(
+    sampler: PolicySampler, coder: BuiltinCoder, operator: str
+) -> None:
+    led = PolicyOperators(sampler, BuiltinOperators(coder, "run-1"))
+    first = sampler.propose((), None, Turn(1))
+    assert first is not None
+    parent = attempt(first, 1, 3e-5)
+    found = led.propose((parent,), None, Turn(2, parent, operator))
+    assert found is not None
+    assert found.kernel.id != first.kernel.id
+    assert ("by the policy" in found.plan) is (operator in ("", "start", "tune"))
 
 
 def test_kernels_of_other_authors_in_the_history_are_no_obstacle(sampler: PolicySampler) -> None:

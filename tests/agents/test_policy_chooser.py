@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policy_doubles import GPU, flat_policy, kernel, leaning_policy, wide_and_small
 
@@ -103,7 +103,7 @@ def test_failures_are_kept_away_from_and_do_not_end_a_search() -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(1e-7, 1e-3)), min_size=1, max_size=8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_the_times_the_next_choice_is_new_and_always_the_same(times: list[float | None]) -> None:
     made = chooser(None, "one", "two")
     observed = []

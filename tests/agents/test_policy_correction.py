@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernelwright.agents.builtin.policy.correction import Correction
@@ -23,7 +23,7 @@ def test_nothing_seen_leaves_the_prior() -> None:
     assert deviation == pytest.approx(0.5)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 10), min_size=1, max_size=6, unique=True), st.data())
 def test_what_was_seen_is_believed_and_surer_than_the_rest(seen: list[int], data: st.DataObject) -> None:
     values = data.draw(st.lists(st.floats(-1.0, 1.0), min_size=len(seen), max_size=len(seen)))
@@ -34,7 +34,7 @@ def test_what_was_seen_is_believed_and_surer_than_the_rest(seen: list[int], data
     assert deviation[unseen].min() > deviation[seen].max()
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(-20.0, 5.0))
 def test_a_constant_added_to_all_times_changes_no_choice(constant: float) -> None:
     seen, values = [0, 5, 9], [0.3, 0.1, 0.4]

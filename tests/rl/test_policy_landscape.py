@@ -20,7 +20,9 @@ def test_written_landscapes_are_read_again_sorted_and_always_the_same_bytes(tmp_
     first = path.read_bytes()
     found = read_landscapes(path)
     assert [each.task for each in found] == ["core/a@half", "core/b"]
-    assert found[1] == both[0]
+    assert found[1].to_json() == both[0].to_json()
+    assert found[1].kernels[0].facts == both[0].kernels[0].facts
+    assert [p.choice for p in found[1].kernels[0].priced] == [p.choice for p in both[0].kernels[0].priced]
     write_landscapes(path, reversed(found))
     assert path.read_bytes() == first
     assert read_landscapes(tmp_path) == found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policy_doubles import GPU, flat_policy, kernel, landscape, leaning_policy
 
@@ -88,7 +88,7 @@ def test_a_choice_without_a_time_is_a_failure() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_change_lands_on_the_landscape_with_the_wanted_value(data: st.DataObject) -> None:
     made = part()
     coder = SimulatedCoder(made)

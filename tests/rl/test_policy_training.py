@@ -15,7 +15,7 @@ from kernelwright.rl.policy.training import Recipe, Trained, agreement, train
 from kernelwright.verifier.model.gpus import find_gpu
 
 GPUS = (find_gpu(GPU), find_gpu("L40S"))
-RECIPE = Recipe(epochs=120, batch=8, hidden=(16, 8), rate=1e-2)
+RECIPE = Recipe(epochs=400, batch=8, hidden=(16, 8), rate=2e-2)
 
 
 def tasks() -> list[Landscape]:

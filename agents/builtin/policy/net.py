@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -83,7 +84,7 @@ def load_policy(path: Path) -> Policy:
             about = json.loads(bytes(data["about"]).decode())
         policy = Policy(arrays.pop("mean"), arrays.pop("scale"), arrays, about)
         _check(policy)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ConfigError(
             f"these are no weights of a policy: {error}.",
             mend="`kernelwright train policy --out FILE` makes some.",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from policy_doubles import GPU, kernel, landscape
@@ -60,6 +62,27 @@ def test_true_and_one_are_different_choices() -> None:
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.json.gz"
     path.write_bytes(content)
+    with pytest.raises(ConfigError, match="no file of landscapes"):
+        read_landscapes(path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda kernel: kernel["priced"][0].update(launches=[]),
+        lambda kernel: kernel["priced"][0].update(launches=[[1]]),
+        lambda kernel: kernel["priced"][0].update(launches=[[-1, 32, 0]]),
+        lambda kernel: kernel["priced"][0].update(knobs={"threads": None}),
+        lambda kernel: kernel["facts"]["numbers"].update(rows=float("nan")),
+        lambda kernel: kernel["facts"].update(numbers=[1]),
+        lambda kernel: kernel.update(priced=[]),
+    ],
+)
+def test_facts_that_are_none_are_refused(tmp_path: Path, spoil: Callable[[dict[str, Any]], None]) -> None:
+    data = landscape().to_json()
+    spoil(data["kernels"][0])
+    path = tmp_path / "x.json.gz"
+    path.write_bytes(gzip.compress(json.dumps({"format": 1, "landscapes": [data]}).encode()))
     with pytest.raises(ConfigError, match="no file of landscapes"):
         read_landscapes(path)
 

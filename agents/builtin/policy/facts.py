@@ -51,7 +51,10 @@ class KernelFacts:
         Raises:
             KeyError, TypeError, ValueError: that is something else.
         """
-        return cls(str(data["name"]), str(data["kind"]), {str(k): float(v) for k, v in data["numbers"].items()})
+        numbers = {str(k): float(v) for k, v in data["numbers"].items()}
+        if not all(math.isfinite(number) and number >= 0 for number in numbers.values()):
+            raise ValueError("a fact of a kernel is no number from 0 on")
+        return cls(str(data["name"]), str(data["kind"]), numbers)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,10 @@ class ChoiceFacts:
             KeyError, TypeError, ValueError: that is something else.
         """
         knobs = {str(k): _value(v) for k, v in data["knobs"].items()}
-        return cls(knobs, tuple(LaunchFacts(*(int(n) for n in row)) for row in data["launches"]))
+        launches = tuple(LaunchFacts(*(int(n) for n in row)) for row in data["launches"])
+        if not launches or any(x.blocks < 0 or x.threads < 0 or x.shared < 0 for x in launches):
+            raise ValueError("a choice that launches nothing")
+        return cls(knobs, launches)
 
 
 def _value(value: object) -> Value:

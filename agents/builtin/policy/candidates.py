@@ -13,9 +13,9 @@ from kernelwright.agents.builtin.policy.facts import Value
 __all__ = ["key_of", "legal_choices"]
 
 Knobs = Mapping[str, Value]
-_MOST_ENUMERATED = 20_000
-"""Combinations that are all asked for being legal (some 10 us each); beyond, they are drawn."""
-_DRAWS = 200
+_MOST_ENUMERATED = 4_000
+"""Combinations that are all asked for being legal (50 to 200 us each); beyond, they are drawn."""
+_DRAWS = 60
 """Draws for each choice wanted, at most: about one in eight combinations of a matrix product's knobs is legal."""
 
 

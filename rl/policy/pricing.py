@@ -36,8 +36,9 @@ _log = logging.getLogger(__name__)
 
 _FUNCTION = re.compile(r'(?=extern "C" __global__)')
 _NAME = re.compile(r"void[^(]*?(?:__launch_bounds__\(\d+\)\s*)?(\w+)\(")
-_LIMITS = emulator.LaunchLimits(threads=1, check_shared=False, check_global=False, seconds=30.0)
-"""One thread, so that prices can be made beside each other; a launch that takes longer is too large to search with."""
+_LIMITS = emulator.LaunchLimits(threads=1, check_shared=False, check_global=False, seconds=3600.0)
+"""One thread, so that prices can be made beside each other; and time enough on a busy machine: counters of a launch that was cut
+off would make it look fast."""
 
 
 def price(reports: Sequence[LaunchReport], gpu: Gpu) -> float | None:
@@ -95,7 +96,7 @@ class OpenTask:
         """The launches of `kernel` with these knobs in a call of the task; its other kernels have their first choice.
 
         Raises:
-            BuildError, EmulatorError, LaunchError: it can't be compiled or launched.
+            BuildError, EmulatorError, LaunchError: it can't be compiled or launched, or does what CUDA does not allow.
         """
         choice = {**self.coder.defaults, **{f"{kernel.name}.{name}": value for name, value in knobs.items()}}
         source, generated = self.coder.write(choice)
@@ -124,6 +125,9 @@ class OpenTask:
         model.load_state_dict(self.model.state_dict())
         with torch.no_grad(), _Registered(memory), _default_stream():
             model(*self.inputs)
+        for report in found:
+            for violation in report.violations:
+                raise LaunchError(f"{report.kernel}: {violation.kind}: {violation.message}")
         return found
 
 

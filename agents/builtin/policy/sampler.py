@@ -17,8 +17,9 @@ from kernelwright.verifier.model.gpus import Gpu
 
 __all__ = ["PolicySampler"]
 
-_CANDIDATES = 256
-"""Choices of each kernel that are weighed against each other: writing them to know their grids takes about a second (2 to 5 ms each)."""
+_CANDIDATES, _LEAST_CANDIDATES, _OF_A_TASK = 256, 64, 512
+"""Choices of each kernel that are weighed against each other, at most and at least, and of all kernels of a task together: each is
+written once to know its grid, which takes milliseconds."""
 _MOST_AHEAD = 16
 """Turns of a batch that are thought through before the one that is asked for."""
 _TRIES = 64
@@ -106,5 +107,6 @@ class PolicySampler:
 
     def _choices(self, kernel: KernelTemplate) -> list[ChoiceFacts]:
         # the seed of a run decides which part of a large space it sees: another run sees another part
-        wanted, _ = legal_choices(kernel, _CANDIDATES, self._seed)
+        share = _OF_A_TASK // len(self._coder.kernels)
+        wanted, _ = legal_choices(kernel, min(_CANDIDATES, max(_LEAST_CANDIDATES, share)), self._seed)
         return [choice_facts(knobs, self._coder.generate(kernel, knobs)) for knobs in wanted]

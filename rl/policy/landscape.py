@@ -146,8 +146,17 @@ def read_landscapes(path: Path) -> tuple[Landscape, ...]:
 
 
 def shipped_landscapes() -> tuple[Landscape, ...]:
-    """Those that come with the package: what the shipped policy was trained on."""
+    """Those that come with the package: what the shipped policy was trained on.
+
+    Raises:
+        ConfigError: there are none.
+    """
     with resources.as_file(resources.files("kernelwright.rl.policy").joinpath(_SHIPPED)) as path:
+        if not path.exists():
+            raise ConfigError(
+                "no landscapes came with this copy of the program.",
+                mend="Make some: python benchmarks/landscapes.py FOLDER --export FILE",
+            )
         return tuple(_read(path))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 from policy_doubles import flat_policy, leaning_policy
 
 from kernelwright.agents.builtin.policy.features import NAMES
-from kernelwright.agents.builtin.policy.net import Policy, load_policy, shipped_policy
+from kernelwright.agents.builtin.policy.net import Policy, load_policy
 from kernelwright.errors import ConfigError
 
 
@@ -84,15 +82,3 @@ def test_a_pickle_in_the_file_is_not_run(tmp_path: Path) -> None:
     np.savez(path, about=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ConfigError):
         load_policy(path)
-
-
-def test_the_shipped_weights_load_say_what_they_are_of_and_are_small() -> None:
-    from importlib import resources
-
-    policy = shipped_policy()
-    assert len(policy.about["tasks"]) >= 20
-    file = resources.files("kernelwright.agents.builtin.policy").joinpath("weights.npz")
-    assert len(file.read_bytes()) < 100_000
-    with resources.as_file(file) as path, zipfile.ZipFile(path) as archive:
-        assert "about.npy" in archive.namelist()
-    assert json.dumps(policy.about)

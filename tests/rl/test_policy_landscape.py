@@ -12,7 +12,7 @@ import pytest
 from policy_doubles import GPU, kernel, landscape
 
 from kernelwright.errors import ConfigError
-from kernelwright.rl.policy.landscape import Landscape, read_landscapes, shipped_landscapes, write_landscapes
+from kernelwright.rl.policy.landscape import Landscape, read_landscapes, write_landscapes
 
 
 def test_written_landscapes_are_read_again_sorted_and_always_the_same_bytes(tmp_path: Path) -> None:
@@ -100,13 +100,3 @@ def test_a_time_that_is_none_is_refused(tmp_path: Path, seconds: float) -> None:
 def test_a_folder_without_landscapes_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no landscapes are in this folder"):
         read_landscapes(tmp_path)
-
-
-def test_the_shipped_ones_have_tasks_of_many_families_and_times_on_several_gpus() -> None:
-    found = shipped_landscapes()
-    assert len(found) >= 20
-    assert len({each.family for each in found}) >= 6
-    for each in found:
-        for one in each.kernels:
-            assert one.priced[0].seconds, f"{each.task}: the first choice has no time"
-            assert len({gpu for p in one.priced for gpu in p.seconds}) >= 3

@@ -125,6 +125,15 @@ def _check(policy: Policy) -> None:
 
 
 def shipped_policy() -> Policy:
-    """The weights that come with the package, trained on all of `kernelwright.rl.policy.landscape.shipped_landscapes`."""
+    """The weights that come with the package, trained on all of `kernelwright.rl.policy.landscape.shipped_landscapes`.
+
+    Raises:
+        ConfigError: there are none, or they are for other features.
+    """
     with resources.as_file(resources.files("kernelwright.agents.builtin.policy").joinpath(_SHIPPED)) as path:
+        if not path.exists():
+            raise ConfigError(
+                "no trained weights came with this copy of the program.",
+                mend="Make some (make policy, or kernelwright train policy --stored) and name the file in the setting `policy`.",
+            )
         return load_policy(path)

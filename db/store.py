@@ -17,6 +17,8 @@ from kernelwright.agents.models.protocol import Place, Reply
 from kernelwright.agents.ranking import fastest
 from kernelwright.bench_tasks.task import Task
 from kernelwright.db import rows
+from kernelwright.db.archive import DatabaseArchive, archive_row
+from kernelwright.db.archive_view import ArchiveView, archive_views
 from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
 from kernelwright.db.costs import Costs, costs
 from kernelwright.db.lookup import NOUNS, Found, Kind, find, resolve
@@ -36,6 +38,7 @@ from kernelwright.db.summary import RunSummary, summaries
 from kernelwright.db.transactions import insert_once
 from kernelwright.db.types import dump_json
 from kernelwright.errors import NotFoundError, StoreError
+from kernelwright.rl.archive.islands import ArchiveSettings
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation, TimingKind, Verdict
@@ -165,6 +168,20 @@ class Store(SubmissionStore):
         with self._writing() as session:
             self._add_task(session, task)
             return self._add_evaluation(session, kernel, evaluation)
+
+    def archive(
+        self, task: Task, gpu: str, kind: TimingKind, name: str, settings: ArchiveSettings | None = None
+    ) -> DatabaseArchive:
+        """The archive of this name for the task, the GPU and the kind of time; it is made if it is not there.
+
+        Args:
+            settings: of a new one; one that is there keeps its own.
+        """
+        with self._writing() as session:
+            self._add_task(session, task)
+            made_with = settings or ArchiveSettings()
+            archive_id = archive_row(session, task.id, gpu, kind, name, made_with, self._clock())
+        return DatabaseArchive(archive_id, self._reading, self._writing, self._clock)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -306,6 +323,15 @@ class Store(SubmissionStore):
             if isinstance(task, str):
                 return winners_about(session, task, arch, limit)
             return winners_like(session, task, arch, limit)
+
+    def archives(self, limit: int = 50, *, run_id: str | None = None, task_id: str | None = None) -> list[ArchiveView]:
+        """The newest archives first, at most `limit`; only those that the run with exactly this id drew from, or of a task."""
+        with self._reading() as session:
+            return archive_views(session, limit, run_id=run_id, task_id=task_id)
+
+    def archive_problems(self, archive_id: str) -> list[str]:
+        """See `DatabaseArchive.problems`."""
+        return DatabaseArchive(archive_id, self._reading, self._writing, self._clock).problems()
 
     def find(self, prefix: str, kinds: tuple[Kind, ...] = NOUNS) -> Found:
         """What the id, or the beginning of one, names.

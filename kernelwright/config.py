@@ -80,10 +80,17 @@ class Settings(BaseSettings):
     `process`, which is no fence (docs/isolation.md)."""
     rounds: int = Field(default=6, ge=1, le=1000)
     """Attempts that one `optimize` may make."""
-    strategy: Literal["refine", "fsr", "translate-evolve", "best-of-n"] = "refine"
+    strategy: Literal["refine", "fsr", "translate-evolve", "evolve", "best-of-n"] = "refine"
     """How attempts follow from one another (docs/strategies.md)."""
     candidates: int | None = Field(default=None, ge=1, le=64)
-    """Proposals of one round, for strategies that make several; unset, it is 4 (`fsr`, `best-of-n`) or 8 (`translate-evolve`)."""
+    """Proposals of one round, for strategies that make several; unset, it is 4 (`fsr`, `evolve`, `best-of-n`) or 8 (`translate-evolve`)."""
+    islands: int = Field(default=2, ge=1, le=64)
+    """Islands on which the strategy `evolve` breeds kernels; an archive that is there keeps the number that it was made with."""
+    archive: Literal["own", "shared"] = "own"
+    """Where the strategy `evolve` draws parents from: `own` is empty when the run starts; `shared` is the store's archive of the
+    task, which all runs with this setting feed (docs/archive.md)."""
+    seed: str = Field(default="", max_length=200)
+    """Decides what is drawn at random in a run: parents, operators, parameters; empty is the run's id."""
     model: str = ""
     """Language model that writes kernels: `openai:NAME`, `anthropic:NAME` or `http://host:port/v1#NAME`; empty is the built-in coder."""
     judge_model: str = ""
@@ -97,8 +104,8 @@ class Settings(BaseSettings):
     policy: Path | None = None
     """Weights for `sampler = "policy"`, as `kernelwright train policy` writes them; unset, those that come with the program."""
     cascade: bool | None = None
-    """Whether a kernel that is right at first but can't beat the best of its run is let go before it is judged whole; unset, it is
-    only in the strategy `evolve`."""
+    """Whether a kernel that is right at first but can't beat the best of its run is let go before it is judged whole; unset is
+    no: `evolve` breeds from slower kernels of other kinds too, and would lose them."""
     builtin_first: int = Field(default=0, ge=0, le=1000)
     """Attempts that the built-in coder makes before the language model goes on from them."""
     exemplars: int = Field(default=3, ge=0, le=20)

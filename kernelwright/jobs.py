@@ -25,7 +25,7 @@ from kernelwright.rl.strategies import STRATEGIES, strategy_named
 from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
-from kernelwright.verifier.evaluation import Evaluation, Timing
+from kernelwright.verifier.evaluation import Evaluation, Timing, TimingKind
 from kernelwright.verifier.model.calibration import calibrated_gpu
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
 from kernelwright.words import one_line
@@ -34,6 +34,7 @@ from kernelwright.writers import (
     NO_TRAFFIC,
     Traffic,
     author_names,
+    authors_of,
     chosen_names,
     exemplars_for,
     models_of,
@@ -42,6 +43,7 @@ from kernelwright.writers import (
 
 if TYPE_CHECKING:
     from kernelwright.agents.llm.briefing import StartingPoint
+    from kernelwright.rl.strategies.evolve import Evolution
     from kernelwright.sandbox.emulated_module import EmulatedModule
     from kernelwright.sandbox.reference import Reference
     from kernelwright.sandbox.spares import Spares
@@ -353,12 +355,14 @@ def _search(
         writers = writers_of(run, settings, target.gpu, reference, models, observer)
         search(
             run,
-            strategy=strategy_named(run.strategy, settings.candidates, show_all=_learns(run, settings)),
+            strategy=strategy_named(
+                run.strategy, settings.candidates, _evolution(run, settings, store), show_all=_learns(run, settings)
+            ),
             coder=writers.coder,
             judge=writers.judge,
             ranker=writers.ranker,
             evaluate=partial(evaluate_opened, run.task, target, reference, spares),
-            cascade=settings.cascade if settings.cascade is not None else run.strategy in _CASCADED,
+            cascade=bool(settings.cascade),
             store=store,
             checkpoints=store.checkpoints or settings.checkpoints,
             observer=observer,
@@ -366,8 +370,19 @@ def _search(
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
 
 
-_CASCADED = frozenset({"evolve"})
-"""Strategies that let kernels go early unless they are told otherwise."""
+def _evolution(run: Run, settings: Settings, store: Store) -> Evolution | None:
+    """What the strategy `evolve` works on; None for the others."""
+    if run.strategy != "evolve":
+        return None
+    from kernelwright.db.archive import SHARED
+    from kernelwright.rl.archive.islands import ArchiveSettings
+    from kernelwright.rl.strategies.evolve import Evolution
+
+    kind = TimingKind.MEASURED if run.device == "cuda" else TimingKind.MODELLED
+    name = SHARED if settings.archive == "shared" else run.id
+    archive = store.archive(run.task, run.gpu, kind, name, ArchiveSettings(islands=settings.islands))
+    authors = authors_of(run)
+    return Evolution(archive, run.id, settings.seed or run.id, authors if len(authors) > 1 else ("",))
 
 
 def _learns(run: Run, settings: Settings) -> bool:
@@ -427,7 +442,8 @@ def _check_inputs(made_for: Sequence[TensorSpec], _module: object, inputs: tuple
 
 
 _KEPT = (
-    "isolation", "call_seconds", "memory_bytes", "candidates", "sampler", "cascade", "builtin_first", "reasoning", "temperature",
+    "isolation", "call_seconds", "memory_bytes", "candidates", "islands", "archive", "seed", "sampler", "cascade", "builtin_first",
+    "reasoning", "temperature",
 )  # fmt: skip
 """Settings that a resumed run must find as they were, beside those that a run has fields for."""
 

@@ -293,15 +293,16 @@ def _builtin_for(run: Run, coder: BuiltinCoder, settings: Settings, gpu: Gpu) ->
     from kernelwright.agents.builtin.drawers import drawer_named
     from kernelwright.agents.builtin.operators import BuiltinOperators
 
+    seed = str(run.settings.get("seed") or run.id)
     if settings.sampler == "policy":
         from kernelwright.agents.builtin.policy.net import load_policy
         from kernelwright.agents.builtin.policy.operators import PolicyOperators
         from kernelwright.agents.builtin.policy.sampler import PolicySampler
 
         weights = None if settings.policy is None else load_policy(settings.policy)
-        operators = BuiltinOperators(coder, run.id, drawer_named("random", coder))
-        return PolicyOperators(PolicySampler(coder, run.id, gpu, weights), operators)
-    return BuiltinOperators(coder, run.id, drawer_named(settings.sampler, coder))
+        operators = BuiltinOperators(coder, seed, drawer_named("random", coder))
+        return PolicyOperators(PolicySampler(coder, seed, gpu, weights), operators)
+    return BuiltinOperators(coder, seed, drawer_named(settings.sampler, coder))
 
 
 def _after_builtin(

@@ -281,6 +281,8 @@ class LaunchReport:
     """By line, if the launch was run with `profile_lines`. Their sums are the launch's counters."""
     code: CudaCode | None = None
     """What the kernel was compiled from: of its first launch, if that was run with `keep_code`."""
+    fingerprint: str = ""
+    """16 hex digits over the compiled code without names and the arguments that are numbers; empty where it is not known."""
 
     @property
     def blocks_total(self) -> int:
@@ -305,8 +307,9 @@ class LaunchReport:
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
         plain: dict[str, Any] = _plain(asdict(self))
-        if self.code is None:
-            del plain["code"]  # which earlier versions do not know
+        for name in ("code", "fingerprint"):  # which earlier versions do not know
+            if not plain[name]:
+                del plain[name]
         return plain
 
     @classmethod
@@ -339,6 +342,7 @@ class LaunchReport:
             emulated_seconds=float(raw.get("emulated_seconds", 0.0)),
             lines=tuple(LineCounters.from_json(line) for line in raw.get("lines", ())),
             code=None if raw.get("code") is None else CudaCode.from_json(raw["code"]),
+            fingerprint=str(raw.get("fingerprint", "")),
         )
 
 

@@ -28,6 +28,7 @@ from kernelwright.sandbox.symbols import plain_name
 from kernelwright.sandbox.trees import tensors_of
 from kernelwright.verifier import gradients, host_side, integrity, static
 from kernelwright.verifier.cascade import Cascade
+from kernelwright.verifier.compiled import compiled_hash
 from kernelwright.verifier.correctness import Mismatch, Past
 from kernelwright.verifier.determinism import Rerun, compare_rerun
 from kernelwright.verifier.device_info import device_info
@@ -131,6 +132,7 @@ class _Judge:
                 "resources": {name: None if r is None else asdict(r) for name, r in kernels.items()},
                 "weights_by_name": list(self.weights[0]),
                 "weights_by_seed": list(self.weights[1]),
+                "compiled": compiled_hash(first.result.reports, first.result.ops),
             }
         return first
 

@@ -75,7 +75,9 @@ def own_seconds(attempt: PastAttempt, function: str, functions: Iterable[str]) -
     if timing is not None:
         rows, total = timing.breakdown, timing.seconds
     elif attempt.evaluation.verdict is Verdict.OUTCLASSED:
-        evidence = next((s.evidence for s in attempt.evaluation.stages if "rival_seconds" in s.evidence), {})
+        evidence = next((s.evidence for s in attempt.evaluation.stages if "modelled_seconds" in s.evidence), None)
+        if evidence is None:
+            return None
         rows, total = list(evidence.get("breakdown", ())), float(evidence["modelled_seconds"])
     else:
         return None

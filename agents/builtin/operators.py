@@ -113,7 +113,11 @@ class BuiltinOperators:
         learns = self._sampler.drawer.learns
         most = len(free) if learns else min(_MOST_NUMBERS, len(free))
         why = f"tuned by {self._sampler.drawer.name}" if learns else "tuned at random"
-        return self._sampler.drawn(base, free, history, rng, parent, most=most, why=why)
+
+        def same_code(choice: Choice) -> bool:
+            return all(kind_of(name, value) == kind_of(name, base[name]) for name, value in choice.items())
+
+        return self._sampler.drawn(base, free, history, rng, parent, most=most, why=why, fits=same_code)
 
     def _templates(self, base: Choice, rng: random.Random) -> Iterator[tuple[Choice, str]]:
         """Another kind of code for one kernel function: first each kind once, then again with other numbers around it."""
@@ -141,7 +145,7 @@ class BuiltinOperators:
 
     def _steps(self, base: Choice, rng: random.Random) -> Iterator[tuple[Choice, str]]:
         """One knob, or two, to a neighbouring value; from values without an order, to any other."""
-        steps = []
+        steps: list[tuple[str, Value]] = []
         for name, values in self._space.items():
             if isinstance(base[name], (str, bool)):
                 steps += [(name, value) for value in values if value != base[name]]

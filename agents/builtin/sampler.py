@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from kernelwright.agents.builtin.coder import BuiltinCoder
 from kernelwright.agents.builtin.drawing import Drawer, RandomDrawer
 from kernelwright.agents.builtin.knobs import own_choice
-from kernelwright.agents.builtin.space import Value
+from kernelwright.agents.builtin.space import Choice, Value
 from kernelwright.agents.protocols import Advice, PastAttempt, Proposal, Turn
 
 __all__ = ["BuiltinSampler"]
@@ -59,23 +59,28 @@ class BuiltinSampler:
         parent: PastAttempt | None,
         *,
         most: int,
-        least: int = 1,
         why: str = "",
+        fits: Callable[[Choice], bool] = lambda _choice: True,
     ) -> Proposal | None:
         """A kernel whose free knobs are drawn, none of `history`; None when the draws find no other.
 
         Args:
             parent: the attempt that `base` is the choice of.
-            most: knobs of the free ones that are drawn, if fewer than all of them: between `least` and so many.
+            most: knobs of the free ones that are drawn: all of them, if there are no more, else between one and so many.
             why: how it came about, for its plan.
+            fits: whether a choice will do; what makes a drawn value legal may change knobs that were not to be drawn.
         """
         tried = {attempt.kernel.id for attempt in history} | ({parent.kernel.id} if parent else set())
         parents = () if parent is None else (parent.kernel.id,)
         for turn in range(TRIES):
             drawer = self.drawer if turn < _LEARNED else self._random
-            few = len(free) if most >= len(free) else rng.randint(min(least, most), most)
+            # the more knobs a draw changes, the more must follow: if all of them never fit, a few do
+            top = min(most, _MOST_CHANGES) if parent is not None and turn >= _LEARNED else most
+            few = len(free) if top >= len(free) else rng.randint(1, top)
             names = rng.sample(sorted(free), few)
             choice = drawer.draw(base, {name: free[name] for name in names}, history, rng)
+            if not fits(choice):
+                continue
             told = why or ("drawn at random" if drawer.name == "random" else f"drawn by {drawer.name}")
             proposal = self._coder.proposal(choice, parents, dict(base) if parent else None, told)
             if proposal.kernel.id not in tried:

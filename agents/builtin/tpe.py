@@ -151,13 +151,13 @@ class _Axis:
 
     def value(self, place: Any) -> Value:
         """And back."""
-        return self.values[place] if self.ordered else place  # type: ignore[no-any-return]
+        return self.values[place] if self.ordered else place
 
 
 def _trial(
     axes: Mapping[str, _Axis], distributions: Mapping[str, BaseDistribution], tried: Choice, score: float
 ) -> FrozenTrial:
-    return _optuna().trial.create_trial(  # type: ignore[no-any-return]
+    return _optuna().trial.create_trial(
         params={name: axes[name].place(value) for name, value in tried.items()},
         distributions=dict(distributions),
         value=score,

@@ -23,8 +23,8 @@ from kernelwright.writers import chosen_names
 __all__ = ["Options", "Planned", "default_jobs", "options_of", "plan_run", "scale_for", "selected", "settings_of"]
 
 _KEPT = (
-    "strategy", "rounds", "candidates", "model", "authors", "sampler", "cascade", "judge_model", "builtin_first", "exemplars", "reasoning", "temperature",
-    "isolation", "call_seconds", "memory_bytes", "timing_seconds",
+    "strategy", "rounds", "candidates", "islands", "archive", "seed", "model", "authors", "sampler", "cascade", "judge_model", "builtin_first",
+    "exemplars", "reasoning", "temperature", "isolation", "call_seconds", "memory_bytes", "timing_seconds",
 )  # fmt: skip
 """Settings of the searches; those about this machine (folders, keys, prices, the log) are taken as they are at the time."""
 

@@ -120,7 +120,13 @@ def _search(item: BenchItem, settings: Settings, store: Store, allowance: str | 
         budget = None if allowance is None else store.spent(item.run_id) + Decimal(allowance)
         return resume_run(item.run_id, settings, store=store, observer=observer, budget=budget)
     task = replace(store.task(item.task_id), name=item.task_name, path=item.task_path)
-    settings = settings.model_copy(update={"budget": None if allowance is None else Decimal(allowance)})
+    changes = {
+        "budget": None if allowance is None else Decimal(allowance),
+        "seed": f"{settings.seed}/{item.repeat}"
+        if settings.seed
+        else "",  # repeats that all did the same would tell nothing
+    }
+    settings = settings.model_copy(update=changes)
     fenced = bool(store.bench_run(item.bench_run_id).settings.get("fenced"))
     return optimize_task(task, settings, store=store, observer=observer, run_id=item.run_id, fenced=fenced)
 

@@ -23,6 +23,7 @@ from kernelwright import __version__
 
 # each of these registers its commands
 from kernelwright.cli import bench_baseline, bench_import, bench_lint, bench_run, bench_submit  # noqa: F401
+from kernelwright.cli.archive import archive
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench
 from kernelwright.cli.calibrate import calibrate
@@ -72,6 +73,7 @@ for _command in (
     runs,
     show,
     export,
+    archive,
     costs,
     bench,
     leaderboard,

@@ -16,12 +16,20 @@ def search_flags(function: Function) -> Function:
             click.option("--rounds", type=int, metavar="N", help="Attempts to make at most (default: 6)."),
             click.option(
                 "--strategy",
-                type=click.Choice(["refine", "fsr", "translate-evolve", "best-of-n"]),
+                type=click.Choice(["refine", "fsr", "translate-evolve", "evolve", "best-of-n"]),
                 help="How attempts follow from one another (default: refine; docs/strategies.md).",
             ),
             click.option(
                 "--candidates", type=int, metavar="N", help="Proposals of a round (default: the strategy's own)."
             ),
+            click.option("--islands", type=int, metavar="N", help="Islands of the strategy evolve (default: 2)."),
+            click.option(
+                "--archive",
+                type=click.Choice(["own", "shared"]),
+                help="Where evolve draws parents from: the run's own archive, or the one that runs on the task share "
+                "(default: own).",
+            ),
+            click.option("--seed", metavar="TEXT", help="Decides what is drawn at random (default: the run's id)."),
             click.option(
                 "--model",
                 metavar="MODEL",
@@ -44,7 +52,7 @@ def search_flags(function: Function) -> Function:
             click.option(
                 "--cascade/--no-cascade",
                 default=None,
-                help="Let kernels go early that can't beat the best of the run (default: in evolve only).",
+                help="Let kernels go early that can't beat the best of the run (default: not).",
             ),
             click.option(
                 "--judge",

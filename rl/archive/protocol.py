@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kernelwright.agents.protocols import PastAttempt
+from kernelwright.rl.bandit import Outcome
 from kernelwright.rl.operators import Operator
 from kernelwright.rl.run import Attempt
 
@@ -50,12 +51,21 @@ class Draw:
 class Archive(Protocol):
     """Judged kernels and what is drawn from them. Every call is one transaction, safe beside other processes."""
 
+    @property
+    def islands(self) -> int:
+        """How many it has; they are counted from 0."""
+        ...
+
     def absorb(self, attempts: Sequence[Attempt]) -> None:
         """Takes in the attempts that it does not have yet, failures included; idempotent by run and number."""
         ...
 
     def standing(self, island: int) -> Standing:
         """What the island has to offer."""
+        ...
+
+    def outcomes(self) -> Sequence[Outcome]:
+        """What the latest attempts that were drawn here gained and cost, of all runs, oldest first."""
         ...
 
     def drawn(self, run_id: str, number: int) -> Draw | None:

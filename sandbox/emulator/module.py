@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from kernelwright.sandbox.build import Build, build_cuda
 from kernelwright.sandbox.emulator import native
 from kernelwright.sandbox.emulator.arguments import Packed, pack_arguments, parameter_names
 from kernelwright.sandbox.emulator.emit import Translated
+from kernelwright.sandbox.emulator.fingerprint import fingerprint, without_names
 from kernelwright.sandbox.emulator.launch_sizes import check_sizes, triple
 from kernelwright.sandbox.emulator.lines import line_counters
 from kernelwright.sandbox.emulator.lower import RESERVED, Lowered
@@ -253,7 +255,12 @@ class Module:
             emulated_seconds=time.perf_counter() - begin,
             lines=lines,
             code=self._code_once(mangled) if limits.options.keep_code else None,
+            fingerprint=fingerprint(self._plain_ptx, list(self._entries).index(mangled), packed.data, lowered.params),
         )
+
+    @cached_property
+    def _plain_ptx(self) -> str:
+        return without_names(self.build.ptx)
 
     def _code_once(self, kernel: str) -> CudaCode | None:
         """What this was compiled from, the first time that it is asked for a kernel."""

@@ -125,14 +125,19 @@ def test_what_failed_is_worse_than_all_that_passed_and_what_was_let_go_has_its_m
 ) -> None:
     passed = made(coder, 1, {PRODUCT: 2e-6, ROWS: 1e-6})
     wrong = made(coder, 2, Verdict.WRONG, coder.conservative)
-    slow = made(coder, 3, Verdict.WRONG, {f"{ROWS}.threads": 1024})
+    other = coder.changed(coder.defaults, {f"{ROWS}.strategy": "online"})
+    slow = made(coder, 3, Verdict.WRONG, other)
     slow = PastAttempt(3, slow.kernel, let_go(slow.kernel, {PRODUCT: 2e-6, ROWS: 4e-6}))
     functions = {name: [n for n in coder.defaults if n.startswith(f"{name}.")] for name in (PRODUCT, ROWS)}
     names = [name for name in coder.space if name.startswith(f"{ROWS}.")]
     seen = TpeDrawer(coder)._seen(ROWS, functions, names, coder.defaults, coder.space, (passed, wrong, slow))
-    scores = {choice[f"{ROWS}.threads"]: score for choice, score in seen}
-    assert scores[1024] == pytest.approx(np.log(4e-6))
-    assert scores[coder.conservative[f"{ROWS}.threads"]] == pytest.approx(np.log(8e-6))
+
+    def score(attempt: PastAttempt) -> float:
+        return next(s for choice, s in seen if choice == {name: attempt.kernel.parameters[name] for name in names})
+
+    assert score(passed) == pytest.approx(np.log(1e-6))
+    assert score(slow) == pytest.approx(np.log(4e-6))
+    assert score(wrong) == pytest.approx(np.log(8e-6))
     assert len(seen) == 3
 
 

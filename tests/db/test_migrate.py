@@ -80,7 +80,7 @@ def test_failed_migration_leaves_nothing(engine: Engine) -> None:
 def test_newer_schema_is_left_alone(tmp_path: Path) -> None:
     with Store(tmp_path / "k.db") as store, store._writing() as session:
         session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0999'"))
-    with pytest.raises(StoreError, match=r"newer Kernelwright \(schema 0999; .* up to 0004\)\. Upgrade"):
+    with pytest.raises(StoreError, match=r"newer Kernelwright \(schema 0999; .* up to 0005\)\. Upgrade"):
         Store(tmp_path / "k.db")
 
 
@@ -160,3 +160,27 @@ def test_what_the_third_schema_held_is_still_there(tmp_path: Path) -> None:
         assert store.bench_items(BENCH.id) == items()
         store.add_submission(submission())
         assert store.submissions() == [submission()]
+
+
+def test_what_the_fourth_schema_held_is_still_there(tmp_path: Path) -> None:
+    """A database of the version before archives: upgraded in place, and its attempts can be taken into one."""
+    from archive_doubles import an_archive, attempt
+
+    path = tmp_path / "k.db"
+    engine = make_engine(path)
+    with writing(engine).begin() as connection:
+        command.upgrade(alembic_config(connection), "0004")
+        assert "archives" not in inspect(connection).get_table_names()
+    engine.dispose()
+    with Store(tmp_path / "new.db") as store:
+        an_archive(store)
+        store.add_attempt(attempt(1, 1e-5))
+    with sqlite3.connect(path) as old:
+        old.execute("ATTACH ? AS new", (str(tmp_path / "new.db"),))
+        for table in ("tasks", "task_attachments", "kernels", "devices", "evaluations", "runs", "attempts"):
+            old.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")
+    old.close()
+    with Store(path) as store:
+        archive = an_archive(store)
+        archive.absorb(store.attempts("evolve-1"))
+        assert sum(archive.standing(island).passed for island in range(archive.islands)) == 1

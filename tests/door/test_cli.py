@@ -118,6 +118,8 @@ COMMANDS = [
     ["show", "zzz"],
     ["show", "zzz", "--source"],
     ["export", "zzz"],
+    ["archive"],
+    ["archive", "zzz"],
     ["resume", "zzz"],
     ["doctor"],
     ["gpus"],

@@ -36,6 +36,7 @@ def tried_once() -> list[Outcome]:
     return [Outcome(arm, 0.0, 0.01, 10.0, passed=True) for arm in ARMS]
 
 
+@settings(deadline=None)
 @given(st.sets(st.sampled_from(ARMS), min_size=1), known, st.integers())
 def test_only_an_arm_on_offer_is_chosen_and_the_same_one_again(arms: set[Arm], done: list[Outcome], seed: int) -> None:
     offered = tuple(sorted(arms, key=str))
@@ -44,6 +45,7 @@ def test_only_an_arm_on_offer_is_chosen_and_the_same_one_again(arms: set[Arm], d
     assert choose(offered, done, random.Random(seed)) == chosen
 
 
+@settings(deadline=None)
 @given(known, st.integers())
 def test_arms_that_were_never_tried_come_first(done: list[Outcome], seed: int) -> None:
     new = set(ARMS) - {outcome.arm for outcome in done}
@@ -54,6 +56,7 @@ def test_new_arms_are_taken_in_no_fixed_order() -> None:
     assert {choose(ARMS, [], random.Random(seed)) for seed in range(60)} == set(ARMS)
 
 
+@settings(deadline=None)
 @given(known, st.integers(), st.integers(-20, 20))
 def test_neither_the_currency_nor_the_pace_of_the_machine_matters(done: list[Outcome], seed: int, power: int) -> None:
     factor = 2.0**power
@@ -64,7 +67,7 @@ def test_neither_the_currency_nor_the_pace_of_the_machine_matters(done: list[Out
     assert choose(ARMS, slower, random.Random(seed), dollars_per_hour=2.0 / factor) == chosen
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1000), st.floats(0.01, 0.6))
 def test_a_better_arm_is_chosen_more_often_than_all_others_together(seed: int, worth: float) -> None:
     rng = random.Random(seed)
@@ -136,6 +139,7 @@ def test_an_outcome_that_can_not_be_is_refused(wrong: dict[str, float]) -> None:
         replace(tried_once()[0], **wrong)
 
 
+@settings(deadline=None)
 @given(st.floats(1e-9, 1e3), st.floats(1e-9, 1e3))
 def test_a_gain_is_the_logarithm_of_the_improvement_within_bounds(before: float, after: float) -> None:
     found = gain(before, after)

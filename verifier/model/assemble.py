@@ -180,7 +180,8 @@ def profile(launches: Sequence[LaunchReport], torch_ops: Sequence[OpRecord], gpu
         LaunchError: a launch that the GPU would refuse for its resources.
     """
     return Profile(
-        launches=[report.to_json() for report in launches],
+        # the build stage says what was compiled; a profile is read by earlier versions too
+        launches=[replace(report, fingerprint="").to_json() for report in launches],
         torch_ops=[op.to_json() for op in torch_ops],
         metrics=[metrics(report, report.resources, gpu, kernel_time(report, gpu)) for report in launches],
     )

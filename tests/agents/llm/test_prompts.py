@@ -262,6 +262,10 @@ def test_a_prompt_of_anything_is_within_its_bound() -> None:
     judge.advise(good, history)
     Voters(model, briefing).vote(Proposal(good.kernel, huge), 9)
     assert len(model.asked) == 3 * 3 + 2 * 2 + 3
+    operators = ("tune", "template", "diff", "rewrite", "crossover")
+    for operator in operators:
+        coder.propose(history, advice(huge), Turn(302, good, operator, (history[0],)))
+    assert len(model.asked) == 3 * 3 + 2 * 2 + 3 + 3 * len(operators)
     sizes = [sum(len(message.text) for message in request.messages) for request in model.asked]
     assert max(sizes) <= CHARACTERS
     for request in model.asked:  # and the kernel is not what was given up for the rest

@@ -266,7 +266,7 @@ def measure(folder: Path, attempts: int, calls: int) -> dict[str, Any]:
             [lambda a=a: read(a) for a in new],  # type: ignore[misc]
         )
         found["standing"] = timed([lambda n=n: archive.standing(n % ISLANDS) for n in range(calls)])  # type: ignore[misc]
-        found["outcomes"] = timed([archive.outcomes for _ in range(calls // 4)])
+        found["outcomes"] = timed([archive.outcomes for _ in range(5 + calls // 4)])
         found["problems"] = archive.problems()
         with store._reading() as session:
             found["elites"] = session.query(EliteRow).count()

@@ -4,11 +4,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
+PRICES ?= $(HOME)/.cache/kernelwright/prices
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.kernelwright-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check honest mutation-test gpu-check bench build clean help install docs
+.PHONY: demo test check honest mutation-test policy gpu-check bench build clean help install docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +34,12 @@ mutation-test: $(STAMP) ## Judge hundreds of kernels with one fault each; writes
 	PYTHONPATH=tests $(BIN)/python -m mutation.run --jobs $(JOBS)
 
 bench: $(STAMP) ## Run the benchmarks
-	@for file in $(filter-out benchmarks/gpu_check.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@for file in $(filter-out benchmarks/gpu_check.py benchmarks/landscapes.py benchmarks/search_arms.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+policy: $(STAMP) ## Price landscapes (PRICES=folder, goes on where it stopped), train the policy, write the table of strategies
+	$(BIN)/python benchmarks/landscapes.py $(PRICES) --export rl/policy/landscapes.json.gz
+	$(BIN)/kernelwright train policy --out agents/builtin/policy/weights.npz
+	$(BIN)/python benchmarks/search.py --prices $(PRICES) --policies $(PRICES)/folds --table benchmarks/results/search.md --json benchmarks/results/search.json
 
 gpu-check: $(STAMP) ## On a machine with a GPU: every kernel there and on the emulator, measured and modelled
 	$(BIN)/python benchmarks/gpu_check.py --json gpu-check.json --samples gpu-check.jsonl

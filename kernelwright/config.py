@@ -98,9 +98,11 @@ class Settings(BaseSettings):
     authors: tuple[str, ...] = ()
     """Further coders beside `model`, named as it is, or `builtin`: `evolve` chooses among them all by what they gain for their cost,
     in other strategies they take turns."""
-    sampler: Literal["random", "tpe"] = "random"
-    """How the built-in coder draws the parameters of its templates where kernels are to differ by chance: at random, or by Optuna's
-    TPE, which learns from the attempts before (extra `search`; docs/strategies.md)."""
+    sampler: Literal["random", "tpe", "policy"] = "random"
+    """How the built-in coder draws the parameters of its templates where kernels are to differ by chance: at random, by Optuna's
+    TPE, which learns from the attempts before (extra `search`; docs/strategies.md), or by the trained policy (docs/policy.md)."""
+    policy: Path | None = None
+    """Weights for `sampler = "policy"`, as `kernelwright train policy` writes them; unset, those that come with the program."""
     cascade: bool | None = None
     """Whether a kernel that is right at first but can't beat the best of its run is let go before it is judged whole; unset is
     no: `evolve` breeds from slower kernels of other kinds too, and would lose them."""

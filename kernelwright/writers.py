@@ -215,7 +215,7 @@ def writers_of(
         judge = _roofline(gpu, builtin)
         if run.judge != ROOFLINE:
             judge = _llm_judge(models[run.judge], _briefing(run, gpu, reference, graph), judge, settings)
-        return Writers(_builtin_for(run, builtin, settings), judge)
+        return Writers(_builtin_for(run, builtin, settings, gpu), judge)
     from kernelwright.agents.llm.votes import Voters
 
     found = _graph_if_any(reference, observer)
@@ -227,7 +227,7 @@ def writers_of(
     coders = {name: _llm_coder(models[name], briefing, run, settings) for name in authors if name != BUILTIN}
     coder: Coder = next(iter(coders.values()))
     if len(authors) > 1:
-        coder = _several(authors, coders, builtin, run, settings, observer)
+        coder = _several(authors, coders, builtin, run, settings, gpu, observer)
     if settings.builtin_first:
         coder = _after_builtin(run, gpu, reference, found, coder, settings, observer)
     judge = _roofline(gpu, builtin)
@@ -250,7 +250,7 @@ def _llm_coder(model: ModelClient, briefing: Briefing, run: Run, settings: Setti
 
 def _several(
     authors: tuple[str, ...], models: Mapping[str, Coder], builtin: BuiltinCoder | None, run: Run, settings: Settings,
-    observer: Observer,
+    gpu: Gpu, observer: Observer,
 ) -> Coder:  # fmt: skip
     """All authors of a run; where the built-in coder can write nothing, the first model makes its attempts too."""
     from kernelwright.agents.authors import Authors
@@ -260,7 +260,7 @@ def _several(
         if name != BUILTIN:
             coders[name] = models[name]
         elif builtin is not None:
-            coders[name] = _builtin_for(run, builtin, settings)
+            coders[name] = _builtin_for(run, builtin, settings, gpu)
         else:
             coders[name] = next(iter(models.values()))
             observer(Note(f"the built-in coder can't write for this module: {coders[name].name} makes its attempts."))
@@ -286,14 +286,23 @@ def _builtin(
     return graph, coder
 
 
-def _builtin_for(run: Run, coder: BuiltinCoder, settings: Settings) -> Coder:
+def _builtin_for(run: Run, coder: BuiltinCoder, settings: Settings, gpu: Gpu) -> Coder:
     """The built-in coder as the run's strategy needs it: where proposals are to differ by chance, it draws."""
     if run.strategy == "refine":
         return coder
     from kernelwright.agents.builtin.drawers import drawer_named
     from kernelwright.agents.builtin.operators import BuiltinOperators
 
-    return BuiltinOperators(coder, str(run.settings.get("seed") or run.id), drawer_named(settings.sampler, coder))
+    seed = str(run.settings.get("seed") or run.id)
+    if settings.sampler == "policy":
+        from kernelwright.agents.builtin.policy.net import load_policy
+        from kernelwright.agents.builtin.policy.operators import PolicyOperators
+        from kernelwright.agents.builtin.policy.sampler import PolicySampler
+
+        weights = None if settings.policy is None else load_policy(settings.policy)
+        operators = BuiltinOperators(coder, seed, drawer_named("random", coder))
+        return PolicyOperators(PolicySampler(coder, seed, gpu, weights), operators)
+    return BuiltinOperators(coder, seed, drawer_named(settings.sampler, coder))
 
 
 def _after_builtin(
@@ -311,7 +320,7 @@ def _after_builtin(
     except LoweringError as error:
         observer(Note(f"the built-in coder can't write the first attempts: {error.message}"))
         return then
-    return Seeded(_builtin_for(run, builtin, settings), then, settings.builtin_first)
+    return Seeded(_builtin_for(run, builtin, settings, gpu), then, settings.builtin_first)
 
 
 def _roofline(gpu: Gpu, coder: BuiltinCoder | None) -> Judge:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from kernelwright.agents.builtin.forecast import forecast_all
 from kernelwright.agents.builtin.generated import Generated
 from kernelwright.agents.builtin.lessons import best as best_of
-from kernelwright.agents.builtin.lower import lower
+from kernelwright.agents.builtin.lower import KernelTemplate, lower
 from kernelwright.agents.builtin.space import Choice, ParameterSpace, Value
 from kernelwright.agents.builtin.write import write_module
 from kernelwright.agents.protocols import Advice, PastAttempt, Proposal, Turn
@@ -51,6 +51,15 @@ class BuiltinCoder:
     def defaults(self) -> Mapping[str, Value]:
         """The first choice of every parameter."""
         return self._space.defaults
+
+    @property
+    def kernels(self) -> tuple[KernelTemplate, ...]:
+        """The kernel functions, in launch order, before their parameters are chosen."""
+        return self._lowered.kernels
+
+    def generate(self, kernel: KernelTemplate, knobs: Mapping[str, Value]) -> Generated:
+        """The CUDA of one of `kernels`, with its knobs by their short names."""
+        return kernel.generate(knobs, self._lowered.pointers)
 
     @property
     def conservative(self) -> Mapping[str, Value]:

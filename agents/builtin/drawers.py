@@ -13,8 +13,8 @@ from kernelwright.errors import ConfigError
 __all__ = ["LEARNING", "drawer_named"]
 
 _DRAWERS: Mapping[str, Callable[[BuiltinCoder], Drawer]] = MappingProxyType({"random": RandomDrawer, "tpe": TpeDrawer})
-LEARNING = frozenset({"tpe"})
-"""Those that learn from earlier attempts, which strategies must show them."""
+LEARNING = frozenset({"tpe", "policy"})
+"""Those that learn from earlier attempts, which strategies must show them; `policy` is no drawer but a coder (`policy.sampler`)."""
 
 
 def drawer_named(name: str, coder: BuiltinCoder) -> Drawer:

@@ -46,7 +46,7 @@ def search_flags(function: Function) -> Function:
             ),
             click.option(
                 "--sampler",
-                type=click.Choice(["random", "tpe"]),
+                type=click.Choice(["random", "tpe", "policy"]),
                 help="How the built-in coder draws parameters in strategies but refine (default: random; docs/strategies.md).",
             ),
             click.option(

@@ -140,6 +140,7 @@ COMMANDS = [
     ["bench", "baseline", "nonsense"],
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
+    ["train", "policy", "--landscapes", "missing.json.gz"],
 ]
 
 

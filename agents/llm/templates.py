@@ -40,6 +40,7 @@ PROMPTS = (
     "votes/compile",
     "votes/memory",
     "votes/numerics",
+    "contrastive/write",
 )
 
 

@@ -1,0 +1,35 @@
+"""The extra that training models needs, and the switches of its libraries."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+from kernelwright.errors import ConfigError
+
+__all__ = ["PACKAGES", "require_extra"]
+
+PACKAGES = ("accelerate", "datasets", "peft", "transformers", "trl")
+"""What `kernelwright[rl]` installs."""
+
+
+def require_extra(*, hub: bool = False) -> None:
+    """Makes sure that the extra is there. Call it before anything of it is imported.
+
+    Args:
+        hub: whether models and data may be fetched from the Hugging Face hub; without it nothing is asked of any server.
+
+    Raises:
+        ConfigError: a package is missing.
+    """
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"training a language model needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed.",
+            mend="Install the extra: pip install 'kernelwright[rl]'.",
+        )
+    if not hub:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # processes are started after tokenizers were used

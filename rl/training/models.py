@@ -9,7 +9,7 @@ from typing import Any
 
 from kernelwright.errors import ConfigError
 
-__all__ = ["Loaded", "Lora", "load_model", "on_gpu", "save_model", "with_adapter"]
+__all__ = ["Loaded", "Lora", "load_model", "load_weights", "on_gpu", "save_model", "save_weights", "with_adapter"]
 
 _log = logging.getLogger(__name__)
 
@@ -136,3 +136,29 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     whole = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
     whole.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
+
+
+def save_weights(model: Any, folder: Path) -> None:
+    """Writes the weights that are trained: the adapters, or all where there are none."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad},
+        str(folder / "trained.safetensors"),
+    )
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    """Reads back what `save_weights` wrote.
+
+    Raises:
+        ConfigError: the weights are of another model.
+    """
+    from safetensors.torch import load_file
+
+    found = load_file(str(folder / "trained.safetensors"))
+    wanted = {name for name, p in model.named_parameters() if p.requires_grad}
+    if set(found) != wanted:
+        raise ConfigError("the checkpoint is of another model or other adapters.", path=str(folder))
+    model.load_state_dict(found, strict=False)

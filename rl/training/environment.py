@@ -106,6 +106,8 @@ class Place:
     known: dict[str, Judged] = field(default_factory=dict)
     """By the kernel's id."""
     next_number: int = 1
+    grows: bool = True
+    """Whether what passes is shown to later prompts; not for a held-out task, whose looks would not be comparable."""
 
 
 class Environment:
@@ -230,7 +232,8 @@ class Environment:
     def _known(self, place: Place, attempt: PastAttempt, reward: float, *, fresh: bool) -> Judged:
         judged = Judged(reward, attempt.evaluation.verdict.value, attempt.plan, attempt, fresh)
         place.known[attempt.kernel.id] = judged
-        place.history.add(attempt)
+        if place.grows:
+            place.history.add(attempt)
         return judged
 
     def _recall(self, place: Place) -> None:

@@ -17,7 +17,7 @@ from kernelwright.rl.training.grpo import asks, figures_of
 from kernelwright.rl.training.models import Loaded, load_weights, save_model, save_weights
 from kernelwright.rl.training.progress import StepDone, StopRequest, Watcher
 from kernelwright.rl.training.rollouts import Rollouts, TurnSample
-from kernelwright.rl.training.rows import Row, tokens_of
+from kernelwright.rl.training.rows import Tokens
 from kernelwright.rl.training.settings import SelfSettings
 from kernelwright.rl.training.sft import collate
 
@@ -41,9 +41,7 @@ def train_self(
         done = found[1]["step"]
         load_weights(loaded.model, found[0])
     folder.cut_log(done)
-    rollouts = Rollouts(
-        environment, writers, seed=settings.seed, exemplars=settings.exemplars, tau=settings.tau
-    )  # fmt: skip
+    rollouts = Rollouts(environment, writers, seed=settings.seed, exemplars=settings.exemplars, tau=settings.tau)
     ask = asks(loaded, settings.sampling)
     for round_ in range(done + 1, settings.rounds + 1):
         if stop.asked:
@@ -51,10 +49,7 @@ def train_self(
         torch.manual_seed(settings.seed * 1009 + round_)
         made = rollouts.make(training, settings.samples, ask, f"round {round_}")
         kept = kept_of(made)
-        rows = [
-            Row(rollouts.first_prompt(each.task_id, f"round {round_}"), each.answer.text, each.task_id) for each in kept
-        ]
-        loss = _fit(loaded, rows, settings)
+        loss = _fit(loaded, [tokens_of_sample(each) for each in kept], settings)
         place = folder.checkpoints / f"checkpoint-{round_}"
         save_weights(loaded.model, place)
         figures = {**figures_of(made), "kept": len(kept), "loss": loss}
@@ -74,11 +69,16 @@ def kept_of(made: Sequence[TurnSample]) -> list[TurnSample]:
     return list(kept.values())
 
 
-def _fit(loaded: Loaded, rows: Sequence[Row], settings: SelfSettings) -> float | None:
-    """One pass over the rows; the mean loss, None where there was nothing to learn from."""
+def tokens_of_sample(each: TurnSample) -> Tokens:
+    """A sample as it was drawn, token by token; the reply alone is learned."""
+    prompt, reply = each.answer.prompt_ids, each.answer.completion_ids
+    return Tokens([*prompt, *reply], [-100] * len(prompt) + reply)
+
+
+def _fit(loaded: Loaded, tokens: Sequence[Tokens], settings: SelfSettings) -> float | None:
+    """One pass over the samples; the mean loss, None where there was nothing to learn from."""
     import torch
 
-    tokens, _ = tokens_of(rows, loaded.tokenizer, 1 << 30)
     if not tokens:
         return None
     model: Any = loaded.model

@@ -36,6 +36,7 @@ from kernelwright.cli.profiling import profile
 from kernelwright.cli.programs import run as run_program
 from kernelwright.cli.programs import sanitize
 from kernelwright.cli.stored import export, runs, show
+from kernelwright.cli.train import train
 from kernelwright.cli.work import optimize, resume, translate, verify
 from kernelwright.errors import KernelwrightError
 
@@ -79,6 +80,7 @@ for _command in (
     calibrate,
     model_server,
     mcp,
+    train,
 ):
     group.add_command(_command)
 

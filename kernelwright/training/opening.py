@@ -26,7 +26,17 @@ from kernelwright.rl.training.wire import task_from_json, task_json
 from kernelwright.training.worker import HERE
 from kernelwright.verifier.evaluation import TimingKind
 
-__all__ = ["Tasks", "history_of", "order_of", "places_of", "read_tasks", "set_statuses", "timing_kind", "writer_of"]
+__all__ = [
+    "Tasks",
+    "history_of",
+    "new_runs",
+    "order_of",
+    "places_of",
+    "read_tasks",
+    "set_statuses",
+    "timing_kind",
+    "writer_of",
+]
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,11 @@ def places_of(
             store.set_status(run.id, RunStatus.RUNNING)
         except NotFoundError:
             store.create_run(run)
-        history = history_of(store, task, target, Scale(*scales[task.id]))
+        scale = Scale(*scales[task.id])
+        history = history_of(store, task, target, scale)
+        if task.id in held_out:  # what earlier looks found is not shown either
+            own = {attempt.kernel.id for attempt in store.attempts(run.id)}
+            history = History((v for v in history.variants if v.kernel_id not in own), scale)
         places[task.id] = Place(task, run.id, history, grows=task.id not in held_out)
     return places
 

@@ -17,13 +17,13 @@ from kernelwright.rl.contrastive.prompt import PromptWriter
 from kernelwright.rl.training.environment import Environment
 from kernelwright.rl.training.folder import Folder
 from kernelwright.rl.training.generation import Sampling, encode, sample
-from kernelwright.rl.training.models import Loaded, save_model, with_adapter
+from kernelwright.rl.training.models import Loaded, save_model
 from kernelwright.rl.training.progress import StepDone, StopRequest, Watcher, mean_interval
 from kernelwright.rl.training.rollouts import Answer, Ask, Rollouts, TurnSample
 from kernelwright.rl.training.settings import GrpoSettings
 from kernelwright.rl.training.trainer import Hooks, common_arguments, quiet, train
 
-__all__ = ["asks", "figures_of", "prepare", "task_order", "train_grpo"]
+__all__ = ["asks", "figures_of", "task_order", "train_grpo"]
 
 
 def train_grpo(
@@ -112,15 +112,6 @@ def train_grpo(
     if ended:
         save_model(loaded.model, loaded.tokenizer, folder.model)
     return ended
-
-
-def prepare(loaded: Loaded, settings: GrpoSettings) -> Loaded:
-    """The model as it is trained: with fresh adapters, drawn from the seed."""
-    import torch
-
-    torch.manual_seed(settings.seed)
-    loaded.model = with_adapter(loaded.model, settings.lora)
-    return loaded
 
 
 def task_order(tasks: Sequence[str], count: int, seed: int) -> list[str]:

@@ -9,7 +9,17 @@ from typing import Any
 
 from kernelwright.errors import ConfigError
 
-__all__ = ["Loaded", "Lora", "load_model", "load_weights", "on_gpu", "save_model", "save_weights", "with_adapter"]
+__all__ = [
+    "Loaded",
+    "Lora",
+    "load_model",
+    "load_weights",
+    "on_gpu",
+    "prepare",
+    "save_model",
+    "save_weights",
+    "with_adapter",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -128,6 +138,14 @@ def with_adapter(model: Any, lora: Lora) -> Any:
         raise ConfigError(
             f"no adapter can be put on this model: {error}.", mend="Train all weights: --lora-rank 0."
         ) from error
+
+
+def prepare(loaded: Loaded, lora: Lora, seed: int) -> Loaded:
+    """The model as it is trained: with fresh adapters, which are drawn from the seed."""
+    import torch
+
+    torch.manual_seed(seed)
+    return Loaded(with_adapter(loaded.model, lora), loaded.tokenizer, loaded.name)
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:

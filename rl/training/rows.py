@@ -14,7 +14,7 @@ from kernelwright.rl.contrastive.exemplars import Variant
 from kernelwright.rl.contrastive.prompt import Messages
 from kernelwright.rl.training.generation import encode
 
-__all__ = ["Row", "Tokens", "reply_of", "rows_of_file", "successes", "tokens_of"]
+__all__ = ["Row", "Tokens", "reply_of", "rows_of_file", "successes", "tokens_of", "write_rows"]
 
 _LARGEST_FILE = 4 << 30  # bytes
 
@@ -81,6 +81,16 @@ def rows_of_file(path: Path, held_out: frozenset[str] = frozenset()) -> tuple[li
             )
         rows.append(row)
     return rows, left_out
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Writes JSON lines that `rows_of_file` reads back; the file is there whole or not at all."""
+    beside = path.with_name(f"{path.name}.new")
+    with beside.open("w", encoding="utf-8") as file:
+        for row in rows:
+            said = [*row.prompt, {"role": "assistant", "content": row.reply}]
+            file.write(json.dumps({"task_id": row.task_id, "messages": said}) + "\n")
+    beside.replace(path)
 
 
 def _records(path: Path) -> Iterable[dict[str, Any]]:

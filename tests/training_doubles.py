@@ -13,10 +13,10 @@ from kernelwright.rl.contrastive.exemplars import Variant
 from kernelwright.rl.contrastive.prompt import Messages
 from kernelwright.rl.contrastive.reward import Scale
 from kernelwright.rl.run import Attempt
-from kernelwright.rl.training.environment import Environment, Lost, Place, Request
+from kernelwright.rl.training.environment import Environment, Evaluator, Lost, Place, Request
 from kernelwright.rl.training.history import History
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.verifier.evaluation import Evaluation
+from kernelwright.verifier.evaluation import Evaluation, Verdict
 
 BASELINE = 3e-5
 """Seconds of the reference in `search_doubles`."""
@@ -53,6 +53,20 @@ class ScriptedEvaluator:
         return found
 
 
+class Pieces:
+    """Judges kernels of the tiny model (`rl.training.tiny`) by their text: no process, no compiler."""
+
+    def evaluate(self, requests: Sequence[Request]) -> list[Evaluation | Lost]:
+        return [evaluation(r.kernel, self._outcome(r.kernel.source), r.task) for r in requests]
+
+    def _outcome(self, source: str) -> Outcome:
+        if "allclose" in source:
+            return Verdict.CHEATING
+        if "SOURCE =" not in source or "return y" not in source:
+            return Verdict.COMPILE_ERROR
+        return BASELINE / (2.0 if "four at a time" in source else 1.0)
+
+
 @dataclass
 class MemoryStore:
     """Keeps attempts and evaluations."""
@@ -82,7 +96,7 @@ class WordPrompts:
 
 
 def environment(
-    evaluator: ScriptedEvaluator, store: MemoryStore, tasks: Sequence[Task] = (TASK,), *,
+    evaluator: Evaluator, store: MemoryStore, tasks: Sequence[Task] = (TASK,), *,
     variants: Sequence[Variant] = (), scale: Scale | None = None, changed: Callable[[Place], None] = lambda _place: None,
 ) -> Environment:  # fmt: skip
     """With a place for each task, whose run is called as the task is."""

@@ -272,11 +272,12 @@ def _asked(
         settings = kinds[stage](**chosen)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
+        said = str(first["msg"]).removeprefix("Value error, ")
+        if not first["loc"]:
+            raise ConfigError(f"{said}.") from None
         name = str(first["loc"][0]).replace("_", "-")
         flag = "--tasks-a-step" if name == "tasks" else f"--{name}"
-        raise ConfigError(
-            f"{flag} can't be {first['input']!r}: {str(first['msg'])[:1].lower()}{str(first['msg'])[1:]}."
-        ) from None
+        raise ConfigError(f"{flag} can't be {first['input']!r}: {said[:1].lower()}{said[1:]}.") from None
     workers, seconds = flags.get("workers", 1), flags.get("evaluation_seconds", 900.0)
     if not 1 <= workers <= 256:
         raise ConfigError(f"--workers can't be {workers}.", mend="Take 1 to 256.")

@@ -40,7 +40,7 @@ def train_grpo(
         stop: asks to stop after the step under way.
 
     Raises:
-        ConfigError: the settings don't fit one another, or a prompt is longer than the model's context.
+        ConfigError: a prompt is longer than the model's context.
         SandboxError: evaluators are broken; the steps so far are saved.
     """
     from datasets import Dataset
@@ -94,7 +94,7 @@ def train_grpo(
             **common_arguments(settings, folder),
             max_steps=settings.steps,
             per_device_train_batch_size=micro,
-            gradient_accumulation_steps=samples // micro,
+            gradient_accumulation_steps=settings.samples // micro,
             num_generations=settings.group,
             max_completion_length=settings.max_tokens,
             temperature=settings.temperature,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kernelwright.rl.contrastive.exemplars import COUNT, TAU
 from kernelwright.rl.contrastive.reward import GAMMA
@@ -99,3 +99,16 @@ class GrpoSettings(_Sampled):
     def group(self) -> int:
         """Samples whose rewards are compared with one another."""
         return self.trajectories * self.turns
+
+    @property
+    def samples(self) -> int:
+        """Of a step."""
+        return self.tasks * self.group
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.group < 2:
+            raise ValueError("a group of one sample has nothing to be compared with: take two trajectories or more")
+        if self.micro_batch is not None and self.samples % self.micro_batch:
+            raise ValueError(f"micro batches of {self.micro_batch} don't divide the {self.samples} samples of a step")
+        return self

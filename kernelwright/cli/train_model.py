@@ -212,7 +212,7 @@ def _run(
 
     resume, out = flags.pop("resume"), flags.pop("out")
     if resume is not None:
-        given = {"TASK": paths or None, "--data": data, "--out": out, **_given(flags)}
+        given = {**_given(flags), "TASK": paths or None, "--data": data, "--out": out}
         if named := [name for name, value in given.items() if value is not None]:
             raise MisuseError(
                 f"{named[0]} can't be changed on going on.", mend="Give --resume DIR and nothing of the stage."

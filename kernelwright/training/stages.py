@@ -130,7 +130,12 @@ def begin(asked: Asked, out: Path, settings: Settings, *, store: Store, watcher:
             "device": target.device.kind,
             "gpu": target.gpu.name,
         }
-    return _work(Folder.create(out, kept), settings, store, watcher)
+    folder = Folder.create(out, kept)
+    try:
+        return _work(folder, settings, store, watcher)
+    except KernelwrightError:
+        folder.discard_if_unused()
+        raise
 
 
 def go_on(stage: str, out: Path, settings: Settings, *, store: Store, watcher: Watcher) -> Ended:

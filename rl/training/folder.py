@@ -140,6 +140,15 @@ class Folder:
             return checkpoint, state
         return None
 
+    def discard_if_unused(self) -> None:
+        """Removes the folder if no step was made in it, so that the same command can be given again."""
+        if self.checkpoints.exists() or self.read_log():
+            return
+        for name in (_ASKED, "lock", "rows.jsonl", self.log.name):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # something else lies there by now
+            self.path.rmdir()
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Says that the stage ended and its model is whole."""
         _write(self.path / _COMPLETE, result)

@@ -135,6 +135,10 @@ COMMANDS = [
     ["bench", "runs"],
     ["bench", "show", "zzz"],
     ["bench", "baseline", "nonsense"],
+    ["train", "sft", "missing.py", "--model-path", "missing", "--out", "new"],
+    ["train", "self", "missing.py", "--model-path", "missing", "--out", "new"],
+    ["train", "grpo", "missing.py", "--model-path", "missing", "--out", "new"],
+    ["train", "grpo", "--resume", "missing"],
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
 ]

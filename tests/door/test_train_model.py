@@ -75,8 +75,9 @@ def test_misuse(
     home: Path, capsys: pytest.CaptureFixture[str], installed: None, arguments: list[str], said: str
 ) -> None:
     Path("t.py").write_text(TASK.source)
-    assert said in error(capsys, *arguments)["message"]
-    assert not (Path("o") / "model").exists()
+    found = error(capsys, *arguments)
+    assert said in f"{found['message']} {found['path']}"
+    assert not Path("o").exists()
 
 
 def test_a_full_folder_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str], installed: None) -> None:

@@ -91,3 +91,17 @@ def test_an_end_is_told(folder: Folder) -> None:
     folder.finish({"model": "m"})
     assert folder.finished
     assert folder.result == {"model": "m"}
+
+
+def test_a_folder_without_a_step_is_removed_and_one_with_a_step_is_not(folder: Folder, tmp_path: Path) -> None:
+    with folder.held():
+        folder.discard_if_unused()
+    assert not folder.path.exists()
+    used = Folder.create(tmp_path / "used", {"stage": "grpo"})
+    used.write_log({"kind": "step", "step": 1})
+    used.discard_if_unused()
+    assert used.path.exists()
+    saved = Folder.create(tmp_path / "saved", {"stage": "grpo"})
+    checkpoint(saved, 1)
+    saved.discard_if_unused()
+    assert saved.latest() is not None

@@ -227,7 +227,7 @@ def _sampled(
         rounds=_most_attempts(asked.settings),
     )  # fmt: skip
     with (
-        _statuses(store, runs.values()) as finished,
+        _statuses(store, tuple(runs.values())) as finished,
         EvaluationPool(WORKER, order_of(settings), size=asked.workers, seconds=asked.evaluation_seconds) as pool,
     ):
         environment = Environment(pool, store, places, f"trained:{loaded.name}", utc_now)
@@ -261,7 +261,7 @@ def _most_attempts(settings: StageSettings) -> int:
 
 
 @contextmanager
-def _statuses(store: Store, runs: Sequence[str] | Any) -> Iterator[Callable[[], None]]:
+def _statuses(store: Store, runs: Sequence[str]) -> Iterator[Callable[[], None]]:
     """Sets the status of the runs by how the block ends: interrupted, unless the function it gets was called."""
     ended: list[bool] = []
     try:

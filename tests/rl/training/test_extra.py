@@ -22,7 +22,8 @@ def test_no_server_is_asked_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch
     import os
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: object())
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")  # so that it is as before when the test ends
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
     monkeypatch.setenv("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")

@@ -125,7 +125,8 @@ def writer_of(task: Task, target: Target) -> ContrastivePrompt:
 
 def order_of(settings: Settings) -> dict[str, Any]:
     """What evaluators are told of this machine's settings; no key of a model is among it."""
-    order = {name: getattr(settings, name) for name in HERE}
+    target = resolve_target(settings)  # `auto` is settled once, here
+    order = {name: getattr(settings, name) for name in HERE} | {"gpu": target.gpu.name, "device": target.device.kind}
     return {name: str(value) if isinstance(value, Path) else value for name, value in order.items()}
 
 

@@ -33,7 +33,7 @@ def test_rounds_are_gone_on_with_and_learned_from(tmp_path: Path) -> None:
     from kernelwright.rl.training.models import load_model, prepare
     from kernelwright.rl.training.tiny import save_tiny_model
 
-    settings = SelfSettings(rounds=4, samples=128, batch=8, max_tokens=2, learning_rate=2e-2, lora_rank=8, at_once=128)
+    settings = SelfSettings(rounds=4, samples=256, batch=8, max_tokens=2, learning_rate=2e-2, lora_rank=8, at_once=256)
     path = str(save_tiny_model(tmp_path / "tiny", seed=0, hidden=32))
 
     def run(folder: Folder, stop_after: int = 0) -> list[StepDone]:

@@ -7,7 +7,7 @@ import os
 
 from kernelwright.errors import ConfigError
 
-__all__ = ["PACKAGES", "require_extra"]
+__all__ = ["PACKAGES", "quiet", "require_extra"]
 
 PACKAGES = ("accelerate", "datasets", "peft", "transformers", "trl")
 """What `kernelwright[rl]` installs."""
@@ -34,3 +34,12 @@ def require_extra(*, hub: bool = False) -> None:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # its hook for rollouts is experimental, and pinned
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # processes are started after tokenizers were used
+
+
+def quiet() -> None:
+    """Keeps the libraries' messages to the log file, and their progress bars to themselves."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_default_handler()
+    transformers.utils.logging.enable_propagation()

@@ -21,7 +21,7 @@ from kernelwright.rl.training.models import Loaded, save_model
 from kernelwright.rl.training.progress import StepDone, StopRequest, Watcher, mean_interval
 from kernelwright.rl.training.rollouts import Answer, Ask, Rollouts, TurnSample
 from kernelwright.rl.training.settings import GrpoSettings
-from kernelwright.rl.training.trainer import Hooks, common_arguments, quiet, train
+from kernelwright.rl.training.trainer import Hooks, common_arguments, train
 
 __all__ = ["asks", "figures_of", "task_order", "train_grpo"]
 
@@ -46,7 +46,6 @@ def train_grpo(
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    quiet()
     samples = settings.tasks * settings.group
     micro = settings.micro_batch or samples
     if samples % micro:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelwright.errors import ConfigError
+from kernelwright.rl.training.extra import quiet
 
 __all__ = [
     "Loaded",
@@ -66,6 +67,7 @@ def load_model(path: str, *, adapter: Path | None = None, hub: bool = False) -> 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet()
     place = Path(path).expanduser()
     if not hub and not place.exists():
         raise ConfigError(

@@ -12,7 +12,7 @@ from kernelwright.rl.training.models import Loaded, save_model
 from kernelwright.rl.training.progress import StopRequest, Watcher
 from kernelwright.rl.training.rows import Row, Tokens, tokens_of
 from kernelwright.rl.training.settings import SftSettings
-from kernelwright.rl.training.trainer import Hooks, common_arguments, quiet, train
+from kernelwright.rl.training.trainer import Hooks, common_arguments, train
 
 __all__ = ["collate", "train_sft"]
 
@@ -28,7 +28,6 @@ def train_sft(
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    quiet()
     tokens, left_out = tokens_of(rows, loaded.tokenizer, settings.max_tokens)
     if not tokens:
         raise ConfigError(

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kernelwright.bench_tasks.task import Distribution, Task, Workload
+from kernelwright.rl.training.extra import quiet
 
 __all__ = ["BODIES", "ENDINGS", "FILLERS", "TASK", "WORDS_OF_A_KERNEL", "save_tiny_model"]
 
@@ -126,6 +127,7 @@ def save_tiny_model(folder: Path, *, seed: int, hidden: int = 64, layers: int = 
     from tokenizers.processors import TemplateProcessing
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+    quiet()
     core: Any = Tokenizer(WordLevel({word: number for number, word in enumerate(_SPECIAL)}, unk_token="<unk>"))
     core.add_tokens([AddedToken(piece, normalized=False) for piece in (*BODIES.values(), *ENDINGS.values(), *FILLERS)])
     core.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="removed")  # what is no piece is not read

@@ -13,7 +13,7 @@ from kernelwright.rl.training.models import on_gpu
 from kernelwright.rl.training.progress import StepDone, StopRequest, Watcher
 from kernelwright.rl.training.settings import StageSettings
 
-__all__ = ["Hooks", "common_arguments", "quiet", "train"]
+__all__ = ["Hooks", "common_arguments", "train"]
 
 _log = logging.getLogger(__name__)
 _KEPT = 3
@@ -60,15 +60,6 @@ def common_arguments(settings: StageSettings, folder: Folder) -> dict[str, Any]:
         "dataloader_num_workers": 0,
         "push_to_hub": False,
     }
-
-
-def quiet() -> None:
-    """Keeps the libraries' messages to the log file."""
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_default_handler()
-    transformers.utils.logging.enable_propagation()
 
 
 def train(trainer: Any, folder: Folder, hooks: Hooks) -> bool:

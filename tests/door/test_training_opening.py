@@ -11,6 +11,8 @@ from door_nouns import KERNEL, TASK, passed
 from kernelwright.config import load_settings
 from kernelwright.db.store import Store
 from kernelwright.errors import MisuseError
+from kernelwright.events import ignore
+from kernelwright.jobs import resume_run
 from kernelwright.rl.run import RunStatus
 from kernelwright.training.opening import Tasks, new_runs, order_of, places_of, read_tasks
 from kernelwright.training.worker import HERE
@@ -75,3 +77,6 @@ def test_runs_are_made_once_and_history_is_that_of_gpu_and_kind(home: Path) -> N
         assert store.variants(TASK.id, "A100", TimingKind.MODELLED) == []
         assert store.variants(TASK.id, "H200", TimingKind.MEASURED) == []
         assert len(store.variants(TASK.id, "H200", TimingKind.MODELLED)) == 2
+        with pytest.raises(MisuseError, match="wrote while it was trained") as caught:
+            resume_run(run.id, settings, store=store, observer=ignore)
+        assert "kernelwright train grpo --resume" in caught.value.mend

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from search_doubles import TASK, evaluation, kernel
 
 from kernelwright.rl.training.environment import Lost, Request
 from kernelwright.rl.training.pool import TRIES, EvaluationPool
-from kernelwright.rl.training.wire import kernel_from_json, task_from_json
 from kernelwright.verifier.evaluation import Verdict
 
 _CHILD = """
@@ -96,12 +94,3 @@ def test_what_an_evaluator_says_before_it_ends_is_told(tmp_path: Path) -> None:
         (found,) = evaluators.evaluate(requests(1))
     assert isinstance(found, Lost)
     assert "no memory left" in found.why
-
-
-def test_a_request_holds_all_of_task_and_kernel() -> None:
-    from kernelwright.rl.training.wire import kernel_json, task_json
-
-    sent = json.loads(json.dumps({"task": task_json(TASK), "kernel": kernel_json(kernel(2, ("a" * 16,)))}))
-    task, read = task_from_json(sent["task"]), kernel_from_json(sent["kernel"])
-    assert (task, task.id) == (TASK, TASK.id)
-    assert (read, read.id) == (kernel(2, ("a" * 16,)), kernel(2).id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_doubles import fenced, module
 
@@ -35,6 +35,7 @@ def test_code_that_does_not_parse_is_a_kernel_for_the_verifier_to_refuse() -> No
     assert read_reply("```python\nclass ModelNew(:\n```", "x").kernel is not None
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_raises_and_a_plan_is_one_line(text: str) -> None:
     found = read_reply(text, "x")

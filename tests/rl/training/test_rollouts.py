@@ -50,7 +50,7 @@ def test_a_group_begins_with_one_prompt_and_comes_in_order() -> None:
 
 
 def test_exemplars_follow_from_seed_task_and_step() -> None:
-    env = environment(ScriptedEvaluator({}), MemoryStore(), variants=[variant(f"k{i}", 1.3**i) for i in range(8)])
+    env = environment(ScriptedEvaluator({}), MemoryStore(), variants=[variant(f"k{i}", 1 + 0.25 * i) for i in range(8)])
 
     def shown(seed: int, step: str) -> str:
         return Rollouts(env, {TASK.id: WordPrompts()}, seed=seed).first_prompt(TASK.id, step)[0]["content"]

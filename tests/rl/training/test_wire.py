@@ -16,7 +16,7 @@ def test_tasks_and_kernels_arrive_as_they_were() -> None:
         assert (arrived, arrived.id) == (task, task.id)
     for sent in (
         kernel(1),
-        replace(kernel(2, ("a" * 16,)), source="# \u2028 \x00 \ud83d\ude00\nclass ModelNew: pass\n"),
+        replace(kernel(2, ("a" * 16,)), source="# \u2028 \x00 \U0001f600\nclass ModelNew: pass\n"),
     ):
         read = kernel_from_json(json.loads(json.dumps(kernel_json(sent))))
         assert (read, read.id) == (sent, sent.id)

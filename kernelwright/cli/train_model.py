@@ -206,6 +206,8 @@ def _run(
     data: Path | None = None,
 ) -> int:  # fmt: skip
     """Begins or goes on with a stage, shows its steps, and prints how it ended."""
+    import logging
+
     from kernelwright.jobs import open_store
     from kernelwright.rl.training.extra import require_extra
     from kernelwright.training.stages import begin, go_on
@@ -219,6 +221,7 @@ def _run(
             )
     settings = start(verbose=verbose, **machine)
     require_extra(hub=bool(flags.get("hub")))
+    logging.captureWarnings(True)  # of the libraries: to the log file
     screen = console(as_json)
     folder = resume if resume is not None else out
     with open_store(settings) as store:

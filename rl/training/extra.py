@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 
 from kernelwright.errors import ConfigError
@@ -37,9 +38,20 @@ def require_extra(*, hub: bool = False) -> None:
 
 
 def quiet() -> None:
-    """Keeps the libraries' messages to the log file, and their progress bars to themselves."""
+    """Sends the libraries' messages to the log of ours, and keeps their progress bars to themselves."""
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_default_handler()
-    transformers.utils.logging.enable_propagation()
+    for name in ("py.warnings", *PACKAGES):
+        logger = logging.getLogger(name)
+        if not any(isinstance(handler, _Forward) for handler in logger.handlers):
+            logger.addHandler(_Forward())
+        logger.propagate = False
+
+
+class _Forward(logging.Handler):
+    """Hands records on to our own logger, which has the log file."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger("kernelwright").handle(record)

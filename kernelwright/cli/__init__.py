@@ -35,6 +35,7 @@ from kernelwright.cli.model_server import model_server
 from kernelwright.cli.profiling import profile
 from kernelwright.cli.programs import run as run_program
 from kernelwright.cli.programs import sanitize
+from kernelwright.cli.report import report
 from kernelwright.cli.stored import export, runs, show
 from kernelwright.cli.train import train
 from kernelwright.cli.work import optimize, resume, translate, verify
@@ -74,6 +75,7 @@ for _command in (
     costs,
     bench,
     leaderboard,
+    report,
     resume,
     doctor,
     gpus,

@@ -130,6 +130,7 @@ COMMANDS = [
     ["bench", "pack", "zzz"],
     ["bench", "submit", "missing.entry"],
     ["leaderboard", "core"],
+    ["report", "zzz"],
     ["bench", "run", "nonsense"],
     ["bench", "resume", "zzz"],
     ["bench", "runs"],

@@ -12,7 +12,8 @@ After CUDA-L1 (Li et al. 2025, https://arxiv.org/abs/2507.14111) with what its a
   what the verifier refuses because no honest kernel does it.
 - **Jumps** (`is_jump`) are evaluated again with new secret seeds, and the slower evaluation counts; see `reward_of`.
 
-Everything here is a function of its arguments; the result is always finite and lies between `FLOOR` and `MOST`.
+Everything here is a function of its arguments; the result is always finite, lies between `FLOOR` and `MOST`, and is a multiple of
+`GRID`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "CLIP",
     "FLOOR",
     "GAMMA",
+    "GRID",
     "JUMP",
     "LEAST_HISTORY",
     "LEAST_PASSED",
@@ -48,20 +50,20 @@ FLOOR = -1.0
 """Of a kernel that cheats: nothing is lower."""
 MOST = 1.0
 """Of the fastest kernels."""
-LEAST_PASSED = 0.2
+LEAST_PASSED = 0.25
 """Of the slowest kernel that passed. The gap to what failed is wider than any step between failures."""
-NO_KERNEL = -0.8
+NO_KERNEL = -0.75
 """Of a reply that holds no module to judge."""
 FAILED: Mapping[Verdict, float] = MappingProxyType(
     {
         Verdict.CHEATING: FLOOR,
         Verdict.REJECTED: NO_KERNEL,
-        Verdict.UNSUPPORTED: -0.7,
-        Verdict.COMPILE_ERROR: -0.6,
+        Verdict.UNSUPPORTED: -0.6875,
+        Verdict.COMPILE_ERROR: -0.625,
         Verdict.TIMEOUT: -0.5,
         Verdict.CRASHED: -0.5,
-        Verdict.UNSAFE: -0.4,
-        Verdict.WRONG: -0.3,
+        Verdict.UNSAFE: -0.375,
+        Verdict.WRONG: -0.25,
     }
 )
 """By verdict: the further a kernel came through the stages, the more."""
@@ -77,6 +79,9 @@ LEAST_SPREAD = 0.1
 """Natural logarithms: about 10 % of a time. Kernels that differ by less than the noise must not fill the scale."""
 GAMMA = 0.4
 """Discount of a turn against the one before; the number of Kevin (Baronio et al. 2025, https://arxiv.org/abs/2507.11948)."""
+GRID = 1 / 1024
+"""Rewards are multiples of it, so that sums and means of equal ones are exact in float32. GRPO divides differences from the mean
+of a group by its deviation: of equal rewards a residue of rounding would be left, and Adam makes a full step of any gradient."""
 
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 _HONEST_MISTAKES = frozenset({"not_python", "no_model_new", "no_cuda_kernel", "no_kernel_launched"})
@@ -179,7 +184,11 @@ def _single(evaluation: Evaluation, scale: Scale) -> float:
         return LEAST_PASSED
     deviations = (math.log(speedup) - scale.centre) / scale.spread
     share = (min(CLIP, max(-CLIP, deviations)) + CLIP) / (2 * CLIP)
-    return LEAST_PASSED + share * (MOST - LEAST_PASSED)
+    return _on_grid(LEAST_PASSED + share * (MOST - LEAST_PASSED))
+
+
+def _on_grid(value: float) -> float:
+    return round(value / GRID) * GRID
 
 
 def returns(rewards: Sequence[float | None], cheated: Sequence[bool], gamma: float = GAMMA) -> list[float | None]:
@@ -199,5 +208,7 @@ def returns(rewards: Sequence[float | None], cheated: Sequence[bool], gamma: flo
     later: float | None = 0.0
     for reward, bad in zip(reversed(rewards), reversed(cheated), strict=True):
         later = None if reward is None or later is None else reward + gamma * later
-        found.append(None if reward is None else FLOOR if bad else None if later is None else max(FLOOR, later))
+        found.append(
+            None if reward is None else FLOOR if bad else None if later is None else max(FLOOR, _on_grid(later))
+        )
     return found[::-1]

@@ -11,7 +11,7 @@ from training_doubles import BASELINE, MemoryStore, ScriptedEvaluator, WordPromp
 
 from kernelwright.rl.contrastive.exemplars import Variant
 from kernelwright.rl.contrastive.prompt import Messages
-from kernelwright.rl.contrastive.reward import FLOOR, NO_KERNEL
+from kernelwright.rl.contrastive.reward import FLOOR, GRID, NO_KERNEL
 from kernelwright.rl.training.environment import Lost
 from kernelwright.rl.training.rollouts import Answer, Rollouts
 from kernelwright.verifier.evaluation import TimingKind, Verdict
@@ -71,7 +71,8 @@ def test_turns_go_on_from_the_last_kernel_and_are_credited_with_what_follows() -
     assert rewards[0] is not None
     assert rewards[2] is not None
     assert [each.value for each in made] == pytest.approx(
-        [max(FLOOR, rewards[0] + 0.5 * NO_KERNEL + 0.25 * rewards[2]), NO_KERNEL + 0.5 * rewards[2], rewards[2]]
+        [max(FLOOR, rewards[0] + 0.5 * NO_KERNEL + 0.25 * rewards[2]), NO_KERNEL + 0.5 * rewards[2], rewards[2]],
+        abs=GRID,
     )
     assert [each.turn for each in made] == [0, 1, 2]
     assert env.places[TASK.id].known  # the parent of the last one is the first

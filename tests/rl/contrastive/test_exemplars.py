@@ -7,8 +7,9 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from unhurried import unhurried
 
 from kernelwright.rl.contrastive.exemplars import Variant, buckets, chances, draw
 from kernelwright.verifier.evaluation import TimingKind
@@ -23,7 +24,7 @@ variants = st.lists(
 )
 
 
-@settings(deadline=None)
+@unhurried
 @given(variants, st.integers(0, 5), st.randoms(use_true_random=False))
 def test_drawn_are_distinct_kernels_of_distinct_buckets_slowest_first(
     given_: list[Variant], count: int, rng: random.Random
@@ -36,14 +37,14 @@ def test_drawn_are_distinct_kernels_of_distinct_buckets_slowest_first(
     assert len({each.kernel_id for each in drawn}) == len(drawn)
 
 
-@settings(deadline=None)
+@unhurried
 @given(variants, st.integers(0, 2**32))
 def test_the_order_of_the_history_does_not_matter(given_: list[Variant], seed: int) -> None:
     mixed = random.Random(1).sample(given_, len(given_))
     assert draw(given_, random.Random(seed)) == draw(mixed, random.Random(seed))
 
 
-@settings(deadline=None)
+@unhurried
 @given(variants)
 def test_a_kernel_is_in_one_bucket_with_its_lowest_score(given_: list[Variant]) -> None:
     members = [each for bucket in buckets(given_).values() for each in bucket]
@@ -61,7 +62,7 @@ def test_chances_are_the_published_ones() -> None:
     assert chances(means, tau) == pytest.approx([w / sum(weights) for w in weights])
 
 
-@settings(deadline=None)
+@unhurried
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=20), st.floats(0.01, 100))
 def test_chances_sum_to_one_however_far_apart_scores_are(means: list[float], tau: float) -> None:
     found = chances(means, tau)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from llm_doubles import fenced, module
+from unhurried import unhurried
 
 from kernelwright.rl.contrastive.reading import LARGEST, read_reply
 
@@ -35,7 +36,7 @@ def test_code_that_does_not_parse_is_a_kernel_for_the_verifier_to_refuse() -> No
     assert read_reply("```python\nclass ModelNew(:\n```", "x").kernel is not None
 
 
-@settings(deadline=None)
+@unhurried
 @given(st.text())
 def test_no_text_raises_and_a_plan_is_one_line(text: str) -> None:
     found = read_reply(text, "x")

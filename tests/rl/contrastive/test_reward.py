@@ -7,9 +7,10 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from search_doubles import evaluation, kernel
+from unhurried import unhurried
 
 from kernelwright.rl.contrastive.reward import (
     CLIP,
@@ -48,7 +49,7 @@ def refused(stage: str, *rules: str) -> Evaluation:
     return judged(Verdict.REJECTED, stages=[failed])
 
 
-@settings(deadline=None)
+@unhurried
 @given(speedups, scales)
 def test_whatever_passed_beats_whatever_failed(speedup: float, scale: Scale) -> None:
     passed = reward_of([judged(speedup)], scale)
@@ -71,7 +72,7 @@ def test_failures_are_graded_and_cheating_is_the_floor() -> None:
     assert reward_of([judged(Verdict.TIMEOUT)], PRIOR) == reward_of([judged(Verdict.CRASHED)], PRIOR)
 
 
-@settings(deadline=None)
+@unhurried
 @given(speedups, speedups, scales)
 def test_faster_is_never_less_and_the_reward_is_smooth(one: float, two: float, scale: Scale) -> None:
     slow, fast = sorted((one, two))
@@ -81,7 +82,7 @@ def test_faster_is_never_less_and_the_reward_is_smooth(one: float, two: float, s
     assert above - below <= steepest * (math.log(fast) - math.log(slow)) + GRID
 
 
-@settings(deadline=None)
+@unhurried
 @given(
     st.floats(allow_nan=False, exclude_min=True, min_value=0), st.floats(allow_nan=False, exclude_min=True, min_value=0)
 )
@@ -107,7 +108,7 @@ def test_clipping_is_at_its_deviations() -> None:
     assert reward_of([judged(1.0)], scale) == pytest.approx((MOST + LEAST_PASSED) / 2, abs=GRID)
 
 
-@settings(deadline=None)
+@unhurried
 @given(st.lists(speedups, min_size=LEAST_HISTORY, max_size=40), st.floats(1e-100, 1e300))
 def test_one_wild_kernel_hardly_moves_the_scale(history: list[float], wild: float) -> None:
     calm = [1.0 + 0.01 * (i % 7) for i in range(30)]
@@ -182,7 +183,7 @@ def test_returns_are_kevins_discounted_sums() -> None:
     assert returns([], []) == []
 
 
-@settings(deadline=None)
+@unhurried
 @given(st.lists(st.tuples(st.none() | st.floats(FLOOR, MOST), st.booleans()), max_size=6), st.floats(0, 1))
 def test_a_turn_that_cheated_has_the_floor_and_none_has_less(
     turns: list[tuple[float | None, bool]], gamma: float
@@ -202,7 +203,7 @@ def test_a_turn_that_nobody_judged_leaves_those_before_it_without_a_value() -> N
     assert returns([0.5, None, 1.0], [False] * 3) == [None, None, 1.0]
 
 
-@settings(deadline=None)
+@unhurried
 @given(speedups, st.integers(2, 4096), scales)
 def test_equal_rewards_leave_no_residue_in_float32(speedup: float, count: int, scale: Scale) -> None:
     for outcome in (speedup, *FAILURES):

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from training_doubles import BASELINE, MemoryStore, Pieces, ScriptedEvaluator, WordPrompts, environment, reply
 from training_extra import needs_extra
+from unhurried import unhurried
 
 from kernelwright.bench_tasks.task import Task
 from kernelwright.rl.contrastive.reward import NO_KERNEL
@@ -25,7 +26,7 @@ from kernelwright.rl.training.tiny import TASK
 from kernelwright.verifier.evaluation import Verdict
 
 
-@settings(deadline=None)
+@unhurried
 @given(st.integers(1, 7), st.integers(1, 40), st.integers(0, 99))
 def test_every_task_has_its_turn_before_one_comes_again(tasks: int, count: int, seed: int) -> None:
     names = [f"t{n}" for n in range(tasks)]

@@ -75,7 +75,7 @@ def test_a_failure_is_tried_again_in_a_fresh_process(tmp_path: Path, failure: st
 
 
 def test_an_evaluator_that_hangs_is_ended_and_the_kernel_tried_again(tmp_path: Path) -> None:
-    with pool(tmp_path, {"1": ["hang", "answer"]}, seconds=1.5) as evaluators:
+    with pool(tmp_path, {"1": ["hang", "answer"]}, seconds=3.0) as evaluators:
         (found,) = evaluators.evaluate(requests(1))
     assert not isinstance(found, Lost)
 

@@ -214,8 +214,7 @@ def _run(
 
     resume, out = flags.pop("resume"), flags.pop("out")
     if resume is not None:
-        given = {**_given(flags), "TASK": paths or None, "--data": data, "--out": out}
-        if named := [name for name, value in given.items() if value is not None]:
+        if named := _given():
             raise MisuseError(
                 f"{named[0]} can't be changed on going on.", mend="Give --resume DIR and nothing of the stage."
             )
@@ -241,16 +240,16 @@ def _run(
     return 0
 
 
-def _given(flags: dict[str, Any]) -> dict[str, Any]:
-    """Flags that a person gave, by the names they have on the command line."""
+def _given() -> list[str]:
+    """What a person gave of the stage, by the names it has on the command line."""
     context = click.get_current_context()
-    source = click.core.ParameterSource.COMMANDLINE
-    found = {}
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        if isinstance(parameter, click.Option) and name not in {"resume", "as_json", "verbose", "debug", "isolation"}:
-            found[parameter.opts[0]] = flags.get(name) if context.get_parameter_source(name) is source else None
-    return found
+    chosen = click.core.ParameterSource.COMMANDLINE
+    of_the_call = {"resume", "as_json", "verbose", "debug", "isolation"}
+    return [
+        parameter.opts[0] if isinstance(parameter, click.Option) else "TASK"
+        for parameter in context.command.params
+        if parameter.name not in of_the_call and context.get_parameter_source(parameter.name or "") is chosen
+    ]
 
 
 def _asked(

@@ -133,7 +133,7 @@ def begin(asked: Asked, out: Path, settings: Settings, *, store: Store, watcher:
     folder = Folder.create(out, kept)
     try:
         return _work(folder, settings, store, watcher)
-    except KernelwrightError:
+    except MisuseError:  # what was asked can't be done; anything else may pass, and can be gone on with
         folder.discard_if_unused()
         raise
 

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import Any
 
@@ -94,8 +94,7 @@ class _Judge:
             reference = self._open.pop(task.id, None) or open_reference(task, self._target.limits, ignore)
             self._open[task.id] = reference
             while len(self._open) > _OPEN:
-                with closing(self._open.popitem(last=False)[1]):
-                    pass
+                self._open.popitem(last=False)[1].close()
             evaluation = evaluate_opened(task, self._target, reference, self._spares, kernel, ignore)
         except KernelwrightError as error:  # of the task, the reference or a process of ours, not of the kernel
             return {"problem": str(error)}

@@ -58,7 +58,12 @@ class _Child:
             process_group=0,  # Ctrl-C is for the trainer, which ends its step first
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         )
-        self._write(order)
+        try:
+            self._write(order)
+        except _Failed:
+            self.kill()
+            self.close()
+            raise
 
     def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """The answer to a request.

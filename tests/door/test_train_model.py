@@ -68,6 +68,7 @@ def test_without_the_extra_it_is_named(
         (["sft", "--data", "none.jsonl", "--model-path", "m", "--out", "o"], "no such file"),
         (["grpo", "--resume", "nowhere"], "no stage of training in nowhere"),
         (["grpo", "--resume", "d", "--steps", "3"], "--steps can't be changed on going on"),
+        (["grpo", "--resume", "d", "--tasks-a-step", "2"], "--tasks-a-step can't be changed on going on"),
         (["grpo", "t.py", "--resume", "d"], "TASK can't be changed on going on"),
     ],
 )  # fmt: skip

@@ -213,13 +213,12 @@ def _run(
     from kernelwright.training.stages import begin, go_on
 
     resume, out = flags.pop("resume"), flags.pop("out")
-    if resume is not None:
-        if named := _given():
-            raise MisuseError(
-                f"{named[0]} can't be changed on going on.", mend="Give --resume DIR and nothing of the stage."
-            )
+    if resume is not None and (named := _given()):
+        raise MisuseError(
+            f"{named[0]} can't be changed on going on.", mend="Give --resume DIR and nothing of the stage."
+        )
     settings = start(verbose=verbose, **machine)
-    require_extra(hub=bool(flags.get("hub")))
+    require_extra(hub=True)  # whether the hub may be asked, the stage says
     logging.captureWarnings(True)  # of the libraries: to the log file
     screen = console(as_json)
     folder = resume if resume is not None else out

@@ -35,6 +35,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # the evaluators want the cores; the model is too small to share its work
     found = []
     for seed in arguments.seeds:
         print(f"seed {seed}: step, mean reward [95 % interval], passed, evaluated now")

@@ -257,7 +257,7 @@ def _asked(
     """What a new stage is asked for, and its folder."""
     from pydantic import ValidationError
 
-    from kernelwright.rl.training.settings import GrpoSettings, SelfSettings, SftSettings
+    from kernelwright.rl.training.settings import GrpoSettings, SelfSettings, SftSettings, StageSettings
     from kernelwright.training.opening import read_tasks
     from kernelwright.training.stages import Asked
 
@@ -267,7 +267,7 @@ def _asked(
     assert out is not None
     if not paths and data is None:
         raise MisuseError("there is no task to learn from.", mend="Give files, or folders, of tasks.")
-    kinds = {"sft": SftSettings, "self": SelfSettings, "grpo": GrpoSettings}
+    kinds: dict[str, type[StageSettings]] = {"sft": SftSettings, "self": SelfSettings, "grpo": GrpoSettings}
     chosen = {name: value for name, value in flags.items() if value is not None and name in kinds[stage].model_fields}
     try:
         settings = kinds[stage](**chosen)

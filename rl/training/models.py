@@ -76,7 +76,8 @@ def load_model(path: str, *, adapter: Path | None = None, hub: bool = False) -> 
             path=str(place),
         )
     options: dict[str, Any] = {"local_files_only": not hub, "trust_remote_code": False}
-    where, merged = (str(place) if place.exists() else path), []
+    where = str(place) if place.exists() else path
+    merged: list[Path] = []
     if (place / "adapter_config.json").is_file():
         merged.append(place)
         where = _base_of(place)

@@ -33,8 +33,8 @@ honest: $(STAMP) ## Judge every honest kernel three times, with new secret seeds
 mutation-test: $(STAMP) ## Judge hundreds of kernels with one fault each; writes docs/mutation.md
 	PYTHONPATH=tests $(BIN)/python -m mutation.run --jobs $(JOBS)
 
-bench: $(STAMP) ## Run the benchmarks
-	@for file in $(filter-out benchmarks/gpu_check.py benchmarks/landscapes.py benchmarks/search_arms.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+bench: $(STAMP) ## Run the benchmarks, but for those that need a GPU or an extra
+	@for file in $(filter-out benchmarks/gpu_check.py benchmarks/landscapes.py benchmarks/search_arms.py benchmarks/grpo_tiny.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 policy: $(STAMP) ## Price landscapes (PRICES=folder, goes on where it stopped), train the policy, write the table of strategies
 	$(BIN)/python benchmarks/landscapes.py $(PRICES) --export rl/policy/landscapes.json.gz

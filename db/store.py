@@ -37,8 +37,10 @@ from kernelwright.db.submissions import SubmissionStore
 from kernelwright.db.summary import RunSummary, summaries
 from kernelwright.db.transactions import insert_once
 from kernelwright.db.types import dump_json
+from kernelwright.db.variants import variants_of
 from kernelwright.errors import NotFoundError, StoreError
 from kernelwright.rl.archive.islands import ArchiveSettings
+from kernelwright.rl.contrastive.exemplars import Variant
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation, TimingKind, Verdict
@@ -261,6 +263,11 @@ class Store(SubmissionStore):
                 .order_by(EvaluationRow.created, EvaluationRow.id)
             )
             return [rows.evaluation_of(row) for row in session.scalars(query)]
+
+    def variants(self, task_id: str, gpu: str, kind: TimingKind) -> list[Variant]:
+        """Kernels that passed on the task with exactly this id, timed for this GPU in this way, oldest first."""
+        with self._reading() as session:
+            return variants_of(session, task_id, gpu, kind)
 
     def measured(self) -> list[MeasuredRow]:
         """Every evaluation with a measured time, oldest first."""

@@ -250,6 +250,11 @@ def resume_run(
         raise MisuseError(
             f"run {run.id} is finished: there is nothing to go on with.", mend=f"See it: kernelwright show {run.id}"
         )
+    if run.strategy.startswith("train:"):
+        raise MisuseError(
+            f"run {run.id} holds what a model wrote while it was trained.",
+            mend=f"Go on with the training: kernelwright {run.strategy.replace(':', ' ')} --resume DIR",
+        )
     if run.strategy not in STRATEGIES:
         raise MisuseError(
             f"the kernels of run {run.id} were submitted by {one_line(run.coder, 80)}: nobody here can write the next.",

@@ -45,6 +45,7 @@ PROMPTS = (
     "votes/compile",
     "votes/memory",
     "votes/numerics",
+    "contrastive/write",
 )
 
 

@@ -22,7 +22,7 @@ import click
 from kernelwright import __version__
 
 # each of these registers its commands
-from kernelwright.cli import bench_baseline, bench_import, bench_lint, bench_run, bench_submit  # noqa: F401
+from kernelwright.cli import bench_baseline, bench_import, bench_lint, bench_run, bench_submit, train_model  # noqa: F401
 from kernelwright.cli.archive import archive
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench

@@ -1,0 +1,1 @@
+"""Training language models from the door: tasks opened, the store, the evaluators' processes, and the stages as jobs."""

@@ -1,0 +1,1 @@
+"""Training language models on judged kernels: the environment, the pool of evaluators, and the stages on TRL."""

@@ -13,7 +13,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["LIGHT", "NO_OPERATION", "OPERATORS", "Traits", "alike", "dotted", "imported_names", "plain", "shapes_alike", "traits_of"]
+__all__ = [
+    "LIGHT",
+    "NO_OPERATION",
+    "OPERATORS",
+    "Traits",
+    "alike",
+    "dotted",
+    "imported_names",
+    "plain",
+    "shapes_alike",
+    "traits_of",
+]
 
 LIGHT = frozenset({"add", "sub", "mul", "div", "pow", "neg", "abs", "sum", "mean", "cat", "where"})
 """Operations that most tasks have somewhere: they say little of what a kernel must do."""

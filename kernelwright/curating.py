@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -254,10 +255,8 @@ def _own_ids() -> frozenset[str]:
 def _held(suite: Suite, name: str) -> Iterable[HeldOut]:
     for each in suite.tasks:
         ids = {each.task.id}
-        try:
+        with suppress(TaskError):  # a twin that does not fit its file: at full size it is held out all the same
             ids.add(each.at(Scale.TWIN).id)
-        except TaskError:  # a twin that does not fit its file: at full size it is held out all the same
-            pass
         yield HeldOut(name, each.name, each.task.source, frozenset(ids))
 
 

@@ -117,7 +117,11 @@ def evaluation(of: Task, candidate: Kernel, seconds: float | None, **changes: An
         if kind is TimingKind.MEASURED:
             fields["device"] = MEASURED
         fields["timing"] = Timing(
-            kind=kind, gpu=changes.pop("gpu", "H200"), seconds=seconds or 1e-5, baseline_seconds=4e-5, bound_seconds=5e-6
+            kind=kind,
+            gpu=changes.pop("gpu", "H200"),
+            seconds=seconds or 1e-5,
+            baseline_seconds=4e-5,
+            bound_seconds=5e-6,
         )
     else:
         fields |= {"reason": "it is as it is", "stages": stages[:4]}

@@ -22,7 +22,16 @@ import click
 from kernelwright import __version__
 
 # each of these registers its commands
-from kernelwright.cli import bench_baseline, bench_import, bench_lint, bench_run, bench_submit, dataset_build  # noqa: F401
+from kernelwright.cli import (  # noqa: F401  # noqa: F401
+    bench_baseline,
+    bench_import,
+    bench_lint,
+    bench_run,
+    bench_submit,
+    dataset_build,
+    dataset_expand,
+    dataset_import,
+)
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench
 from kernelwright.cli.calibrate import calibrate

@@ -151,7 +151,12 @@ def _show(built: Built, screen: Console, *, dry_run: bool) -> None:
         screen.print(words, style="green", markup=False, soft_wrap=True)
     for left in selection.dropped[:_SHOWN]:
         words = f"drop  {left.run_id}/{left.number} {one_line(left.task, 60)}: {left.reason.value}"
-        screen.print(words + (f" ({one_line(left.detail, 200)})" if left.detail else ""), style="dim", markup=False, soft_wrap=True)
+        screen.print(
+            words + (f" ({one_line(left.detail, 200)})" if left.detail else ""),
+            style="dim",
+            markup=False,
+            soft_wrap=True,
+        )
     more = max(0, len(selection.kept) - _SHOWN) + max(0, len(selection.dropped) - _SHOWN)
     if more:
         screen.print(f"and {more} more: --json lists all", style="dim")

@@ -63,7 +63,12 @@ def dropped_lines(selection: Selection) -> str:
 
 
 def card(
-    selection: Selection, rows: Sequence[Mapping[str, Any]], rules: Rules, harvest: Harvest, held_out: HeldOutIndex, facts: Facts
+    selection: Selection,
+    rows: Sequence[Mapping[str, Any]],
+    rules: Rules,
+    harvest: Harvest,
+    held_out: HeldOutIndex,
+    facts: Facts,
 ) -> str:
     """The text of README.md; it depends on content only, so that the same store gives the same card."""
     purpose = "supervised fine-tuning" if rules.purpose == "sft" else "reinforcement learning"
@@ -77,7 +82,11 @@ def card(
         f"from {sum(harvest.failed.values()) + len(harvest.candidates)} attempts of {harvest.runs} runs. Every kernel was judged by "
         "Kernelwright: compared with a float64 reference on many inputs, searched for tricks, and timed on verified calls.\n",
         f"Times are **{kind}**"
-        + (": counted by an emulator and turned into seconds by a performance model, not taken on a GPU.\n" if kind == "modelled" else ".\n"),
+        + (
+            ": counted by an emulator and turned into seconds by a performance model, not taken on a GPU.\n"
+            if kind == "modelled"
+            else ".\n"
+        ),
         f"SHA-256 of the content: `{facts.digest}`\n",
         "## What was kept and what was not\n",
         _table(("attempts", "", "rule"), _outcome(selection)),
@@ -109,7 +118,10 @@ def _rules(rules: Rules, held_out: HeldOutIndex, facts: Facts) -> list[tuple[str
     strict = held_out.strictness
     found = [
         ("least speed-up", f"{rules.least_speedup:g}x"),
-        ("large speed-up, kept though not the fastest", f"over {rules.large_speedup:g}x, at most {rules.per_task} of a task"),
+        (
+            "large speed-up, kept though not the fastest",
+            f"over {rules.large_speedup:g}x, at most {rules.per_task} of a task",
+        ),
         ("near-duplicates", f"{rules.similarity:.0%} of five-token runs in common"),
         ("balance", f"{rules.balance:g} times the middle family" if rules.balance else "none"),
         ("GPU", rules.gpu or "any"),

@@ -62,5 +62,8 @@ def _schema(purpose: Purpose) -> pyarrow.Schema:
         "messages": pyarrow.list_(message),
     }
     return pyarrow.schema(
-        [pyarrow.field(name, types[kind], nullable=False, metadata={"meaning": what}) for name, kind, what in COLUMNS[purpose]]
+        [
+            pyarrow.field(name, types[kind], nullable=False, metadata={"meaning": what})
+            for name, kind, what in COLUMNS[purpose]
+        ]
     )

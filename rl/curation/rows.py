@@ -83,7 +83,9 @@ def completion_of(kernel: str, reasoning: str = "") -> str:
     return f"{thought}{_fenced(kernel)}\n"
 
 
-def rows_of(kept: Sequence[Kept], purpose: Purpose, harvest: Harvest, own_tasks: frozenset[str]) -> list[dict[str, Any]]:
+def rows_of(
+    kept: Sequence[Kept], purpose: Purpose, harvest: Harvest, own_tasks: frozenset[str]
+) -> list[dict[str, Any]]:
     """Rows in the order of the selection.
 
     Args:

@@ -335,5 +335,9 @@ def _in_turn(members: Sequence[Kept]) -> list[Kept]:
     groups: dict[str, list[Kept]] = defaultdict(list)
     for each in sorted(members, key=lambda k: (-k.candidate.speedup, k.candidate.key)):
         groups[each.module].append(each)
-    turns = [(place, -each.candidate.speedup, each.candidate.key, each) for g in groups.values() for place, each in enumerate(g)]
+    turns = [
+        (place, -each.candidate.speedup, each.candidate.key, each)
+        for g in groups.values()
+        for place, each in enumerate(g)
+    ]
     return [turn[3] for turn in sorted(turns, key=lambda turn: turn[:3])]

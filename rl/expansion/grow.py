@@ -69,7 +69,9 @@ class Expanded:
         shapes = [""] * self.inputs
         for node in self.nodes:
             shapes.append(f"{node.op}({','.join(sorted(shapes[o] for o in node.operands))})")
-        places = sorted(range(len(self.nodes)), key=lambda n: (len(shapes[n + self.inputs]), shapes[n + self.inputs], n))
+        places = sorted(
+            range(len(self.nodes)), key=lambda n: (len(shapes[n + self.inputs]), shapes[n + self.inputs], n)
+        )
         for place in places:
             for operand in self.nodes[place].operands:
                 if operand < self.inputs:
@@ -186,9 +188,15 @@ def _sizes(
 ) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
     """Full sizes that fill a GPU, and twins of which no dimension is a round number."""
     projected = any(node.op == "linear" for node in nodes)
-    rows, cols = source.choice(((4096, 1024), (8192, 1024), (2048, 2048)) if projected else ((8192, 4096), (4096, 8192), (16384, 2048)))
+    rows, cols = source.choice(
+        ((4096, 1024), (8192, 1024), (2048, 2048)) if projected else ((8192, 4096), (4096, 8192), (16384, 2048))
+    )
     small_rows, small_cols = source.choice(((24, 96), (17, 130), (33, 72)))
     if not projected:
         return (("ROWS", rows), ("COLS", cols)), (("ROWS", small_rows), ("COLS", small_cols))
     width, small_width = source.choice(((512, 40), (1024, 104), (2048, 56)))
-    return (("ROWS", rows), ("COLS", cols), ("WIDTH", width)), (("ROWS", small_rows), ("COLS", small_cols), ("WIDTH", small_width))
+    return (("ROWS", rows), ("COLS", cols), ("WIDTH", width)), (
+        ("ROWS", small_rows),
+        ("COLS", small_cols),
+        ("WIDTH", small_width),
+    )

@@ -42,7 +42,9 @@ def _plant(store: Store) -> None:
     # cheats: by verdict, and kernels that passed once and were found out in another evaluation, on this task or on another
     put(store, "cheat-1", clean, kernel("cheat1"), verdict=Verdict.CHEATING)
     put(store, "cheat-2", clean, kernel("cheat2"), 1e-6)
-    store.add_evaluation(task("mixed"), kernel("cheat2"), evaluation(task("mixed"), kernel("cheat2"), None, verdict=Verdict.CHEATING))
+    store.add_evaluation(
+        task("mixed"), kernel("cheat2"), evaluation(task("mixed"), kernel("cheat2"), None, verdict=Verdict.CHEATING)
+    )
     renamed = Kernel(kernel("cheat1").source.replace("value", "amount").replace("place", "i"), "scripted")
     put(store, "cheat-3", clean, renamed, 1e-6)
     put(store, "cheat-4", clean, kernel("cheat4"), 1e-6)
@@ -50,7 +52,9 @@ def _plant(store: Store) -> None:
     put(store, "cheat-5", clean, kernel("cheat5"), 1e-6)
     store.add_evaluation(clean, kernel("cheat5"), evaluation(clean, kernel("cheat5"), None, verdict=Verdict.UNSAFE))
     # passed, but flagged: a stage that warned, a finding of the static analysis, a submission that was suspect
-    flagged = with_stage(evaluation(clean, kernel("flag1"), 1e-6), "integrity", status=StageStatus.WARNED, summary="written late")
+    flagged = with_stage(
+        evaluation(clean, kernel("flag1"), 1e-6), "integrity", status=StageStatus.WARNED, summary="written late"
+    )
     _attempt(store, "flag-1", clean, kernel("flag1"), flagged)
     finding = {"severity": "warn", "rule": "clock", "reason": "it reads a clock", "line": 3}
     flagged = with_stage(evaluation(clean, kernel("flag2"), 1e-6), "static", evidence={"findings": [finding]})
@@ -134,7 +138,9 @@ def test_nothing_planted_gets_in(
     assert said["store"]["failed"] == {"cheating": 1}
 
 
-def test_without_held_out_tasks_theirs_are_let_in(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_held_out_tasks_theirs_are_let_in(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _plant(store)
     said = _build([str(tmp_path / "out"), "--dry-run"], capsys)
     assert "secret-0" in {each["run_id"] for each in said["kept"]} | {each["run_id"] for each in said["dropped"]}
@@ -142,17 +148,23 @@ def test_without_held_out_tasks_theirs_are_let_in(store: Store, tmp_path: Path, 
     assert not (tmp_path / "out").exists()
 
 
-def test_rows_say_where_they_are_from_and_can_be_read_back(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_say_where_they_are_from_and_can_be_read_back(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from kernelwright.agents.llm.parse import find_kernel, without_thoughts
 
     fences = 'NOTE = "```"\n' + kernel("rows").source
     made = put(store, "one", task("rows"), Kernel(fences, "openai:gpt"), 1e-5, said="One pass.")
     put(store, "two", task("mixed"), kernel("mixed", author="builtin"), 2e-5)
-    later = put(store, "three", task("gated"), kernel("gated"), 1e-5, said="As the kernel before.", prompt="coder/improve@1")
+    later = put(
+        store, "three", task("gated"), kernel("gated"), 1e-5, said="As the kernel before.", prompt="coder/improve@1"
+    )
     shown = {"exemplars": [{"kernel": "x"}]}
     put(store, "four", task("products"), kernel("products"), 1e-5, said="As in the example.", settings=shown)
     said = _build([str(tmp_path / "out")], capsys)
-    rows = {r["run_id"]: r for r in pq.read_table(tmp_path / "out" / "data" / "train-00000-of-00001.parquet").to_pylist()}
+    rows = {
+        r["run_id"]: r for r in pq.read_table(tmp_path / "out" / "data" / "train-00000-of-00001.parquet").to_pylist()
+    }
     row = rows["one"]
     assert (row["run_id"], row["attempt"], row["kernel_id"]) == ("one", 1, made.kernel.id)
     assert store.evaluation(row["evaluation_id"]) == made.evaluation
@@ -179,14 +191,18 @@ def test_rl_rows_have_what_a_judge_needs(store: Store, tmp_path: Path, capsys: p
     from kernelwright.bench_tasks.task import NumericPolicy, Workload
 
     workloads = tuple(Workload.from_json(each) for each in json.loads(row["workloads"]))
-    again = Task(row["task_name"], row["task_source"], workloads=workloads, policy=NumericPolicy(**json.loads(row["policy"])))
+    again = Task(
+        row["task_name"], row["task_source"], workloads=workloads, policy=NumericPolicy(**json.loads(row["policy"]))
+    )
     assert again.id == row["task_id"] == task("rows").id
     assert (row["attempts"], row["passed"], row["speedup"], row["baseline_seconds"]) == (2, 1, 0.5, 4e-5)
     assert [m["role"] for m in row["messages"]] == ["system", "user"]
     assert "completion" not in row
 
 
-def test_the_same_store_gives_the_same_bytes(store: Store, held_out: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_store_gives_the_same_bytes(
+    store: Store, held_out: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _plant(store)
     digests = []
     for name in ("a", "b"):
@@ -197,20 +213,32 @@ def test_the_same_store_gives_the_same_bytes(store: Store, held_out: list[str], 
             assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes(), file
 
 
-def test_the_card_says_what_and_why(store: Store, held_out: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_card_says_what_and_why(
+    store: Store, held_out: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _plant(store)
     said = _build([str(tmp_path / "out"), "--held-out", held_out[1]], capsys)
     text = (tmp_path / "out" / "README.md").read_text()
     for reason, count in said["counts"].items():
         assert f"| {count} | {reason} |" in text
-    for words in ("**modelled**", said["sha256"], "| secret (2) |", "emulator (H200)", "torch 2.13.0", "`evaluation_id`", "unknown"):
+    for words in (
+        "**modelled**",
+        said["sha256"],
+        "| secret (2) |",
+        "emulator (H200)",
+        "torch 2.13.0",
+        "`evaluation_id`",
+        "unknown",
+    ):
         assert words in text, words
     assert str(tmp_path) not in text
     lines = [json.loads(line) for line in (tmp_path / "out" / "dropped.jsonl").read_text().splitlines()]
     assert len(lines) == sum(said["counts"].values()) - 1  # the one that did not pass has no line
 
 
-def test_measured_and_modelled_are_refused_together(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_measured_and_modelled_are_refused_together(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(store, "one", task("rows"), kernel("rows"), 1e-5)
     put(store, "two", task("mixed"), kernel("mixed"), 1e-5, kind=TimingKind.MEASURED)
     said = _build([str(tmp_path / "out")], capsys, code=2)
@@ -246,7 +274,14 @@ def test_an_empty_store_makes_no_data_set(store: Store, tmp_path: Path, capsys: 
 
 def test_hostile_names_break_out_of_no_table(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = "a | b\n# <script>\x1b[31m"
-    put(store, "one", Task(name, task("rows").source), kernel("rows"), 1e-5, settings={"archive": {"name": name, "licence": name}})
+    put(
+        store,
+        "one",
+        Task(name, task("rows").source),
+        kernel("rows"),
+        1e-5,
+        settings={"archive": {"name": name, "licence": name}},
+    )
     _build([str(tmp_path / "out")], capsys)
     text = (tmp_path / "out" / "README.md").read_text()
     assert "<script>" not in text

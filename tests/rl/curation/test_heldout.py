@@ -57,7 +57,10 @@ def test_a_part_of_a_larger_module_is_found() -> None:
 
 
 def test_a_near_module_is_found() -> None:
-    long = "\n".join(f"        x = torch.{op}(x * {n}) - self.scale" for n, op in enumerate(("sin", "cos", "exp", "erf", "tanh", "abs") * 4))
+    long = "\n".join(
+        f"        x = torch.{op}(x * {n}) - self.scale"
+        for n, op in enumerate(("sin", "cos", "exp", "erf", "tanh", "abs") * 4)
+    )
     secret = task("gated", body=f"{long}\n        return x + y")
     index = HeldOutIndex([HeldOut("s", "long", secret.source, frozenset())], Strictness(overlap=1.0))
     changed = secret.source.replace("return x + y", "return x * y").replace("self.scale", "self.gain")

@@ -51,7 +51,9 @@ def test_a_task_is_the_same_at_other_sizes_and_in_other_words() -> None:
     other = task("gated", rows=8, cols=96, title="Something else.").source
     body = "        # a gate\n        z = self.scale * 1\n        return torch.tanh(z + y)"
     assert normal_task(one) == normal_task(other)
-    renamed = one.replace("hidden", "gate").replace("self.scale", "self.g").replace("(self, x, y)", "(self, left, right)")
+    renamed = (
+        one.replace("hidden", "gate").replace("self.scale", "self.g").replace("(self, x, y)", "(self, left, right)")
+    )
     renamed = renamed.replace("F.silu(x)", "nn.functional.silu(left)").replace("gate + y", "gate + right")
     assert normal_task(renamed) == normal_task(one)
     assert normal_task(task("gated", body=body).source) != normal_task(one)
@@ -67,7 +69,16 @@ def test_an_operation_is_one_however_it_is_spelt() -> None:
 
 
 def test_hostile_text_is_taken_as_it_is() -> None:
-    for text in ("", "def (", "\0", "(" * 5000, "class Model:\n" + " " * 300_000 + "pass", "x = '" + "\\" * 999, "'" * 50_001, "/*" * 40_000):
+    for text in (
+        "",
+        "def (",
+        "\0",
+        "(" * 5000,
+        "class Model:\n" + " " * 300_000 + "pass",
+        "x = '" + "\\" * 999,
+        "'" * 50_001,
+        "/*" * 40_000,
+    ):
         normal_kernel(text)
         normal_task(text)
 
@@ -79,7 +90,9 @@ def test_any_text_has_a_normal_form(text: str) -> None:
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.lists(st.frozensets(st.integers(0, 60).map(str), min_size=1, max_size=40), min_size=1, max_size=12), st.data())
+@given(
+    st.lists(st.frozensets(st.integers(0, 60).map(str), min_size=1, max_size=40), min_size=1, max_size=12), st.data()
+)
 def test_near_gives_what_counting_gives(sets: list[frozenset[str]], data: st.DataObject) -> None:
     near = Near(0.8)
     for number, members in enumerate(sets):

@@ -20,7 +20,9 @@ NOBODY = Condemned({}, {})
 NAMES = tuple(BODIES)
 
 
-def _candidate(number: int, task_name: str = "gated", kernel_name: str | None = None, speedup: float = 2.0, **changes: Any) -> Candidate:
+def _candidate(
+    number: int, task_name: str = "gated", kernel_name: str | None = None, speedup: float = 2.0, **changes: Any
+) -> Candidate:
     made = kernel(kernel_name or f"kernel{number}")
     fields: dict[str, Any] = {
         "run_id": f"run-{task_name}", "number": number, "task": task(task_name), "kernel_id": made.id, "kernel": made.source,
@@ -55,7 +57,11 @@ def test_of_equally_fast_ones_the_shortest_reasoning_is_kept() -> None:
     thoughts = [Reasoning("x" * 900, True), Reasoning("x" * 90, True), None]
     found = _select(*(_candidate(n, seconds=1e-5 * (1 + n * 1e-4), reasoning=t) for n, t in enumerate(thoughts, 1)))
     assert _kept(found) == [2]
-    assert _kept(_select(_candidate(1, seconds=1e-5, reasoning=thoughts[0]), _candidate(2, seconds=1.1e-5, reasoning=thoughts[1]))) == [1]
+    assert _kept(
+        _select(
+            _candidate(1, seconds=1e-5, reasoning=thoughts[0]), _candidate(2, seconds=1.1e-5, reasoning=thoughts[1])
+        )
+    ) == [1]
 
 
 def test_a_large_speed_up_is_kept_beside_the_fastest() -> None:
@@ -87,7 +93,9 @@ def test_what_something_speaks_against_is_left_out() -> None:
 def test_a_kernel_that_was_found_out_is_out_wherever_it_passed() -> None:
     one = _candidate(1)
     assert _dropped(_select(one, condemned=Condemned({one.kernel_id: "cheating"}, {}))) == {1: Reason.CONDEMNED}
-    assert _dropped(_select(one, condemned=Condemned({}, {(one.task.id, one.kernel_id): "wrong"}))) == {1: Reason.CONDEMNED}
+    assert _dropped(_select(one, condemned=Condemned({}, {(one.task.id, one.kernel_id): "wrong"}))) == {
+        1: Reason.CONDEMNED
+    }
     assert _dropped(_select(one, condemned=Condemned({}, {("another task", one.kernel_id): "wrong"}))) == {}
     renamed = one.kernel.replace("value", "amount")
     assert _dropped(_select(one, condemned=Condemned({}, {}, [renamed]))) == {1: Reason.CONDEMNED}
@@ -120,12 +128,16 @@ def test_duplicates_and_near_duplicates_are_left_out() -> None:
     )  # fmt: skip
     assert _dropped(found) == {2: Reason.DUPLICATE, 3: Reason.NEAR_DUPLICATE}
     assert _kept(found) == [1, 4]
-    assert _kept(_select(_candidate(1, kernel=source, seconds=1e-6), _candidate(3, kernel=nearly, seconds=3e-6), similarity=1.0)) == [1, 3]
+    assert _kept(
+        _select(_candidate(1, kernel=source, seconds=1e-6), _candidate(3, kernel=nearly, seconds=3e-6), similarity=1.0)
+    ) == [1, 3]
 
 
 def test_the_same_kernel_for_another_module_is_a_duplicate() -> None:
     source = kernel("one").source
-    found = _select(_candidate(1, "gated", kernel=source), _candidate(2, "rows", kernel=source.replace("value", "amount")))
+    found = _select(
+        _candidate(1, "gated", kernel=source), _candidate(2, "rows", kernel=source.replace("value", "amount"))
+    )
     assert len(found.kept) == 1
     assert list(_dropped(found).values()) == [Reason.DUPLICATE]
 
@@ -172,7 +184,12 @@ def test_every_attempt_is_kept_or_has_its_reason_whatever_the_order() -> None:
 
 def test_families() -> None:
     assert family_of('FAMILY = "norm"\n' + task("products").source) == "norm"
-    assert [family_of(task(name).source) for name in ("products", "running", "mixed", "gated")] == ["matmul", "scan", "softmax", "pointwise"]
+    assert [family_of(task(name).source) for name in ("products", "running", "mixed", "gated")] == [
+        "matmul",
+        "scan",
+        "softmax",
+        "pointwise",
+    ]
     assert family_of("") == "other"
     assert family_cap([100, 30, 10, 1], 3, 8) == 30
     assert family_cap([100, 1], 3, 8) == 8

@@ -6,6 +6,7 @@ it was interrupted. Each judgement is stored when it is made.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import queue
@@ -219,6 +220,7 @@ class _Work:
             problem = one_line(error.message, 160)
         except BaseException as error:
             problem = f"unexpected error ({type(error).__name__})"
+            _log.exception("judging %s ended", self.run.id)
             raise
         finally:
             made.put(_Message(self, ended=True, problem=problem))
@@ -269,9 +271,9 @@ def _begun(
 ) -> _Work:  # fmt: skip
     """The run of a task, made unless it is there."""
     task = each.task.at(at)
-    run_id = f"import-{archive.digest[:10]}-{task.id[:10]}"
-    if target.device.kind == "cuda":
-        run_id += "-cuda"
+    # other kernels under the same numbers (another --field), or another GPU, are another run
+    parts = [archive.digest, target.device.kind, target.gpu.name, *(kernel.id for _, kernel in each.entries)]
+    run_id = f"import-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:10]}-{task.id[:10]}"
     about: dict[str, Any] = {
         "name": one_line(name, 100),
         "licence": one_line(licence, 100),
@@ -365,10 +367,20 @@ def _judge(settings: Settings) -> Judge:
             Spares(target.device, target.limits) as spares,
             open_reference(task, target.limits, ignore, fence=target.device.isolation) as reference,
         ):
+            failed: list[KernelwrightError] = []
             for number, kernel in kernels:
                 began = time.monotonic()
-                evaluation = evaluate_opened(task, target, reference, spares, kernel, ignore, tools=settings.gpu_tools)
+                try:
+                    evaluation = evaluate_opened(
+                        task, target, reference, spares, kernel, ignore, tools=settings.gpu_tools
+                    )
+                except KernelwrightError as error:  # the next one of the task may do better
+                    _log.warning("kernel %s could not be judged: %s", kernel.id, error.message)
+                    failed.append(error)
+                    continue
                 hand_over(number, evaluation, time.monotonic() - began)
+            if failed:
+                raise failed[0]
 
     return judge
 

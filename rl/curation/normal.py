@@ -7,6 +7,7 @@ which they come, names that it only uses (of torch, of CUDA) stay. Text that is 
 from __future__ import annotations
 
 import ast
+import builtins
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,138 +25,26 @@ _C_TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _C_WORDS = frozenset(
-    [
-        "alignas",
-        "alignof",
-        "asm",
-        "auto",
-        "bool",
-        "break",
-        "case",
-        "catch",
-        "char",
-        "class",
-        "const",
-        "const_cast",
-        "constexpr",
-        "continue",
-        "decltype",
-        "default",
-        "delete",
-        "do",
-        "double",
-        "else",
-        "enum",
-        "explicit",
-        "extern",
-        "false",
-        "float",
-        "for",
-        "friend",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "mutable",
-        "namespace",
-        "new",
-        "noexcept",
-        "nullptr",
-        "operator",
-        "private",
-        "protected",
-        "public",
-        "register",
-        "reinterpret_cast",
-        "restrict",
-        "return",
-        "short",
-        "signed",
-        "sizeof",
-        "static",
-        "static_assert",
-        "static_cast",
-        "struct",
-        "switch",
-        "template",
-        "this",
-        "throw",
-        "true",
-        "try",
-        "typedef",
-        "typename",
-        "union",
-        "unsigned",
-        "using",
-        "virtual",
-        "void",
-        "volatile",
-        "while",
-        "__global__",
-        "__device__",
-        "__host__",
-        "__shared__",
-        "__constant__",
-        "__restrict__",
-        "__forceinline__",
-        "__launch_bounds__",
-        "__noinline__",
-        "threadIdx",
-        "blockIdx",
-        "blockDim",
-        "gridDim",
-        "warpSize",
-        "define",
-        "undef",
-        "ifdef",
-        "ifndef",
-        "endif",
-        "include",
-        "pragma",
-        "unroll",
-        "defined",
-        "size_t",
-        "ptrdiff_t",
-        "int8_t",
-        "int16_t",
-        "int32_t",
-        "int64_t",
-        "uint8_t",
-        "uint16_t",
-        "uint32_t",
-        "uint64_t",
-        "half",
-        "half2",
-        "__half",
-        "__half2",
-        "__nv_bfloat16",
-        "__nv_bfloat162",
-        "float2",
-        "float3",
-        "float4",
-        "int2",
-        "int3",
-        "int4",
-        "uint",
-        "uint2",
-        "uint4",
-        "double2",
-        "dim3",
-        "INFINITY",
-        "NAN",
-        "FLT_MAX",
-        "std",
-        "torch",
-        "at",
-        "c10",
-    ]
+    re.findall(
+        r"\w+",
+        """
+    alignas alignof asm auto bool break case catch char class const const_cast constexpr continue decltype default
+    delete do double else enum explicit extern false float for friend goto if inline int long mutable namespace new
+    noexcept nullptr operator private protected public register reinterpret_cast restrict return short signed sizeof
+    static static_assert static_cast struct switch template this throw true try typedef typename union unsigned
+    using virtual void volatile while __global__ __device__ __host__ __shared__ __constant__ __restrict__
+    __forceinline__ __launch_bounds__ __noinline__ threadIdx blockIdx blockDim gridDim warpSize define undef ifdef
+    ifndef endif include pragma unroll defined size_t ptrdiff_t int8_t int16_t int32_t int64_t uint8_t uint16_t
+    uint32_t uint64_t half half2 __half __half2 __nv_bfloat16 __nv_bfloat162 float2 float3 float4 int2 int3 int4
+    uint uint2 uint4 double2 dim3 INFINITY NAN FLT_MAX std torch at c10
+    """,
+    )
 )
 _NOT_CALLED = frozenset({"if", "for", "while", "switch", "return", "sizeof", "alignof", "catch"})
 _MADE_UP = re.compile(r"[cfgl]\d+\Z")
 _WORD = re.compile(r"\w+|[^\w\s]")
 _KEPT_NAMES = frozenset({"Model", "ModelNew", "forward", "self", "super", "get_inputs", "get_init_inputs"})
-_BUILTINS = frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
+_BUILTINS = frozenset(dir(builtins))
 _BOILERPLATE = frozenset({"get_inputs", "get_init_inputs"})
 
 

@@ -255,3 +255,41 @@ def test_a_killed_import_goes_on(tmp_path: Path, settings: Settings, store: Stor
     assert len(asked) == 8 - kept
     assert len(found.judged) == 8
     assert sum(len(store.attempts(summary.id)) for summary in store.runs()) == 8
+
+
+KERNEL = '''\
+import cupy
+import torch
+
+SOURCE = r"""
+extern "C" __global__ void f(const float* x, float* y, int n) {{
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) y[i] = {what};
+}}
+"""
+F = cupy.RawModule(code=SOURCE).get_function("f")
+
+
+class ModelNew(torch.nn.Module):
+    def forward(self, x):
+        y = torch.empty_like(x)
+        F(((x.numel() + 255) // 256,), (256,), (x.data_ptr(), y.data_ptr(), x.numel()))
+        return y
+'''
+
+
+@pytest.mark.learning
+def test_the_real_judge_believes_nothing(tmp_path: Path, settings: Settings, store: Store) -> None:
+    fallback = (
+        "import torch\n\n\nclass ModelNew(torch.nn.Module):\n    def forward(self, x):\n        return torch.relu(x)\n"
+    )
+    relu = _entry("relu", "")
+    archive = _archive(
+        tmp_path, relu | {"custom_code": KERNEL.format(what="fmaxf(x[i], 0.0f)"), "Correct": False},
+        relu | {"custom_code": KERNEL.format(what="x[i] * 0.5f"), "Correct": True, "score_default": 30.0},
+        relu | {"custom_code": fallback, "Correct": True, "score_default": 3.0},
+    )  # fmt: skip
+    found = import_archive(archive, settings, store=store, name="claims", scale="auto")
+    verdicts = {each.entry.line: each.verdict for each in sorted(found.judged, key=lambda j: j.number)}
+    assert (verdicts[1], verdicts[2]) == ("passed", "wrong")
+    assert verdicts[3] in {"rejected", "cheating"}

@@ -78,7 +78,7 @@ def test_what_a_seed_makes_does_not_change() -> None:
     assert [grow(f"0/{number}", 8).hash for number in range(3)] == EXPECTED
 
 
-EXPECTED = ["", "", ""]
+EXPECTED = ["1d5a725201dfd392", "1754dce2b52d2f6e", "0f42f88a97107f1f"]
 
 
 def test_seeds_differ() -> None:

@@ -128,6 +128,8 @@ class AttemptFigures:
     timing: Timing | None
     kernel_id: str
     evaluation_id: str
+    created: datetime
+    """When it ended."""
 
 
 def bench_columns(run: BenchRun, updated: datetime) -> Columns:
@@ -201,13 +203,15 @@ def attempt_figures(session: Session, run_ids: Sequence[str]) -> list[AttemptFig
     query = (
         select(
             AttemptRow.run_id, AttemptRow.number, EvaluationRow.verdict, AttemptRow.seconds, EvaluationRow.timing,
-            AttemptRow.kernel_id, AttemptRow.evaluation_id,
+            AttemptRow.kernel_id, AttemptRow.evaluation_id, AttemptRow.created,
         )
         .join(AttemptRow.evaluation)
         .where(AttemptRow.run_id.in_(run_ids))
         .order_by(AttemptRow.run_id, AttemptRow.number)
     )  # fmt: skip
     return [
-        AttemptFigures(run, number, verdict, seconds, timing and Timing.model_validate(timing), kernel, evaluation)
-        for run, number, verdict, seconds, timing, kernel, evaluation in session.execute(query)
+        AttemptFigures(
+            run, number, verdict, seconds, timing and Timing.model_validate(timing), kernel, evaluation, created
+        )
+        for run, number, verdict, seconds, timing, kernel, evaluation, created in session.execute(query)
     ]

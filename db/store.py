@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Select, func, insert, select
 from sqlalchemy.orm import Session, joinedload
 
 from kernelwright.agents.models.calls import Call
@@ -287,6 +287,18 @@ class Store(SubmissionStore):
         with self._reading() as session:
             query = select(ModelCallRow).where(ModelCallRow.run_id == run_id).order_by(ModelCallRow.id)
             return [call_of(row) for row in session.scalars(query)]
+
+    def best_seconds(self, task_ids: Sequence[str]) -> dict[tuple[str, str, str], float]:
+        """The shortest time of a kernel that passed, in seconds, by task, GPU and kind of time."""
+        row = EvaluationRow
+        query = (
+            select(row.task_id, row.gpu, row.timing_kind, func.min(row.seconds))
+            .where(row.task_id.in_(sorted(set(task_ids))), row.timing_kind.is_not(None))
+            .group_by(row.task_id, row.gpu, row.timing_kind)
+        )
+        with self._reading() as session:
+            found = session.execute(query).all()
+        return {(task, gpu, str(kind)): least for task, gpu, kind, least in found if least is not None}
 
     def spent(self, run_id: str) -> Decimal:
         """Dollars that the calls of a run cost together, exactly."""

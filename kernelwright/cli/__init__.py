@@ -45,6 +45,7 @@ from kernelwright.cli.model_server import model_server
 from kernelwright.cli.profiling import profile
 from kernelwright.cli.programs import run as run_program
 from kernelwright.cli.programs import sanitize
+from kernelwright.cli.report import report
 from kernelwright.cli.stored import export, runs, show
 from kernelwright.cli.work import optimize, resume, translate, verify
 from kernelwright.errors import KernelwrightError
@@ -84,6 +85,7 @@ for _command in (
     bench,
     leaderboard,
     dataset,
+    report,
     resume,
     doctor,
     gpus,

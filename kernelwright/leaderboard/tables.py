@@ -1,4 +1,4 @@
-"""The leaderboard as CSV and Markdown. Names may come from strangers: none may become a formula, a link or a tag."""
+"""The leaderboard as CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 from kernelwright.bench_tasks.scoring.board import Row, Section
 from kernelwright.bench_tasks.scoring.intervals import Figure
 from kernelwright.leaderboard.cells import LEGEND, cells, columns, in_one_line, task_cell
+from kernelwright.markdown import inert, plain, table
 
 __all__ = ["csv_text", "markdown_text"]
-
-_SPECIAL = frozenset("\\`*_{}[]<>()#+!|~&$")
 
 
 def csv_text(sections: Sequence[Section]) -> str:
@@ -35,24 +34,24 @@ def markdown_text(sections: Sequence[Section], *, tasks: bool = False) -> str:
     """
     if not sections:
         return "No entries.\n"
-    parts = ["# Leaderboard", _plain(LEGEND)]
+    parts = ["# Leaderboard", plain(LEGEND)]
     for section in sections:
-        parts.append(f"## {_plain(section.ground.heading)}")
-        parts.append(f"Suite digest `{_plain(section.ground.digest)}`.")
+        parts.append(f"## {plain(section.ground.heading)}")
+        parts.append(f"Suite digest `{plain(section.ground.digest)}`.")
         names = columns(section)
         parts.append(
-            _table(
+            table(
                 names,
-                [[_plain(in_one_line(cells(row)[name])) for name in names] for row in section.rows],
+                [[plain(in_one_line(cells(row)[name])) for name in names] for row in section.rows],
             )
         )
         if tasks:
-            heads = ["task", *(f"{row.rank}. {_plain(row.entry.id)}" for row in section.rows)]
+            heads = ["task", *(f"{row.rank}. {plain(row.entry.id)}" for row in section.rows)]
             parts.append(
-                _table(
+                table(
                     heads,
                     [
-                        [_plain(task), *(_plain(task_cell(row.entry, task)[0]) for row in section.rows)]
+                        [plain(task), *(plain(task_cell(row.entry, task)[0]) for row in section.rows)]
                         for task in section.ground.tasks
                     ],
                 )
@@ -85,19 +84,4 @@ def _csv_row(section: Section, row: Row) -> dict[str, Any]:
         "dollars_per_solved": row.costs.dollars_per_solved, "seconds_per_solved": row.costs.seconds_per_solved,
         **{kind.value: count for kind, count in row.integrity.items()}, "environment_hash": row.environment,
     }  # fmt: skip
-    return {name: _inert(value) if isinstance(value, str) else value for name, value in found.items()}
-
-
-def _inert(text: str) -> str:
-    """A spreadsheet takes a text that begins so for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """As Markdown that shows exactly this text, in one line."""
-    return "".join(f"\\{c}" if c in _SPECIAL else c for c in " ".join(text.split()))
+    return {name: inert(value) if isinstance(value, str) else value for name, value in found.items()}

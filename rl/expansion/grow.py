@@ -16,8 +16,8 @@ from kernelwright.rl.expansion.ops import OPS, Op, Shape, op_named
 __all__ = ["Expanded", "Node", "grow"]
 
 _MOST_DEGREE = {"float32": 3, "float16": 1}
-"""Of a value: how often magnitudes may have been multiplied. Inputs have 1; times 100 to the third power, with sums, is far from
-overflow in float32; in float16 the inputs themselves are near it."""
+"""Of a value: how often magnitudes may have been multiplied. Inputs have 1, what a bounded operation gives has 0; times 100 to the
+third power, with sums, is far from overflow in float32; in float16 the inputs themselves are near it."""
 _AGAIN = 0.25  # how often the second operand is a value that is used already: residual connections
 
 
@@ -157,7 +157,7 @@ class _Growth:
     def _degree(self, op: Op, operands: Sequence[int]) -> int:
         degrees = [self.degrees[operand] for operand in operands]
         if op.bounded:
-            return 1
+            return 0
         return sum(degrees) + (op.arity == 1) if op.product else max(degrees)
 
     def _keep(self, op: Op, operands: Sequence[int]) -> None:

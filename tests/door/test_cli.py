@@ -133,6 +133,7 @@ COMMANDS = [
     ["dataset", "build", "missing"],
     ["dataset", "import", "missing.jsonl"],
     ["dataset", "expand", "--count", "1"],
+    ["report", "zzz"],
     ["bench", "run", "nonsense"],
     ["bench", "resume", "zzz"],
     ["bench", "runs"],

@@ -118,9 +118,15 @@ def test_no_file_is_told(tmp_path: Path) -> None:
     assert read_archive(tmp_path / "empty").entries == ()
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.binary(max_size=60) | st.recursive(st.none() | st.text(max_size=5) | st.floats(), lambda c: st.dictionaries(
-    st.sampled_from(["ref_code", "custom_code", "score_default", "Op_Name", "level_id"]), c, max_size=4)).map(lambda v: json.dumps(v).encode()), max_size=6))  # fmt: skip
+_KEYS = st.sampled_from(["ref_code", "custom_code", "score_default", "Op_Name", "level_id"])
+_VALUES = st.none() | st.text(max_size=5) | st.floats() | st.lists(st.none(), max_size=2)
+_OBJECTS = st.dictionaries(_KEYS, _VALUES, max_size=4).map(lambda value: json.dumps(value).encode())
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(st.lists(st.binary(max_size=60) | _OBJECTS, max_size=6))
 def test_any_bytes_are_read(tmp_path: Path, lines: list[bytes]) -> None:
     path = tmp_path / "any"
     path.write_bytes(b"\n".join(lines))

@@ -121,13 +121,13 @@ class _Module:
                 yield from self._constant(value)
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant()) if not self.numbers:
                 yield "#"
-            case ast.arg(arg=name):  # without its annotation
-                yield self._name(name)
-            case ast.AnnAssign(target=target, value=value):
+            case ast.arg():  # without its annotation
+                yield self._name(node.arg)
+            case ast.AnnAssign():
                 yield "Assign"
-                yield from self._node(target)
-                if value is not None:
-                    yield from self._node(value)
+                yield from self._node(node.target)
+                if node.value is not None:
+                    yield from self._node(node.value)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 yield from self._function(node)
             case ast.ClassDef():
@@ -135,9 +135,9 @@ class _Module:
                 yield self._name(node.name)
                 for part in (*node.bases, *node.body):
                     yield from self._node(part)
-            case ast.keyword(arg=name, value=value):
-                yield f"{name}="
-                yield from self._node(value)
+            case ast.keyword():
+                yield f"{node.arg}="
+                yield from self._node(node.value)
             case ast.Call() if not self.numbers:
                 yield from self._task_call(node)
             case _:
@@ -155,7 +155,7 @@ class _Module:
         for each in (*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg):
             if each is not None and each.arg != "self":
                 scope.setdefault(each.arg, f"l{len(scope)}")
-        body = [node.body] if isinstance(node, ast.Lambda) else node.body
+        body: Sequence[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else node.body
         for part in body:
             for inner in ast.walk(part):
                 if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):

@@ -13,21 +13,32 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["LIGHT", "Traits", "alike", "shapes_alike", "traits_of"]
+__all__ = [
+    "LIGHT",
+    "NO_OPERATION",
+    "OPERATORS",
+    "Traits",
+    "alike",
+    "dotted",
+    "imported_names",
+    "plain",
+    "shapes_alike",
+    "traits_of",
+]
 
 LIGHT = frozenset({"add", "sub", "mul", "div", "pow", "neg", "abs", "sum", "mean", "cat", "where"})
 """Operations that most tasks have somewhere: they say little of what a kernel must do."""
 _LIGHT_WEIGHT = 0.25
 
 _SAME = {"mm": "matmul", "bmm": "matmul", "multiply": "mul", "subtract": "sub", "divide": "div", "truedivide": "div"}
-_OPERATORS: dict[type[ast.operator], str] = {
+OPERATORS: dict[type[ast.operator], str] = {
     ast.MatMult: "matmul", ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
 }  # fmt: skip
 _FACTORIES = frozenset(
     {"arange", "bernoulli", "empty", "emptylike", "eye", "full", "fulllike", "linspace", "normal", "ones", "oneslike",
      "rand", "randint", "randlike", "randn", "randnlike", "randperm", "tensor", "zeros", "zeroslike"}
 )  # fmt: skip
-_NO_OPERATION = _FACTORIES | {
+NO_OPERATION = _FACTORIES | {
     "append", "bfloat16", "bool", "chunk", "clone", "contiguous", "copy", "cpu", "cuda", "detach", "device", "dim", "double",
     "element", "eval", "expand", "expandas", "extend", "flatten", "float", "format", "generator", "half", "int", "item",
     "items", "join", "keys", "long", "manualseed", "module", "modulelist", "movedim", "narrow", "nograd", "numel", "parameter",
@@ -64,7 +75,7 @@ def traits_of(source: str) -> Traits:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Traits(frozenset(), frozenset(), ())
-    names = _imports(tree)
+    names = imported_names(tree)
     numbers = _numbers(tree)
     inputs = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in _INPUTS]
     body = [n for n in tree.body if n not in inputs]
@@ -82,7 +93,7 @@ def alike(one: frozenset[str], other: frozenset[str]) -> float:
     return weight(one & other) / weight(one | other) if one and other else 0.0
 
 
-def _imports(tree: ast.Module) -> dict[str, str]:
+def imported_names(tree: ast.Module) -> dict[str, str]:
     """Dotted name by the name that an import gives it."""
     names = {}
     for node in ast.walk(tree):
@@ -97,7 +108,7 @@ def _imports(tree: ast.Module) -> dict[str, str]:
     return names
 
 
-def _dotted(node: ast.expr, names: Mapping[str, str]) -> str:
+def dotted(node: ast.expr, names: Mapping[str, str]) -> str:
     """``torch.nn.functional.softmax`` for ``F.softmax``; empty for what is no dotted name."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
@@ -108,17 +119,18 @@ def _dotted(node: ast.expr, names: Mapping[str, str]) -> str:
     return ".".join([names.get(node.id, node.id), *reversed(parts)])
 
 
-def _plain(name: str) -> str:
-    plain = name.replace("_", "").lower()
-    return _SAME.get(plain, plain)
+def plain(name: str) -> str:
+    """One spelling for the names that an operation has as a function, a method and a layer."""
+    bare = name.replace("_", "").lower()
+    return _SAME.get(bare, bare)
 
 
 def _operations(tree: ast.AST, names: Mapping[str, str]) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in _OPERATORS:
-            yield _OPERATORS[type(node.op)]
+        if isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in OPERATORS:
+            yield OPERATORS[type(node.op)]
         elif isinstance(node, ast.Call):
-            name = _dotted(node.func, names)
+            name = dotted(node.func, names)
             if name.startswith("torch."):
                 found = name.rpartition(".")[2]
             elif isinstance(node.func, ast.Attribute) and not name.startswith(
@@ -127,14 +139,14 @@ def _operations(tree: ast.AST, names: Mapping[str, str]) -> Iterator[str]:
                 found = node.func.attr  # a method of a tensor, as far as can be told
             else:
                 continue
-            if (plain := _plain(found)) not in _NO_OPERATION and not found.startswith("__"):
-                yield plain
+            if (operation := plain(found)) not in NO_OPERATION and not found.startswith("__"):
+                yield operation
 
 
 def _dtypes(tree: ast.AST, names: Mapping[str, str]) -> Iterator[str]:
     for node in ast.walk(tree):
         match node:
-            case ast.Attribute(attr=attr) if attr in _DTYPES and _dotted(node, names) == f"torch.{attr}":
+            case ast.Attribute(attr=attr) if attr in _DTYPES and dotted(node, names) == f"torch.{attr}":
                 yield _DTYPES[attr]
             case ast.Call(func=ast.Attribute(attr="half" | "bfloat16" | "double" as method), args=[]):
                 yield _DTYPES[method]
@@ -173,8 +185,8 @@ def _shapes(tree: ast.AST, names: Mapping[str, str], numbers: Mapping[str, int])
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        name = _dotted(node.func, names)
-        if not name.startswith("torch.") or _plain(name.rpartition(".")[2]) not in _FACTORIES:
+        name = dotted(node.func, names)
+        if not name.startswith("torch.") or plain(name.rpartition(".")[2]) not in _FACTORIES:
             continue
         given: list[ast.expr] = list(node.args)
         for each in given:

@@ -21,6 +21,7 @@ from kernelwright.db.archive import DatabaseArchive, archive_row
 from kernelwright.db.archive_view import ArchiveView, archive_views
 from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
 from kernelwright.db.costs import Costs, costs
+from kernelwright.db.harvest import Flags, JudgedRow, flags, judged, reasonings, tallies
 from kernelwright.db.lookup import NOUNS, Found, Kind, find, resolve
 from kernelwright.db.models import (
     AttemptRow,
@@ -278,6 +279,26 @@ class Store(SubmissionStore):
                 .order_by(EvaluationRow.created, EvaluationRow.id)
             )
             return [MeasuredRow(rows.evaluation_of(row), row.created) for row in session.scalars(query)]
+
+    def judged(self, after: int = 0, limit: int = 200) -> list[JudgedRow]:
+        """Attempts that passed, in the order in which they were stored, at most `limit` behind the row `after`."""
+        with self._reading() as session:
+            return judged(session, after, limit)
+
+    def reasonings(self, attempts: Sequence[tuple[str, int]]) -> dict[tuple[str, int], tuple[str, Reply]]:
+        """For these runs and numbers, where a coder was asked and answered: name of the prompt and the last reply."""
+        with self._reading() as session:
+            return reasonings(session, attempts)
+
+    def tallies(self) -> dict[str, dict[str, int]]:
+        """Attempts by verdict, by id of the task."""
+        with self._reading() as session:
+            return tallies(session)
+
+    def flags(self) -> Flags:
+        """Kernels that were found out in some evaluation or submission."""
+        with self._reading() as session:
+            return flags(session)
 
     def answered(self, run_id: str, place: Place) -> Reply | None:
         """The reply that a call at this place of the run had."""

@@ -31,7 +31,7 @@ from kernelwright.sandbox.process import Watch, watched
 if TYPE_CHECKING:
     from kernelwright.config import Settings
 
-__all__ = ["ImportReport", "Progress", "import_collection", "kept_probe", "probed"]
+__all__ = ["ImportReport", "Progress", "import_collection", "kept_probe", "probe_tasks", "probed"]
 
 _log = logging.getLogger(__name__)
 _VERSION = 2  # of what is kept of a probe; a new one probes again
@@ -94,7 +94,7 @@ def import_collection(
     if probe and suite.tasks:
         from kernelwright.sandbox.isolation import choose_isolation
 
-        probes = _probe_all(suite.tasks, settings, choose_isolation(settings.isolation), jobs, progress)
+        probes = probe_tasks(suite.tasks, settings, choose_isolation(settings.isolation), jobs, progress)
     tasks = {task.name: _imported(task, found) for task, found in zip(suite.tasks, probes, strict=True)}
     loaded = tuple(replace(task, twin=dict(tasks[task.name].twin)) for task in suite.tasks if not tasks[task.name].why)
     digest = replace(suite, tasks=loaded).digest
@@ -127,9 +127,15 @@ def _imported(task: SuiteTask, probe: Probe | None) -> ImportedTask:
     return ImportedTask(task.task.id, dict(probe.twin), probe.why)
 
 
-def _probe_all(
+def probe_tasks(
     tasks: Sequence[SuiteTask], settings: Settings, fence: str, jobs: int, progress: Progress | None
 ) -> list[Probe]:
+    """What each task is like, opened in fenced processes; what is known from an earlier time is not opened again.
+
+    Raises:
+        ConfigError, SandboxError: a process does not start.
+        KeyboardInterrupt: what was probed is kept.
+    """
     os.environ["KERNELWRIGHT_CACHE"] = str(settings.cache)  # workers find the cache by this variable
     folder = settings.cache / "probes" / str(_VERSION)
     found: dict[int, Probe] = {}

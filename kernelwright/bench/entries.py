@@ -8,10 +8,10 @@ from decimal import Decimal
 from kernelwright.bench_tasks.scoring.results import NOT_RUN, AttemptResult, Entry, Integrity, Trial
 from kernelwright.db.bench import AttemptFigures, BenchItem, BenchRun, ItemStatus
 from kernelwright.db.store import Store
-from kernelwright.verifier.evaluation import Evaluation, StageStatus, Timing, TimingKind, Verdict
+from kernelwright.verifier.evaluation import Evaluation, Stage, StageStatus, Timing, TimingKind, Verdict
 from kernelwright.verifier.static import Severity
 
-__all__ = ["entry_of", "remarks_on", "trial_of"]
+__all__ = ["entry_of", "remarks_of", "remarks_on", "trial_of"]
 
 _HARMLESS = frozenset({"left_to_torch", "never_launched", "trap"})
 """Warnings of the static analysis that say nothing against a kernel which has passed: the integrity stage has seen whose work
@@ -63,8 +63,13 @@ def trial_of(store: Store, run: BenchRun, item: BenchItem) -> Trial:
 
 def remarks_on(evaluation: Evaluation) -> tuple[str, ...]:
     """What speaks against a kernel that passed, one sentence each: static warnings, and stages that ended with a warning."""
+    return remarks_of(evaluation.stages)
+
+
+def remarks_of(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """The same, of the stages of an evaluation."""
     found = []
-    for stage in evaluation.stages:
+    for stage in stages:
         if stage.name == "static":
             found += [
                 f"Line {finding['line']}: {finding['reason']}" if finding.get("line") else str(finding["reason"])

@@ -22,12 +22,23 @@ import click
 from kernelwright import __version__
 
 # each of these registers its commands
-from kernelwright.cli import bench_baseline, bench_import, bench_lint, bench_run, bench_submit, train_model  # noqa: F401
+from kernelwright.cli import (  # noqa: F401
+    bench_baseline,
+    bench_import,
+    bench_lint,
+    bench_run,
+    bench_submit,
+    dataset_build,
+    dataset_expand,
+    dataset_import,
+    train_model,
+)
 from kernelwright.cli.archive import archive
 from kernelwright.cli.base import Interrupted, print_json
 from kernelwright.cli.bench import bench
 from kernelwright.cli.calibrate import calibrate
 from kernelwright.cli.costs import costs
+from kernelwright.cli.dataset import dataset
 from kernelwright.cli.evidence import recheck
 from kernelwright.cli.leaderboard import leaderboard
 from kernelwright.cli.machine import doctor, gpus
@@ -77,6 +88,7 @@ for _command in (
     costs,
     bench,
     leaderboard,
+    dataset,
     report,
     resume,
     doctor,

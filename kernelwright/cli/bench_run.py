@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kernelwright.db.bench import BenchRun
     from kernelwright.db.store import Store
 
-__all__ = ["resume_suite", "run_suite", "runs", "show"]
+__all__ = ["resume_suite", "run_suite", "runs", "show", "work_under_view"]
 
 _TASK_SECONDS = 1800.0
 _jobs = click.option(
@@ -128,7 +128,7 @@ def run_suite(
     def work(store: Store, observer: BenchObserver) -> BenchRun:
         return begin_run(planned, settings, options, store, observer)
 
-    return _work(work, planned.run.id, settings, as_json=as_json)
+    return work_under_view(work, planned.run.id, settings, as_json=as_json)
 
 
 @bench.command("resume")
@@ -174,7 +174,7 @@ def resume_suite(
     def work(store: Store, observer: BenchObserver) -> BenchRun:
         return go_on(run.id, settings, options, store, observer)
 
-    return _work(work, run.id, settings, as_json=as_json)
+    return work_under_view(work, run.id, settings, as_json=as_json)
 
 
 @bench.command("runs")
@@ -241,7 +241,7 @@ def _asks_models(settings: Settings) -> bool:
     return bool(settings.models)
 
 
-def _work(
+def work_under_view(
     work: Callable[[Store, BenchObserver], BenchRun], bench_run_id: str, settings: Settings, *, as_json: bool
 ) -> int:
     """Runs a suite under a view, then shows its table; 0 when it is finished."""

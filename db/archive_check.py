@@ -41,13 +41,13 @@ def problems(session: Session, archive_id: str) -> list[str]:
         state["entries"] += 1
         state["passed"] += counted is not None
         state["failed"] += duplicate is None and nearness is not None
-        epoch = (state["epoch_seconds"], state["since_gain"]) if recent else (None, -1)
-        stands = after(state["best_seconds"], *epoch, counted)
+        epoch, since = (state["epoch_seconds"], state["since_gain"]) if recent else (None, -1)
+        stands = after(state["best_seconds"], epoch, since, counted)
         state["best_seconds"] = stands.best_seconds
         if not recent:
             continue
         state["epoch_seconds"], state["since_gain"] = stands.epoch_seconds, stands.since_gain
-        if counted is not None:
+        if counted is not None and cell is not None:
             best = elites.get((island, cell))
             if best is None or counted * NOTICEABLE <= best[1]:
                 elites[island, cell] = entry, counted

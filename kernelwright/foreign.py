@@ -165,23 +165,23 @@ def import_archive(
         work: list[_Work] = []
         for each in runs:
             work.append(_begun(each, archive, target, settings, store, name, licence, at))
-        for each in work:
-            for done in each.done:
+        for begun in work:
+            for done in begun.done:
                 found.judged.append(done)
                 told(done)
         _cut(work, limit)
-        total = sum(len(each.waiting) for each in work)
+        total = sum(len(begun.waiting) for begun in work)
         on_step("judging", 0, total)
         with _pool(jobs) as pool:
             made: queue.Queue[_Message] = queue.Queue()
             judging = judge or _judge(settings)
-            for each in work:
-                if each.waiting:
-                    pool.submit(each.judge, judging, target, made)
+            for begun in work:
+                if begun.waiting:
+                    pool.submit(begun.judge, judging, target, made)
             _stored(work, made, store, found, told, on_step, total)
-    for each in work:
-        if len(store.attempts(each.run.id)) == len(each.entries):
-            store.set_status(each.run.id, RunStatus.FINISHED, "All kernels of the archive are judged.")
+    for begun in work:
+        if len(store.attempts(begun.run.id)) == len(begun.entries):
+            store.set_status(begun.run.id, RunStatus.FINISHED, "All kernels of the archive are judged.")
     return found
 
 

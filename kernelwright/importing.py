@@ -196,7 +196,7 @@ def probed(task: SuiteTask, settings: Settings) -> Probe:
     """
     from kernelwright.sandbox.isolation import choose_isolation
 
-    return _probe_all([task], settings, choose_isolation(settings.isolation), 1, None)[0]
+    return probe_tasks([task], settings, choose_isolation(settings.isolation), 1, None)[0]
 
 
 def _known(folder: Path, task: SuiteTask) -> Probe | None:

@@ -211,16 +211,16 @@ def writers_of(
     """
     authors = authors_of(run)
     if authors == (BUILTIN,):
-        graph, builtin = _builtin(run, gpu, reference, observer)
-        judge = _roofline(gpu, builtin)
+        graph, only = _builtin(run, gpu, reference, observer)
+        judge = _roofline(gpu, only)
         if run.judge != ROOFLINE:
             judge = _llm_judge(models[run.judge], _briefing(run, gpu, reference, graph), judge, settings)
-        return Writers(_builtin_for(run, builtin, settings, gpu), judge)
+        return Writers(_builtin_for(run, only, settings, gpu), judge)
     from kernelwright.agents.llm.votes import Voters
 
     found = _graph_if_any(reference, observer)
     briefing = _briefing(run, gpu, reference, found)
-    builtin = None
+    builtin: BuiltinCoder | None = None
     if BUILTIN in authors and found is not None:
         with suppress(LoweringError):  # told where the coders are put together
             _, builtin = _builtin(run, gpu, reference, observer, found)

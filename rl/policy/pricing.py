@@ -194,7 +194,7 @@ class _Registered(TorchFunctionMode):
 def _default_stream() -> Iterator[None]:
     """`torch.cuda.current_stream` without a GPU."""
     original = torch.cuda.current_stream
-    torch.cuda.current_stream = lambda *_: types.SimpleNamespace(cuda_stream=0)  # type: ignore[assignment,return-value]
+    torch.cuda.current_stream = lambda *_: types.SimpleNamespace(cuda_stream=0)  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -168,9 +168,9 @@ class EvaluationPool:
             child.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
         for _ in range(self._size):
-            child = self._idle.get()
-            if child is not None:
-                child.close()
+            waiting = self._idle.get()
+            if waiting is not None:
+                waiting.close()
 
     def __enter__(self) -> Self:
         return self

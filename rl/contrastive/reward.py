@@ -64,6 +64,7 @@ FAILED: Mapping[Verdict, float] = MappingProxyType(
         Verdict.CRASHED: -0.5,
         Verdict.UNSAFE: -0.375,
         Verdict.WRONG: -0.25,
+        Verdict.OUTCLASSED: -0.1875,
     }
 )
 """By verdict: the further a kernel came through the stages, the more."""

@@ -18,6 +18,7 @@ from search_doubles import DEVICE, EPOCH, TASK, advice, attempt, evaluation, ker
 from sqlalchemy import delete, select, update
 from submission_doubles import item, submission
 
+from kernelwright.db.archive import SHARED
 from kernelwright.db.lookup import Found, Kind
 from kernelwright.db.models import (
     AttemptRow,
@@ -33,6 +34,7 @@ from kernelwright.db.store import Store
 from kernelwright.db.summary import _FARTHEST_FIRST
 from kernelwright.db.types import dump_json, load_json
 from kernelwright.errors import NotFoundError, StoreError
+from kernelwright.rl.operators import Operator
 from kernelwright.rl.run import RunStatus, RunStore
 from kernelwright.rl.strategy import best_attempt
 from kernelwright.verifier.evaluation import Timing, TimingKind, Verdict
@@ -195,6 +197,12 @@ class TestWriting:
             "baselines": 0,
             "submissions": 0,
             "submission_items": 0,
+            "archives": 0,
+            "archive_islands": 0,
+            "archive_entries": 0,
+            "archive_elites": 0,
+            "archive_draws": 0,
+            "archive_draw_parents": 0,
         }
 
 
@@ -210,6 +218,9 @@ class TestImmutable:
         store.add_baseline(TASK, baseline(TASK, "eager", 3e-5, DEVICE))
         store.add_submission(submission())
         store.add_submission_item(item("t0"))
+        archive = store.archive(TASK, "H200", TimingKind.MODELLED, SHARED)
+        archive.absorb(store.attempts("softmax-7k3f9q"))
+        archive.draw("softmax-7k3f9q", 3, 0, Operator.TUNE, "", "seed")
         return tmp_path / "new" / "kernelwright.db"
 
     @pytest.mark.parametrize("row", [TaskRow, KernelRow, DeviceRow, EvaluationRow, AttemptRow, ModelCallRow])

@@ -62,7 +62,7 @@ def test_whatever_passed_beats_whatever_failed(speedup: float, scale: Scale) -> 
 def test_failures_are_graded_and_cheating_is_the_floor() -> None:
     order = [
         Verdict.CHEATING, Verdict.REJECTED, Verdict.UNSUPPORTED, Verdict.COMPILE_ERROR, Verdict.CRASHED, Verdict.UNSAFE,
-        Verdict.WRONG,
+        Verdict.WRONG, Verdict.OUTCLASSED,
     ]  # fmt: skip
     rewards = [reward_of([judged(verdict)], PRIOR) for verdict in order]
     assert rewards == sorted(rewards)

@@ -11,7 +11,10 @@ from kernelwright.agents.protocols import Turn
 from kernelwright.config import Settings
 from kernelwright.errors import ConfigError
 from kernelwright.events import Event, Note, ignore
+from kernelwright.verifier.model.gpus import find_gpu
 from kernelwright.writers import _several, author_names, authors_of, chosen_names
+
+H200 = find_gpu("H200")
 
 
 def test_a_run_of_one_coder_is_named_as_ever() -> None:
@@ -37,10 +40,12 @@ def test_several_authors_are_told_in_the_order_of_their_turns_each_once() -> Non
 def test_where_the_built_in_coder_can_not_write_a_model_makes_its_attempts() -> None:
     one, other = TurnCoder(name="one"), TurnCoder(name="other")
     told: list[Event] = []
-    coder = _several(("builtin", "one", "other"), {"one": one, "other": other}, None, run(), Settings(), told.append)
+    coder = _several(
+        ("builtin", "one", "other"), {"one": one, "other": other}, None, run(), Settings(), H200, told.append
+    )
     for number in (1, 2, 3, 4):
         coder.propose((), None, Turn(number))
     assert (set(one.seen), set(other.seen)) == ({1, 2, 4}, {3})
     assert any(isinstance(event, Note) and "one makes its attempts" in event.text for event in told)
-    coder = _several(("one", "other"), {"one": one, "other": other}, None, run(), Settings(), ignore)
+    coder = _several(("one", "other"), {"one": one, "other": other}, None, run(), Settings(), H200, ignore)
     assert coder.name == "one + other"

@@ -79,7 +79,7 @@ def load_policy(path: Path) -> Policy:
         ConfigError: there is none, it is something else, or it is for other features than this version has.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = {name: data[name].astype(np.float64) for name in ("mean", "scale", *LAYERS)}
             about = json.loads(bytes(data["about"]).decode())
         policy = Policy(arrays.pop("mean"), arrays.pop("scale"), arrays, about)

@@ -127,7 +127,15 @@ class DatabaseArchive:
         """
         with self._reading() as session:
             found = session.execute(
-                select(EntryRow, AttemptRow.seconds)
+                select(
+                    EntryRow.run_id,
+                    EntryRow.number,
+                    EntryRow.operator,
+                    EntryRow.author,
+                    EntryRow.gain,
+                    EntryRow.seconds,
+                    AttemptRow.seconds.label("spent"),
+                )
                 .join(AttemptRow, (EntryRow.run_id == AttemptRow.run_id) & (EntryRow.number == AttemptRow.number))
                 .where(EntryRow.archive_id == self.id, EntryRow.operator != "")
                 .order_by(EntryRow.id.desc())
@@ -135,14 +143,11 @@ class DatabaseArchive:
             ).all()
             paid: dict[tuple[str, int], Decimal] = {}
             if found:
-                oldest = found[-1][0].id
+                runs = {entry.run_id for entry in found}
                 calls = session.execute(
-                    select(ModelCallRow.run_id, ModelCallRow.attempt, ModelCallRow.dollars)
-                    .join(
-                        EntryRow,
-                        (EntryRow.run_id == ModelCallRow.run_id) & (EntryRow.number == ModelCallRow.attempt),
+                    select(ModelCallRow.run_id, ModelCallRow.attempt, ModelCallRow.dollars).where(
+                        ModelCallRow.run_id.in_(runs)
                     )
-                    .where(EntryRow.archive_id == self.id, EntryRow.id >= oldest)
                 )
                 for run_id, number, dollars in calls:
                     paid[run_id, number] = paid.get((run_id, number), Decimal(0)) + Decimal(dollars)
@@ -152,10 +157,10 @@ class DatabaseArchive:
                 arm=Arm(Operator(entry.operator), entry.author),
                 gain=entry.gain,
                 dollars=float(paid.get((entry.run_id, entry.number), 0)),
-                seconds=seconds if by_clock else 1.0,
+                seconds=entry.spent if by_clock else 1.0,
                 passed=entry.seconds is not None,
             )
-            for entry, seconds in reversed(found)
+            for entry in reversed(found)
         ]
 
     def problems(self) -> list[str]:

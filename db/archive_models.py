@@ -68,6 +68,7 @@ class EntryRow(Immutable, Base):
         CheckConstraint("(seconds IS NULL) = (cell IS NULL)", name="only_passed_has_cell"),
         CheckConstraint("seconds > 0", name="seconds_positive"),
         CheckConstraint("island >= 0 AND generation >= 0", name="counts_from_zero"),
+        Index(None, "archive_id", "id"),
         Index(None, "archive_id", "source_hash"),
         Index(None, "archive_id", "code_hash"),
         Index(None, "archive_id", "cell", "seconds"),

@@ -70,6 +70,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("archive_id", "run_id", "number", name=op.f("uq_archive_entries_archive_id_run_id_number")),
     )
     for columns in (
+        ["archive_id", "id"],
         ["archive_id", "source_hash"],
         ["archive_id", "code_hash"],
         ["archive_id", "cell", "seconds"],

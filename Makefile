@@ -34,7 +34,7 @@ mutation-test: $(STAMP) ## Judge hundreds of kernels with one fault each; writes
 	PYTHONPATH=tests $(BIN)/python -m mutation.run --jobs $(JOBS)
 
 bench: $(STAMP) ## Run the benchmarks, but for those that need a GPU or an extra
-	@for file in $(filter-out benchmarks/gpu_check.py benchmarks/landscapes.py benchmarks/search_arms.py benchmarks/grpo_tiny.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@for file in $(filter-out benchmarks/gpu_check.py benchmarks/landscapes.py benchmarks/search_arms.py benchmarks/search_evolve.py benchmarks/grpo_tiny.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 policy: $(STAMP) ## Price landscapes (PRICES=folder, goes on where it stopped), train the policy, write the table of strategies
 	$(BIN)/python benchmarks/landscapes.py $(PRICES) --export rl/policy/landscapes.json.gz

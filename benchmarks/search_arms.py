@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from search_evolve import evolved
 
 from kernelwright.agents.builtin.judge import RooflineJudge
 from kernelwright.agents.builtin.policy.net import Policy
@@ -111,6 +112,16 @@ def no_prior(case: Case) -> Trace:
     return _led(case, flat(case.policy))
 
 
+def evolve(case: Case) -> Trace:
+    """The strategy `evolve` with operators that choose at random."""
+    return evolved(case.task, case.seed, case.budget, case.target)
+
+
+def evolve_led(case: Case) -> Trace:
+    """The strategy `evolve` with the trained policy behind its operators."""
+    return evolved(case.task, case.seed, case.budget, case.target, case.policy)
+
+
 def kernel_tuner(strategy: str) -> Arm:
     """A strategy of kernel_tuner in simulation mode, on tasks of one kernel."""
 
@@ -187,6 +198,8 @@ ARMS: Mapping[str, Arm] = {
     "random, no repetition": without_repetition,
     "TPE (Optuna)": tpe,
     "refine (roofline judge)": refine,
+    "evolve": evolve,
+    "evolve, with the policy": evolve_led,
     "policy": policy,
     "policy, no results shown": policy_blind,
     "correction alone": no_prior,

@@ -58,7 +58,7 @@ def test_evaluators_are_told_the_settings_of_this_machine_and_no_key(
     told = order_of(load_settings(gpu="A100"))
     assert set(told) == set(HERE)
     assert "sk-secret" not in json.dumps(told)
-    assert load_settings(**json.loads(json.dumps(told))).gpu == "A100"
+    assert load_settings(**json.loads(json.dumps(told))).gpu == "A100 80GB"
 
 
 def test_runs_are_made_once_and_history_is_that_of_gpu_and_kind(home: Path) -> None:

@@ -18,7 +18,7 @@ from kernelwright.training.stages import Asked, Ended, begin
 __all__ = ["SETTINGS", "Rise", "rise_of", "train_tiny"]
 
 SETTINGS = GrpoSettings(
-    steps=40, trajectories=32, max_tokens=WORDS_OF_A_KERNEL, learning_rate=1e-2, lora_rank=8, save_every=20, at_once=32
+    steps=40, trajectories=32, max_tokens=WORDS_OF_A_KERNEL, learning_rate=5e-3, lora_rank=8, save_every=20, at_once=32
 )  # fmt: skip
 """Of the demonstration, but for the seed: 1,280 replies."""
 

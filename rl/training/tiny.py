@@ -111,6 +111,8 @@ ENDINGS = MappingProxyType(
 FILLERS = (
     "PLAN: faster\n", "## Analysis\n", "## Design\n", "## Code\n", "pass\n", "return x\n", "```\n", "...\n",
 )  # fmt: skip
+_LOUDER = 6.0
+"""Times the usual weights of the last layer: the logarithm of the odds between two words then reaches about 15, not 2.5."""
 _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 
 
@@ -151,6 +153,9 @@ def save_tiny_model(folder: Path, *, seed: int, hidden: int = 64, layers: int = 
         tie_word_embeddings=False,
     )
     model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        # adapters leave this layer as it is, and what comes into it has a fixed length: as it is drawn, no word could be made likely
+        model.lm_head.weight.mul_(_LOUDER)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))

@@ -20,9 +20,19 @@ from kernelwright.jobs import Target
 from kernelwright.rl.ids import new_run_id
 from kernelwright.writers import chosen_names
 
-__all__ = ["Options", "Planned", "default_jobs", "options_of", "plan_run", "scale_for", "selected", "settings_of"]
+__all__ = [
+    "KEPT",
+    "Options",
+    "Planned",
+    "default_jobs",
+    "options_of",
+    "plan_run",
+    "scale_for",
+    "selected",
+    "settings_of",
+]
 
-_KEPT = (
+KEPT = (
     "strategy", "rounds", "candidates", "islands", "archive", "seed", "model", "authors", "sampler", "cascade", "judge_model", "builtin_first",
     "exemplars", "reasoning", "temperature", "isolation", "call_seconds", "memory_bytes", "timing_seconds",
 )  # fmt: skip
@@ -119,7 +129,7 @@ def plan_run(
         status=BenchStatus.RUNNING,
         created=now,
         settings={
-            **{name: getattr(settings, name) for name in _KEPT},
+            **{name: getattr(settings, name) for name in KEPT},
             **options.to_json(),
             "fenced": suite.format != "kernelwright",  # a collection may be a stranger's
             **({"twins": [sum(bool(each.twin) for each in tasks), len(tasks)]} if scale is Scale.TWIN else {}),
@@ -143,7 +153,7 @@ def settings_of(run: BenchRun, here: Settings) -> Settings:
     Args:
         here: those in force on this machine.
     """
-    kept: Mapping[str, Any] = {name: run.settings[name] for name in _KEPT if name in run.settings}
+    kept: Mapping[str, Any] = {name: run.settings[name] for name in KEPT if name in run.settings}
     return here.model_copy(update={**kept, "gpu": run.gpu, "device": run.device, "budget": None})
 
 

@@ -34,7 +34,8 @@ from kernelwright.words import one_line
 __all__ = ["HERE", "Say", "Search", "main", "work"]
 
 HERE = ("data", "database", "cache", "prices", "log_level")
-"""Settings of this machine that an order brings along: the parent may have been given them by other ways than files."""
+"""Settings of this machine that an order brings along, beside those that the run keeps: the parent may have been given them by other ways
+than files and the environment, where something else may stand that can't be."""
 _STOP_SECONDS = 10.0  # that stopping may take once the parent is gone
 _SHORT = "Its share of the budget allows no further call of a model."
 Say = Callable[[Mapping[str, Any]], None]

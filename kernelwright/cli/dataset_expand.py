@@ -21,6 +21,9 @@ __all__ = ["expand"]
 
 _TASK_SECONDS = 1800.0
 
+_ROUNDS = 2
+"""Kernels for each task where nothing else is said."""
+
 
 @dataset.command("expand")
 @click.option(
@@ -52,10 +55,8 @@ _TASK_SECONDS = 1800.0
 @click.option(
     "--rounds",
     type=click.IntRange(1, 1000),
-    default=2,
-    show_default=True,
     metavar="N",
-    help="Kernels for each task at most.",
+    help="Kernels for each task at most (default: 2).",
 )
 @click.option(
     "--jobs", type=click.IntRange(1, 64), metavar="N", help="Tasks at a time (default: half of the cores, at most 4)."
@@ -63,7 +64,7 @@ _TASK_SECONDS = 1800.0
 @device_flags
 @common_flags
 def expand(
-    count: int, seed: int, max_ops: int, out: Path | None, no_search: bool, rounds: int, jobs: int | None,
+    count: int, seed: int, max_ops: int, out: Path | None, no_search: bool, rounds: int | None, jobs: int | None,
     gpu: str | None, device: str | None, isolation: str | None, as_json: bool, verbose: bool, debug: bool,
 ) -> int:  # fmt: skip
     """Make new fused tasks by growing random graphs of PyTorch operations, and let the built-in coder write kernels for them.
@@ -89,9 +90,8 @@ def expand(
     from kernelwright.sandbox.process import Limits
     from kernelwright.words import counted
 
-    settings = start(
-        verbose=verbose, gpu=gpu, device=device, isolation=isolation, rounds=rounds, model="", judge_model=""
-    )
+    settings = start(verbose=verbose, gpu=gpu, device=device, isolation=isolation, model="", judge_model="")
+    settings = settings.model_copy(update={"rounds": rounds or _ROUNDS})
     os.environ["KERNELWRIGHT_CACHE"] = str(settings.cache)  # workers find the cache by this variable
     if not no_search:
         open_store(settings).close()  # a store that can't be opened is told before the work, not after it

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from kernelwright.agents.builtin.policy.correction import Correction
-from kernelwright.agents.builtin.policy.features import CONTEXT, NAMES, features
+from kernelwright.agents.builtin.policy.features import CHOICE, NAMES, features
 from kernelwright.agents.builtin.policy.net import LAYERS, Policy
 from kernelwright.errors import ConfigError
 from kernelwright.rl.policy.landscape import KernelLandscape, Landscape
@@ -126,7 +126,9 @@ def _problem(kernel: KernelLandscape, gpu: Gpu) -> _Problem | None:
     if first is None:
         first = float(np.median([p.seconds[gpu.name] for p in usable if p.seconds]))
     rewards = [max(_WORST, math.log(first / p.seconds[gpu.name])) if p.seconds else _WORST for p in usable]
-    return _Problem(features(kernel.facts, [p.choice for p in usable], gpu), np.array(rewards), 1.0)
+    return _Problem(
+        features(kernel.facts, [p.choice for p in usable], gpu, kernel.priced[0].choice), np.array(rewards), 1.0
+    )
 
 
 def _fit(
@@ -227,7 +229,7 @@ def _with_correction(policy: Policy, problems: Sequence[_Problem], scores: Seque
         able = np.flatnonzero(problem.rewards > _WORST)
         if len(able) > 2:
             kept = sorted(rng.sample(able.tolist(), min(_SHOWN, len(able))))
-            places = ((problem.rows[kept] - policy.mean) / policy.scale)[:, len(CONTEXT) :]
+            places = ((problem.rows[kept] - policy.mean) / policy.scale)[:, -len(CHOICE) :]
             parts.append((places, -problem.rewards[kept], -policy.temperature * score[kept]))
     parts = parts if len(parts) <= 120 else rng.sample(parts, 120)
     if not parts:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from kernelwright.agents.builtin.policy.candidates import key_of
 from kernelwright.agents.builtin.policy.correction import Correction
 from kernelwright.agents.builtin.policy.facts import ChoiceFacts, KernelFacts, Value
-from kernelwright.agents.builtin.policy.features import CONTEXT, features
+from kernelwright.agents.builtin.policy.features import CHOICE, features
 from kernelwright.agents.builtin.policy.net import Policy
 from kernelwright.verifier.model.gpus import Gpu
 
@@ -49,7 +49,7 @@ class KernelChooser:
     """The candidates of one kernel function on one GPU, scored once.
 
     Args:
-        choices: all there is to choose from, each once.
+        choices: all there is to choose from, each once; the first is the coder's own.
     """
 
     def __init__(self, facts: KernelFacts, choices: Sequence[ChoiceFacts], gpu: Gpu, policy: Policy) -> None:
@@ -67,7 +67,7 @@ class KernelChooser:
         standardised = (self._rows - self._policy.mean) / self._policy.scale
         return Correction(
             -self._policy.temperature * self.scores,
-            standardised[:, len(CONTEXT) :],
+            standardised[:, -len(CHOICE) :],
             float(about["length"]),
             float(about["spread"]),
             float(about["noise"]),

@@ -8,7 +8,7 @@ finding out how knobs combine.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from kernelwright.agents.builtin.policy.facts import ChoiceFacts, KernelFacts, Value
 from kernelwright.verifier.model.gpus import Gpu
 
-__all__ = ["CHOICE", "CONTEXT", "NAMES", "choice_features", "context_features", "features"]
+__all__ = ["CHOICE", "CONTEXT", "NAMES", "RELATIVE", "choice_features", "context_features", "features"]
 
 _KINDS = ("rows", "pointwise", "matmul", "attention")
 _SIZES = ("rows", "columns", "batch", "m", "n", "c", "read_bytes", "write_bytes")
@@ -44,7 +44,19 @@ CHOICE = (
     "log lanes", "log columns a lane", "log sums a thread",
 )  # fmt: skip
 """Names of what describes the choice."""
-NAMES = CONTEXT + CHOICE
+_HELD_AGAINST_FIRST = (
+    "log block",
+    "log blocks",
+    "log bytes an access",
+    "log tile work",
+    "log columns a lane",
+    "log sums a thread",
+)
+RELATIVE = ("is first", "changed knobs", *(f"{name} over first" for name in _HELD_AGAINST_FIRST))
+"""Names of what a choice is beside the coder's own first one, which its templates take with care: that, the share of knobs that
+differ, and how far some numbers are from its."""
+NAMES = CONTEXT + RELATIVE + CHOICE
+_COMPARED = [CHOICE.index(name) for name in _HELD_AGAINST_FIRST]
 
 Vector = npt.NDArray[np.float64]
 
@@ -141,8 +153,19 @@ def _number(knobs: Mapping[str, Value], name: str, other: float) -> float:
     return float(value) if isinstance(value, bool | int | float) else other
 
 
-def features(kernel: KernelFacts, choices: list[ChoiceFacts], gpu: Gpu) -> Vector:
-    """One row a choice, in the order of `NAMES`: shape (choices, features), float64."""
+def features(kernel: KernelFacts, choices: Sequence[ChoiceFacts], gpu: Gpu, first: ChoiceFacts | None = None) -> Vector:
+    """One row a choice, in the order of `NAMES`: shape (choices, features), float64.
+
+    Args:
+        first: what the coder would choose by itself; None where that is the first of `choices`.
+    """
+    first = choices[0] if first is None else first
     context = context_features(kernel, gpu)
-    rows = [np.concatenate([context, choice_features(kernel, choice, gpu)]) for choice in choices]
+    own = choice_features(kernel, first, gpu)
+    rows = []
+    for choice in choices:
+        values = choice_features(kernel, choice, gpu)
+        changed = sum(repr(value) != repr(first.knobs.get(name)) for name, value in choice.knobs.items())
+        beside = [float(not changed), changed / max(1, len(choice.knobs)), *(values - own)[_COMPARED]]
+        rows.append(np.concatenate([context, beside, values]))
     return np.stack(rows)

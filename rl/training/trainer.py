@@ -117,6 +117,7 @@ def _callback(folder: Folder, hooks: Hooks) -> Any:
             folder.write_log({"kind": "step", "step": state.global_step, **figures})
             hooks.watcher(StepDone(hooks.stage, state.global_step, hooks.steps, figures))
             hooks.after_step(state.global_step)
+            self.on_step_end(args, state, control)  # whoever was told may have asked to stop; saving comes after this
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             folder.mark(folder.checkpoints / f"checkpoint-{state.global_step}", {"step": state.global_step})

@@ -75,7 +75,7 @@ def tiny_grpo(
 
     def watch(done: StepDone) -> None:
         steps.append(done)
-        stop.asked = done.step == stop_after
+        stop.asked = 0 < stop_after == done.step
 
     env = environment(Pieces(), store, (TASK, *held_out))
     writers = {task.id: WordPrompts() for task in (TASK, *held_out)}

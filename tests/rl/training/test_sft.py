@@ -48,7 +48,7 @@ def test_a_reply_is_learned_over_a_stop(tmp_path: Path) -> None:
         loaded = prepare(load_model(path), settings.lora, settings.seed)
         assert train_sft(loaded, rows, settings, folder, stop=stop, watcher=watch) is ended
     assert len(losses) == 20
-    assert losses[-1] < 0.1 * losses[0]
+    assert losses[-1] < 0.4 * losses[0]
     learned = load_model(str(folder.model))
     drawn = sample(learned.model, learned.tokenizer, [encode(learned.tokenizer, prompt)] * 8, Sampling(max_tokens=3))
     assert sum(each.text == wanted for each in drawn) >= 6

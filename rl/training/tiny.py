@@ -111,8 +111,8 @@ ENDINGS = MappingProxyType(
 FILLERS = (
     "PLAN: faster\n", "## Analysis\n", "## Design\n", "## Code\n", "pass\n", "return x\n", "```\n", "...\n",
 )  # fmt: skip
-_LOUDER = 6.0
-"""Times the usual weights of the last layer: the logarithm of the odds between two words then reaches about 15, not 2.5."""
+_LOUDER = 8.0
+"""Times the usual weights of the last layer: the logarithm of the odds between two words then reaches about 10, not 1.3."""
 _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 
 

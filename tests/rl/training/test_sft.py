@@ -34,9 +34,9 @@ def test_a_reply_is_learned_over_a_stop(tmp_path: Path) -> None:
     wanted = BODIES["vector"] + ENDINGS["honest"]
     prompt = [{"role": "user", "content": "anything"}]
     rows = [Row(prompt, wanted, "t")] * 8
-    settings = SftSettings(learning_rate=3e-2, epochs=10, batch=4, lora_rank=8, save_every=4)
+    settings = SftSettings(learning_rate=5e-3, epochs=10, batch=4, lora_rank=8, save_every=4)
     folder = Folder.create(tmp_path / "sft", {"stage": "sft"})
-    path = str(save_tiny_model(tmp_path / "tiny", seed=0, hidden=32))
+    path = str(save_tiny_model(tmp_path / "tiny", seed=0))
     stop, losses = StopRequest(), list[float]()
 
     def watch(done: StepDone) -> None:
@@ -48,7 +48,7 @@ def test_a_reply_is_learned_over_a_stop(tmp_path: Path) -> None:
         loaded = prepare(load_model(path), settings.lora, settings.seed)
         assert train_sft(loaded, rows, settings, folder, stop=stop, watcher=watch) is ended
     assert len(losses) == 20
-    assert losses[-1] < 0.4 * losses[0]
+    assert losses[-1] < 0.1 * losses[0]
     learned = load_model(str(folder.model))
     drawn = sample(learned.model, learned.tokenizer, [encode(learned.tokenizer, prompt)] * 8, Sampling(max_tokens=3))
     assert sum(each.text == wanted for each in drawn) >= 6

@@ -82,7 +82,7 @@ def main() -> None:
     if options.table:
         options.table.write_text(table)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+        options.json.write_text(json.dumps(figures) + "\n")
 
 
 def _opened(options: argparse.Namespace) -> tuple[Sequence[Landscape], Mapping[str, Reports]]:

@@ -26,11 +26,11 @@ from kernelwright.db.models import (
 )
 from kernelwright.verifier.evaluation import Verdict
 
-__all__ = ["Flags", "JudgedRow", "flags", "judged", "reasonings", "tallies"]
+__all__ = ["FOUND_OUT", "NOTHING_AGAINST", "Flags", "JudgedRow", "flags", "judged", "reasonings", "tallies"]
 
-_NOTHING_AGAINST = (Verdict.PASSED, Verdict.TIMEOUT, Verdict.UNSUPPORTED, Verdict.CRASHED)
-"""Verdicts that another machine or a busy one may give on a kernel that is right."""
-_FOUND_OUT = (Verdict.CHEATING, Verdict.UNSAFE)
+NOTHING_AGAINST = (Verdict.PASSED, Verdict.TIMEOUT, Verdict.UNSUPPORTED, Verdict.CRASHED, Verdict.OUTCLASSED)
+"""Verdicts that another machine, a busy one or a faster rival may give on a kernel that is right."""
+FOUND_OUT = (Verdict.CHEATING, Verdict.UNSAFE)
 """Verdicts that tell against a kernel on every task."""
 
 
@@ -126,7 +126,7 @@ def flags(session: Session) -> Flags:
     """See `kernelwright.db.store.Store.flags`."""
     everywhere: dict[str, str] = {}
     on_task: dict[tuple[str, str], str] = {}
-    harmless = [verdict.value for verdict in _NOTHING_AGAINST]
+    harmless = [verdict.value for verdict in NOTHING_AGAINST]
     verdicts = (
         select(EvaluationRow.task_id, EvaluationRow.kernel_id, EvaluationRow.verdict)
         .where(EvaluationRow.verdict.not_in(harmless))
@@ -134,7 +134,7 @@ def flags(session: Session) -> Flags:
     )
     for task_id, kernel_id, verdict in session.execute(verdicts):
         on_task.setdefault((task_id, kernel_id), verdict)
-        if verdict in _FOUND_OUT:
+        if verdict in FOUND_OUT:
             everywhere.setdefault(kernel_id, verdict)
     submitted = (
         select(EvaluationRow.kernel_id, SubmissionItemRow.integrity)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from kernelwright.db.models import EvaluationRow, KernelRow
+from kernelwright.bench_tasks.scoring.results import Integrity
+from kernelwright.db.harvest import FOUND_OUT, NOTHING_AGAINST
+from kernelwright.db.models import EvaluationRow, KernelRow, SubmissionItemRow
 from kernelwright.rl.contrastive.exemplars import Variant
 from kernelwright.verifier.evaluation import TimingKind, Verdict
 
@@ -16,7 +18,22 @@ MOST_VARIANTS = 5000
 
 
 def variants_of(session: Session, task_id: str, gpu: str, kind: TimingKind) -> list[Variant]:
-    """Kernels that passed on the task, timed for this GPU in this way, oldest first; each evaluation once."""
+    """Kernels that passed on the task, timed for this GPU in this way, oldest first; each evaluation once.
+
+    None that was found out at any time: that cheated or was unsafe anywhere, was wrong here, or is not clean in a submission.
+    """
+    harmless = [verdict.value for verdict in NOTHING_AGAINST]
+    judged_badly = select(EvaluationRow.kernel_id).where(
+        or_(
+            EvaluationRow.verdict.in_([verdict.value for verdict in FOUND_OUT]),
+            (EvaluationRow.task_id == task_id) & EvaluationRow.verdict.not_in(harmless),
+        )
+    )
+    submitted = (
+        select(EvaluationRow.kernel_id)
+        .join(SubmissionItemRow, SubmissionItemRow.evaluation_id == EvaluationRow.id)
+        .where(SubmissionItemRow.integrity != Integrity.CLEAN.value)
+    )
     query = (
         select(KernelRow.id, KernelRow.source, EvaluationRow.speedup, EvaluationRow.seconds)
         .join(KernelRow, KernelRow.id == EvaluationRow.kernel_id)
@@ -25,6 +42,8 @@ def variants_of(session: Session, task_id: str, gpu: str, kind: TimingKind) -> l
             EvaluationRow.verdict == Verdict.PASSED.value,
             EvaluationRow.timing_kind == kind.value,
             EvaluationRow.gpu == gpu,
+            KernelRow.id.not_in(judged_badly),
+            KernelRow.id.not_in(submitted),
         )
         .order_by(EvaluationRow.created.desc(), EvaluationRow.id)
         .limit(MOST_VARIANTS)

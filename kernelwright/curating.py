@@ -253,6 +253,11 @@ def _own_ids() -> frozenset[str]:
 
 
 def _held(suite: Suite, name: str) -> Iterable[HeldOut]:
+    if suite.unreadable:  # what can't be read can't be compared with either, and nobody would know
+        raise MisuseError(
+            f"{len(suite.unreadable)} of the tasks of {name} can't be read, so they would not be held out; the first is {suite.unreadable[0].name}.",
+            mend="Mend or remove the files, or name those that can be read one by one.",
+        )
     for each in suite.tasks:
         ids = {each.task.id}
         with suppress(TaskError):  # a twin that does not fit its file: at full size it is held out all the same

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from kernelwright.rl.expansion.source import suite_task
 from kernelwright.verifier.lint import LintReport, Severity
 
 __all__ = ["Grown", "Lint", "grow_tasks", "lint_with_job", "write_tasks"]
+
+_OURS = re.compile(r"fused_[0-9a-f]{10}\.py")  # what a run of this writes
 
 _TRIES = 20  # graphs that are grown for each task that is asked for, at most
 _SAME = "the same graph came before"
@@ -110,7 +113,7 @@ def write_tasks(grown: Grown, folder: Path, *, seed: int) -> Suite:
     if folder.exists() and not folder.is_dir():
         raise MisuseError("a file is in the way.", mend="Name a folder with --out.", path=str(folder))
     others = [each.name for each in sorted(folder.iterdir()) if each.name not in names] if folder.is_dir() else []
-    if [name for name in others if not name.startswith("fused_")]:
+    if [name for name in others if not _OURS.fullmatch(name)]:
         raise MisuseError("the folder has other things in it.", mend="Name a new one with --out.", path=str(folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)

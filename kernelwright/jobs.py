@@ -358,20 +358,23 @@ def _search(
         open_reference(run.task, target.limits, observer, fence=fence) as reference,
     ):
         writers = writers_of(run, settings, target.gpu, reference, models, observer)
-        search(
-            run,
-            strategy=strategy_named(
-                run.strategy, settings.candidates, _evolution(run, settings, store), show_all=_learns(run, settings)
-            ),
-            coder=writers.coder,
-            judge=writers.judge,
-            ranker=writers.ranker,
-            evaluate=partial(evaluate_opened, run.task, target, reference, spares),
-            cascade=bool(settings.cascade),
-            store=store,
-            checkpoints=store.checkpoints or settings.checkpoints,
-            observer=observer,
-        )
+        evolution = _evolution(run, settings, store)
+        try:
+            search(
+                run,
+                strategy=strategy_named(run.strategy, settings.candidates, evolution, show_all=_learns(run, settings)),
+                coder=writers.coder,
+                judge=writers.judge,
+                ranker=writers.ranker,
+                evaluate=partial(evaluate_opened, run.task, target, reference, spares),
+                cascade=bool(settings.cascade),
+                store=store,
+                checkpoints=store.checkpoints or settings.checkpoints,
+                observer=observer,
+            )
+        finally:
+            if evolution is not None:  # a plan takes in what came before it; nobody plans after the last batch
+                evolution.archive.absorb(store.attempts(run.id))
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
 
 

@@ -98,11 +98,15 @@ class Cascade:
             {
                 "calls": rows,
                 "least_seconds": least,
-                "modelled_seconds": figure.seconds,
                 "rival_seconds": self.rival.seconds,
-                "breakdown": [
-                    {"name": row["name"], "seconds": row["seconds"]}
-                    for row in assemble.rows(figure.launches, figure.operations, self.gpu)
-                ],
+                **self._modelled(figure),
             },
         )
+
+    def _modelled(self, figure: ModelledCall) -> dict[str, Any]:
+        """The time that samplers learn from; of a run of measured times none, for the two are never ranked together."""
+        if self.kind is TimingKind.MEASURED:
+            return {}
+        rows = assemble.rows(figure.launches, figure.operations, self.gpu)
+        breakdown = [{"name": row["name"], "seconds": row["seconds"]} for row in rows]
+        return {"modelled_seconds": figure.seconds, "breakdown": breakdown}

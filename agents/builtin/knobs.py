@@ -81,10 +81,10 @@ def own_seconds(attempt: PastAttempt, function: str, functions: Iterable[str]) -
         rows, total = list(evidence.get("breakdown", ())), float(evidence["modelled_seconds"])
     else:
         return None
-    others = set(functions) - {function}
-    mine = [
-        float(row["seconds"])
-        for row in rows
-        if (name := str(row.get("name", ""))) == function or (name.startswith(f"{function}_") and name not in others)
-    ]
+    names = {*functions, function}
+
+    def owner(launched: str) -> str:
+        return max((n for n in names if launched == n or launched.startswith(f"{n}_")), key=len, default="")
+
+    mine = [float(row["seconds"]) for row in rows if owner(str(row.get("name", ""))) == function]
     return sum(mine) if mine else total

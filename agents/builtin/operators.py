@@ -66,7 +66,8 @@ class BuiltinOperators:
         if parent is None or base is None:
             return self._start(history, turn, rng)
         if turn.operator == "tune":
-            return self._tune(base, parent, history, rng)
+            tuned = self._tune(base, parent, history, rng)
+            return tuned or self._sampler.drawn(base, self._space, history, rng, parent, most=len(self._space))
         ways = {
             "template": lambda: self._templates(base, rng),
             "diff": lambda: self._steps(base, rng),
@@ -84,7 +85,8 @@ class BuiltinOperators:
             proposal = self._coder.proposal(choice, parents, base, why)
             if proposal.kernel.id not in tried:
                 return proposal
-        return None
+        # nothing of that kind is left, as with a template of one kind of code: another draw, so that the turn is not lost
+        return self._sampler.drawn(base, self._space, history, rng, parent, most=len(self._space))
 
     def _stand_in(self, history: tuple[PastAttempt, ...]) -> PastAttempt | None:
         return best([attempt for attempt in history if own_choice(attempt, self._coder.defaults) is not None])

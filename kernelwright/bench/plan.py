@@ -129,7 +129,7 @@ def plan_run(
         status=BenchStatus.RUNNING,
         created=now,
         settings={
-            **{name: getattr(settings, name) for name in KEPT},
+            **{name: _plain(getattr(settings, name)) for name in KEPT},
             **options.to_json(),
             "fenced": suite.format != "kernelwright",  # a collection may be a stranger's
             **({"twins": [sum(bool(each.twin) for each in tasks), len(tasks)]} if scale is Scale.TWIN else {}),
@@ -147,13 +147,22 @@ def plan_run(
     return Planned(run, tuple(items), tuple(at_scale))
 
 
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _back(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def settings_of(run: BenchRun, here: Settings) -> Settings:
     """The settings under which the searches of a run are made.
 
     Args:
         here: those in force on this machine.
     """
-    kept: Mapping[str, Any] = {name: run.settings[name] for name in KEPT if name in run.settings}
+    kept: Mapping[str, Any] = {name: _back(run.settings[name]) for name in KEPT if name in run.settings}
     return here.model_copy(update={**kept, "gpu": run.gpu, "device": run.device, "budget": None})
 
 

@@ -112,7 +112,7 @@ def writer_of(task: Task, target: Target) -> ContrastivePrompt:
     Raises:
         TaskError: it does not run.
     """
-    with open_reference(task, target.limits, ignore) as reference:
+    with open_reference(task, target.limits, ignore, fence=target.device.isolation) as reference:
         graph = reference.capture() if reference.wanted is None else None
         briefing = Briefing(
             task=task,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ from kernelwright.training.opening import (
 from kernelwright.training.worker import WORKER
 
 __all__ = ["Asked", "Ended", "begin", "go_on"]
+
+_log = logging.getLogger(__name__)
 
 _SETTINGS: Mapping[str, type[StageSettings]] = {"sft": SftSettings, "self": SelfSettings, "grpo": GrpoSettings}
 
@@ -194,11 +197,15 @@ def _rows(asked: Asked, settings: Settings, store: Store) -> list[Row]:
         MisuseError: there is nothing.
     """
     assert isinstance(asked.settings, SftSettings)
-    held_out = frozenset(task.id for task in asked.tasks.held_out)
     if asked.data is not None:
-        rows, _left_out = rows_of_file(asked.data, held_out)
+        rows, left_out = rows_of_file(asked.data, asked.tasks.held_out)
+        if left_out:
+            _log.warning("%d rows of %s are about held-out tasks, and are left out", left_out, asked.data)
         if not rows:
-            raise MisuseError("no row is left to learn from.", path=str(asked.data))
+            raise MisuseError(
+                "no row is left to learn from" + (f": {left_out} are about held-out tasks." if left_out else "."),
+                path=str(asked.data),
+            )
         return rows
     target = resolve_target(settings)
     rows = []

@@ -91,7 +91,9 @@ class _Judge:
         """What came of a request."""
         task, kernel = task_from_json(request["task"]), kernel_from_json(request["kernel"])
         try:
-            reference = self._open.pop(task.id, None) or open_reference(task, self._target.limits, ignore)
+            reference = self._open.pop(task.id, None) or open_reference(
+                task, self._target.limits, ignore, fence=self._target.device.isolation
+            )
             self._open[task.id] = reference
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)[1].close()

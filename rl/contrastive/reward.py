@@ -154,7 +154,7 @@ def is_cheating(evaluation: Evaluation) -> bool:
     if stage.name in _TIMING:  # faster than memory allows: inputs or outputs are left out
         return True
     rules = [f.get("rule") for f in stage.evidence.get("findings", ()) if f.get("severity") == "reject"]
-    return bool(rules) and rules[0] not in _HONEST_MISTAKES
+    return any(rule not in _HONEST_MISTAKES for rule in rules)
 
 
 def reward_of(evaluations: Sequence[Evaluation], scale: Scale) -> float:

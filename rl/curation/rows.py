@@ -107,7 +107,9 @@ def content_digest(rows: Iterable[Mapping[str, Any]]) -> str:
 def licences(candidate: Candidate, own_tasks: frozenset[str]) -> tuple[str, str]:
     """Of the task and of the kernel; `unknown` where nothing says."""
     constants = constants_of(candidate.task.source)
-    ours = candidate.task.id in own_tasks or constants.get("ORIGIN") == "kernelwright dataset expand"
+    # a stranger's source may say what it likes of where it is from
+    grown = not candidate.archive and constants.get("ORIGIN") == "kernelwright dataset expand"
+    ours = candidate.task.id in own_tasks or grown
     task = "Apache-2.0" if ours else candidate.licence or "unknown"
     if candidate.archive:
         return task, candidate.licence or "unknown"

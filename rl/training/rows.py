@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from kernelwright.agents.llm.text import fenced
+from kernelwright.bench_tasks.task import Task
 from kernelwright.errors import ConfigError, MisuseError
 from kernelwright.rl.contrastive.exemplars import Variant
 from kernelwright.rl.contrastive.prompt import Messages
+from kernelwright.rl.curation.normal import digest, normal_task
 from kernelwright.rl.training.generation import encode
 
 __all__ = ["Row", "Tokens", "reply_of", "rows_of_file", "successes", "tokens_of", "write_rows"]
@@ -54,11 +56,12 @@ def reply_of(source: str, plan: str = "") -> str:
     return f"{head}{fenced(source, max(64, 2 * len(source)), 'python')}\n"
 
 
-def rows_of_file(path: Path, held_out: frozenset[str] = frozenset()) -> tuple[list[Row], int]:
+def rows_of_file(path: Path, held_out: Sequence[Task] = ()) -> tuple[list[Row], int]:
     """The rows of a JSON-lines or Parquet file, with `messages` or `prompt` and `completion`, and how many were held out.
 
     Args:
-        held_out: ids of tasks whose rows are left out, by the column `task_id`.
+        held_out: tasks whose rows are left out, by the columns `task_id` and `task_source`: at other sizes, and in other words, a task
+            is the same one (`rl.curation.normal`).
 
     Raises:
         MisuseError: there is no such file.
@@ -66,10 +69,14 @@ def rows_of_file(path: Path, held_out: frozenset[str] = frozenset()) -> tuple[li
     """
     if not path.is_file():
         raise MisuseError("there is no such file.", mend="Make one with `kernelwright dataset build`.", path=str(path))
+    ids = {task.id for task in held_out}
+    forms = {digest(normal_task(task.source)) for task in held_out}
     rows: list[Row] = []
     left_out = 0
     for number, data in enumerate(_records(path), start=1):
-        if str(data.get("task_id", "")) in held_out:
+        source = data.get("task_source")
+        known = forms and isinstance(source, str) and digest(normal_task(source)) in forms
+        if known or str(data.get("task_id", "")) in ids:
             left_out += 1
             continue
         row = _row(data)

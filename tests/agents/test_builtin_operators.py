@@ -130,9 +130,12 @@ def test_a_cross_takes_each_function_from_the_parent_in_which_it_is_faster(coder
 
 
 def test_there_is_no_cross_of_a_kernel_with_itself_or_with_a_models(coder: BuiltinCoder, parent: PastAttempt) -> None:
-    assert carried_out(coder, "crossover", parent, replace(parent, number=4)) is None
-    assert carried_out(coder, "crossover", parent, past(4, 1e-6)) is None
-    assert carried_out(coder, "crossover", parent) is None
+    """What can't be crossed is drawn at random instead, so that the turn is not lost."""
+    for others in ((replace(parent, number=4),), (past(4, 1e-6),), ()):
+        proposal = carried_out(coder, "crossover", parent, *others)
+        assert proposal is not None
+        assert proposal.plan.endswith("(drawn at random)")
+        assert proposal.kernel.id != parent.kernel.id
 
 
 def test_a_repair_makes_the_failing_function_plain_and_leaves_the_other(coder: BuiltinCoder) -> None:

@@ -28,3 +28,25 @@ def test_what_passed_on_the_task_oldest_first() -> None:
         assert store.variants(TASK.id, "H200", TimingKind.MEASURED) == []
         assert store.variants(TASK.id, "A100", TimingKind.MODELLED) == []
         assert store.variants("nothing", "H200", TimingKind.MODELLED) == []
+
+
+@pytest.mark.parametrize("verdict", [Verdict.CHEATING, Verdict.UNSAFE, Verdict.WRONG, Verdict.REJECTED])
+def test_a_kernel_that_was_found_out_later_is_none(verdict: Verdict) -> None:
+    """A jump is evaluated twice, and both evaluations are stored: the one that passed must not make an exemplar of a cheat."""
+    with Store(":memory:") as store:
+        store.create_run(run())
+        for number in (1, 2):
+            store.add_evaluation(TASK, kernel(number), evaluation(kernel(number), 1e-5))
+        store.add_evaluation(TASK, kernel(1), evaluation(kernel(1), verdict, seconds=0.7))
+        store.add_evaluation(TASK, kernel(2), evaluation(kernel(2), Verdict.TIMEOUT, seconds=0.7))
+        assert [v.kernel_id for v in store.variants(TASK.id, "H200", TimingKind.MODELLED)] == [kernel(2).id]
+
+
+def test_wrong_on_another_task_is_no_fault_here_but_cheating_there_is() -> None:
+    other = Task("other", "class Model: pass\n")
+    with Store(":memory:") as store:
+        store.create_run(run())
+        for number, verdict in ((1, Verdict.WRONG), (2, Verdict.CHEATING)):
+            store.add_evaluation(TASK, kernel(number), evaluation(kernel(number), 1e-5))
+            store.add_evaluation(other, kernel(number), evaluation(kernel(number), verdict, other))
+        assert [v.kernel_id for v in store.variants(TASK.id, "H200", TimingKind.MODELLED)] == [kernel(1).id]

@@ -128,8 +128,8 @@ class Chooser:
         for kernel in self.kernels:
             name = kernel.facts.name
             seen = self._times(kernel, observed)
-            at = kernel.place[key_of(wanted[name])]
-            if seen:
+            at = kernel.place.get(key_of(wanted[name]))
+            if seen and at is not None:
                 mean, _ = kernel.correction.believed(list(seen), [math.log(t) for t in seen.values()])
                 times[name] = seen.get(at, math.exp(mean[at]))
         if len(times) == len(self.kernels):

@@ -33,8 +33,8 @@ def observed(kernel: Kernel, evaluation: Evaluation, parameters: Iterable[str]) 
         seconds, rows = timing.seconds, timing.breakdown
     elif evaluation.verdict is Verdict.OUTCLASSED:  # right, and its time known, but not judged to its end
         evidence = next((s.evidence for s in evaluation.stages if "modelled_seconds" in s.evidence), None)
-        if evidence is None:
-            return None
+        if evidence is None:  # in a run of measured times nothing is known but that it is slower than the best
+            return Observed(knobs, None, {})
         seconds, rows = float(evidence["modelled_seconds"]), list(evidence.get("breakdown", ()))
     else:
         return Observed(knobs, None, {})

@@ -161,6 +161,7 @@ def test_evaluations_of_different_kernels_have_no_reward() -> None:
 def test_what_no_honest_kernel_does_has_the_floor(rule: str) -> None:
     assert is_cheating(refused("static", rule))
     assert reward_of([refused("static", rule, "no_cuda_kernel")], PRIOR) == FLOOR
+    assert reward_of([refused("static", "no_cuda_kernel", rule)], PRIOR) == FLOOR  # no kernel beside it is no excuse
 
 
 @pytest.mark.parametrize("rule", ["no_model_new", "no_cuda_kernel", "no_kernel_launched"])

@@ -10,6 +10,7 @@ import pytest
 from training_doubles import module
 
 from kernelwright.agents.llm.parse import find_kernel
+from kernelwright.bench_tasks.task import Task
 from kernelwright.errors import ConfigError, MisuseError
 from kernelwright.rl.contrastive.exemplars import Variant
 from kernelwright.rl.training.rows import Row, reply_of, rows_of_file, successes, tokens_of, write_rows
@@ -24,6 +25,13 @@ def lines(tmp_path: Path, *rows: Any) -> Path:
     return path
 
 
+HELD = Task(
+    "held",
+    "import torch\nN = 4096\n\nclass Model(torch.nn.Module):\n    def forward(self, x):\n        gate = torch.tanh(x)\n"
+    "        return gate * x\n\ndef get_inputs():\n    return [torch.randn(N, N)]\n",
+)
+
+
 def test_conversations_and_pairs_are_read_and_held_out_tasks_left_out(tmp_path: Path) -> None:
     path = lines(
         tmp_path,
@@ -31,10 +39,16 @@ def test_conversations_and_pairs_are_read_and_held_out_tasks_left_out(tmp_path: 
         "",
         {"prompt": "p", "completion": "c", "task_id": "t2"},
         {"messages": SAID, "prompt": "unused", "completion": "unused"},
-        {"prompt": "p", "completion": "c", "task_id": "secret"},
+        {"prompt": "p", "completion": "c", "task_id": HELD.id},
+        {
+            "prompt": "p",
+            "completion": "c",
+            "task_id": "its twin",
+            "task_source": HELD.source.replace("4096", "16").replace("gate", "g"),
+        },
     )
-    rows, left_out = rows_of_file(path, frozenset({"secret"}))
-    assert left_out == 1
+    rows, left_out = rows_of_file(path, [HELD])
+    assert left_out == 2
     assert rows == [
         Row(SAID[:1], "done", "t1"),
         Row([{"role": "user", "content": "p"}], "c", "t2"),

@@ -18,9 +18,11 @@ from kernelwright.training.stages import Asked, Ended, begin
 __all__ = ["SETTINGS", "Rise", "rise_of", "train_tiny"]
 
 SETTINGS = GrpoSettings(
-    steps=40, trajectories=32, max_tokens=WORDS_OF_A_KERNEL, learning_rate=5e-3, lora_rank=8, save_every=20, at_once=32
+    steps=60, trajectories=32, max_tokens=WORDS_OF_A_KERNEL, learning_rate=3e-3, lora_rank=8, save_every=20, at_once=32,
+    scale_rewards="none",
 )  # fmt: skip
-"""Of the demonstration, but for the seed: 1,280 replies."""
+"""Of the demonstration, but for the seed: 1,920 replies. Advantages are not divided by the deviation of their group: once nearly all replies
+are the same good one, a single bad reply would be five deviations off, and the step it causes undoes what was learned (seen with seed 1)."""
 
 
 @dataclass(frozen=True)

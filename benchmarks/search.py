@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from landscapes import GPUS
 from search_arms import ARMS, Case
 
 from kernelwright.agents.builtin.policy.candidates import key_of
@@ -90,7 +91,7 @@ def _opened(options: argparse.Namespace) -> tuple[Sequence[Landscape], Mapping[s
         found = read_landscapes(options.landscapes) if options.landscapes else shipped_landscapes()
         return found, {}
     landscapes, reports = [], {}
-    gpus = [find_gpu(name) for name in ("H200", "H100 SXM", "A100 80GB", "L40S", "RTX 4090", "B200")]
+    gpus = [find_gpu(name) for name in GPUS]
     for path in sorted(options.prices.glob("*.jsonl")):
         prices = PriceList(path)
         landscape = prices.landscape(gpus)

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import copy
 import types
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from kernelwright.agents.builtin.coder import BuiltinCoder
 from kernelwright.bench_tasks.graph import Graph
+from kernelwright.rl.policy.pricing import RegisteredPointers, default_stream
 from kernelwright.sandbox import emulator
 from kernelwright.sandbox.capture import capture
 from kernelwright.sandbox.launch import LaunchReport
@@ -82,44 +81,11 @@ class Runner:
     def call(self, model: torch.nn.Module, inputs: Sequence[Any]) -> Any:
         """One forward call; every launch must be without violations."""
         self.reports = []
-        with _Registered(self.memory), _stream():
+        with RegisteredPointers(self.memory), default_stream():
             result = model(*inputs)
         for report in self.reports:
             assert not report.violations, report.violations
         return result
-
-
-class _Registered(TorchFunctionMode):
-    """Tells the emulator of every tensor whose pointer is taken, with its exact size, for as long as this lasts."""
-
-    def __init__(self, memory: emulator.Memory) -> None:
-        super().__init__()
-        self.memory = memory
-        self.held: dict[int, torch.Tensor] = {}
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func is torch.Tensor.data_ptr and result and result not in self.held:
-            tensor = args[0]
-            span = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)) + 1
-            self.memory.register(result, span * tensor.element_size(), "tensor")
-            self.held[result] = tensor
-        return result
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        for pointer in self.held:
-            self.memory.unregister(pointer)
-
-
-@contextmanager
-def _stream() -> Iterator[None]:
-    original = torch.cuda.current_stream
-    torch.cuda.current_stream = lambda *_: types.SimpleNamespace(cuda_stream=0)  # type: ignore[assignment,return-value]
-    try:
-        yield
-    finally:
-        torch.cuda.current_stream = original
 
 
 def coder_for(module: torch.nn.Module, inputs: Sequence[Any], name: str = "task") -> BuiltinCoder:

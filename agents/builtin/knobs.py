@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from kernelwright.agents.builtin.persistent import KNOB
 from kernelwright.agents.builtin.space import Choice, Value
 from kernelwright.agents.protocols import PastAttempt
-from kernelwright.verifier.evaluation import Verdict
+from kernelwright.verifier.evaluation import Evaluation, Verdict
 
-__all__ = ["by_function", "function_of", "is_template", "kind_of", "numbers", "own_choice", "own_seconds"]
+__all__ = [
+    "by_function",
+    "function_of",
+    "is_template",
+    "kind_of",
+    "numbers",
+    "own_choice",
+    "own_seconds",
+    "seconds_by_function",
+    "times_of",
+]
 
 _OFF: Mapping[str, int] = {"stages": 1, "slices": 1, "split": 1, KNOB: 0}
 """Numbers that at this value leave out code which they need at any other: buffers that take turns (`stages`), sums added through
@@ -65,26 +76,44 @@ def own_choice(attempt: PastAttempt | None, defaults: Mapping[str, Value]) -> Ch
     return {name: attempt.kernel.parameters[name] for name in defaults}
 
 
+def times_of(evaluation: Evaluation) -> tuple[float, Sequence[Mapping[str, Any]]] | None:
+    """Seconds of the whole call, and a row with `name` and `seconds` for each launch that is told apart; None if it has no time.
+
+    A kernel that a cascade let go has one too, though it was not judged to its end; on a GPU it has none, for a modelled time is not
+    to be ranked with measured ones.
+    """
+    timing = evaluation.timing
+    if timing is not None:
+        return timing.seconds, timing.breakdown
+    if evaluation.verdict is not Verdict.OUTCLASSED:
+        return None
+    evidence = next((s.evidence for s in evaluation.stages if "modelled_seconds" in s.evidence), None)
+    return None if evidence is None else (float(evidence["modelled_seconds"]), list(evidence.get("breakdown", ())))
+
+
+def seconds_by_function(rows: Iterable[Mapping[str, Any]], functions: Iterable[str]) -> dict[str, float]:
+    """What the launches of each kernel function take together, in seconds; a function that has none is left out.
+
+    Its launches are those of its name, and of its name with an ending where no longer name is another's: the second launch that puts
+    the parts of a split reduction together.
+    """
+    names = set(functions)
+    found: dict[str, float] = {}
+    for row in rows:
+        launched, seconds = str(row.get("name", "")), row.get("seconds")
+        owner = max((n for n in names if launched == n or launched.startswith(f"{n}_")), key=len, default=None)
+        if owner is not None and isinstance(seconds, int | float):
+            found[owner] = found.get(owner, 0.0) + float(seconds)
+    return found
+
+
 def own_seconds(attempt: PastAttempt, function: str, functions: Iterable[str]) -> float | None:
     """What the launches of this kernel function take, in seconds; of the whole call where they are not told apart.
 
-    None if the attempt has no time. A function's launches are those of its name, and of its name with an ending where no other
-    function is called so: the second launch that puts the parts of a split reduction together.
+    None if the attempt has no time.
     """
-    timing = attempt.evaluation.timing
-    if timing is not None:
-        rows, total = timing.breakdown, timing.seconds
-    elif attempt.evaluation.verdict is Verdict.OUTCLASSED:
-        evidence = next((s.evidence for s in attempt.evaluation.stages if "modelled_seconds" in s.evidence), None)
-        if evidence is None:
-            return None
-        rows, total = list(evidence.get("breakdown", ())), float(evidence["modelled_seconds"])
-    else:
+    known = times_of(attempt.evaluation)
+    if known is None:
         return None
-    names = {*functions, function}
-
-    def owner(launched: str) -> str:
-        return max((n for n in names if launched == n or launched.startswith(f"{n}_")), key=len, default="")
-
-    mine = [float(row["seconds"]) for row in rows if owner(str(row.get("name", ""))) == function]
-    return sum(mine) if mine else total
+    total, rows = known
+    return seconds_by_function(rows, {*functions, function}).get(function, total)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from kernelwright.bench.environment import fingerprint
@@ -129,7 +130,7 @@ def plan_run(
         status=BenchStatus.RUNNING,
         created=now,
         settings={
-            **{name: _plain(getattr(settings, name)) for name in KEPT},
+            **{name: plain(getattr(settings, name)) for name in KEPT},
             **options.to_json(),
             "fenced": suite.format != "kernelwright",  # a collection may be a stranger's
             **({"twins": [sum(bool(each.twin) for each in tasks), len(tasks)]} if scale is Scale.TWIN else {}),
@@ -147,8 +148,10 @@ def plan_run(
     return Planned(run, tuple(items), tuple(at_scale))
 
 
-def _plain(value: Any) -> Any:
-    """As JSON has it."""
+def plain(value: Any) -> Any:
+    """A setting as JSON has it."""
+    if isinstance(value, Path):
+        return str(value)
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from kernelwright.bench.child import WORKER, Child
 from kernelwright.bench.entries import entry_of, trial_of
 from kernelwright.bench.events import BenchObserver, BenchStarted, ItemEnded, ItemSaid, ItemStarted, event_of
 from kernelwright.bench.lock import only_one
 from kernelwright.bench.money import Allowances
-from kernelwright.bench.plan import KEPT, Options, Planned
+from kernelwright.bench.plan import KEPT, Options, Planned, plain
 from kernelwright.bench.worker import HERE
 from kernelwright.bench_tasks.scoring.results import Trial
 from kernelwright.config import Settings
@@ -118,7 +117,7 @@ class _Crew:
     ) -> None:  # fmt: skip
         self.run, self.options, self.store, self.observer = run, options, store, observer
         self.lock, self.worker = lock, worker
-        self.here = {name: _plain(getattr(settings, name)) for name in (*HERE, *KEPT)}
+        self.here = {name: plain(getattr(settings, name)) for name in (*HERE, *KEPT)}
         self.children: dict[int, _Under] = {}
         """By position of the item."""
         self.selector = selectors.DefaultSelector()
@@ -242,7 +241,3 @@ class _Crew:
 
     def _trial(self, item: BenchItem) -> Trial:
         return trial_of(self.store, self.run, item)
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value

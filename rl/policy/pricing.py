@@ -30,7 +30,7 @@ from kernelwright.sandbox.optrace import trace_ops
 from kernelwright.verifier.model.gpus import Gpu
 from kernelwright.verifier.model.kernel_time import kernel_time
 
-__all__ = ["OpenTask", "price"]
+__all__ = ["OpenTask", "RegisteredPointers", "default_stream", "price"]
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class OpenTask:
         exec(compile(source.replace("import cupy\n", ""), "<priced>", "exec"), module.__dict__)
         model = module.ModelNew(*self._init)
         model.load_state_dict(self.model.state_dict())
-        with torch.no_grad(), _Registered(memory), _default_stream():
+        with torch.no_grad(), RegisteredPointers(memory), default_stream():
             model(*self.inputs)
         for report in found:
             for violation in report.violations:
@@ -167,7 +167,7 @@ class _Stream:
     def __exit__(self, *_: object) -> None: ...
 
 
-class _Registered(TorchFunctionMode):
+class RegisteredPointers(TorchFunctionMode):
     """Tells the emulator of every tensor whose pointer is taken, for as long as this lasts."""
 
     def __init__(self, memory: emulator.Memory) -> None:
@@ -191,7 +191,7 @@ class _Registered(TorchFunctionMode):
 
 
 @contextmanager
-def _default_stream() -> Iterator[None]:
+def default_stream() -> Iterator[None]:
     """`torch.cuda.current_stream` without a GPU."""
     original = torch.cuda.current_stream
     torch.cuda.current_stream = lambda *_: types.SimpleNamespace(cuda_stream=0)  # type: ignore[assignment]

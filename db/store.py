@@ -265,10 +265,11 @@ class Store(SubmissionStore):
             )
             return [rows.evaluation_of(row) for row in session.scalars(query)]
 
-    def variants(self, task_id: str, gpu: str, kind: TimingKind) -> list[Variant]:
-        """Kernels that passed on the task with exactly this id, timed for this GPU in this way, oldest first."""
+    def variants(self, task_id: str, gpu: str, kind: TimingKind, before: datetime | None = None) -> list[Variant]:
+        """Kernels that passed on the task with exactly this id, timed for this GPU in this way, oldest first; with `before`
+        only what was stored before that time."""
         with self._reading() as session:
-            return variants_of(session, task_id, gpu, kind)
+            return variants_of(session, task_id, gpu, kind, before)
 
     def measured(self) -> list[MeasuredRow]:
         """Every evaluation with a measured time, oldest first."""

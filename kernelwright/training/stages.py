@@ -237,7 +237,9 @@ def _sampled(
         _statuses(store, tuple(runs.values())) as finished,
         EvaluationPool(WORKER, order_of(settings), size=asked.workers, seconds=asked.evaluation_seconds) as pool,
     ):
-        environment = Environment(pool, store, places, f"trained:{loaded.name}", utc_now)
+        found = folder.latest()
+        done = 0 if found is None else found[1]["step"]
+        environment = Environment(pool, store, places, f"trained:{loaded.name}", utc_now, done=done)
         training = [task.id for task in asked.tasks.training]
         if isinstance(asked.settings, SelfSettings):
             from kernelwright.rl.training.selftrain import train_self

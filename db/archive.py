@@ -131,7 +131,7 @@ class DatabaseArchive:
                     EntryRow.run_id,
                     EntryRow.number,
                     EntryRow.operator,
-                    EntryRow.author,
+                    AttemptRow.author,  # of its kernel: who was asked may have let another one write it
                     EntryRow.gain,
                     EntryRow.seconds,
                     AttemptRow.seconds.label("spent"),

@@ -34,7 +34,6 @@ from kernelwright.writers import (
     NO_TRAFFIC,
     Traffic,
     author_names,
-    authors_of,
     chosen_names,
     exemplars_for,
     models_of,
@@ -358,11 +357,11 @@ def _search(
         open_reference(run.task, target.limits, observer, fence=fence) as reference,
     ):
         writers = writers_of(run, settings, target.gpu, reference, models, observer)
-        evolution = _evolution(run, settings, store)
+        evolution = _evolution(run, settings, store, writers.authors)
         try:
             search(
                 run,
-                strategy=strategy_named(run.strategy, settings.candidates, evolution, show_all=_learns(run, settings)),
+                strategy=strategy_named(run.strategy, settings.candidates, evolution, show_all=writers.learns),
                 coder=writers.coder,
                 judge=writers.judge,
                 ranker=writers.ranker,
@@ -378,7 +377,7 @@ def _search(
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
 
 
-def _evolution(run: Run, settings: Settings, store: Store) -> Evolution | None:
+def _evolution(run: Run, settings: Settings, store: Store, authors: tuple[str, ...]) -> Evolution | None:
     """What the strategy `evolve` works on; None for the others."""
     if run.strategy != "evolve":
         return None
@@ -389,15 +388,7 @@ def _evolution(run: Run, settings: Settings, store: Store) -> Evolution | None:
     kind = TimingKind.MEASURED if run.device == "cuda" else TimingKind.MODELLED
     name = SHARED if settings.archive == "shared" else run.id
     archive = store.archive(run.task, run.gpu, kind, name, ArchiveSettings(islands=settings.islands))
-    authors = authors_of(run)
-    return Evolution(archive, run.id, settings.seed or run.id, authors if len(authors) > 1 else ("",))
-
-
-def _learns(run: Run, settings: Settings) -> bool:
-    """Whether the run's coder is a sampler that learns from all attempts before; a model sees what its strategy shows."""
-    from kernelwright.agents.builtin.drawers import LEARNING
-
-    return run.coder == BUILTIN and settings.sampler in LEARNING
+    return Evolution(archive, run.id, settings.seed or run.id, authors)
 
 
 def evaluate_opened(

@@ -26,7 +26,7 @@ from kernelwright.rl.operators import Operator
 from kernelwright.rl.run import Attempt
 from kernelwright.verifier.evaluation import TimingKind
 
-__all__ = ["SHARED", "DatabaseArchive", "archive_row"]
+__all__ = ["SHARED", "DatabaseArchive", "archive_row", "shared_name"]
 
 SHARED = "shared"
 """Name of the archive that all runs on a task may feed; a run's own is named by its id, which no run's is."""
@@ -34,6 +34,15 @@ _LATEST = 256
 """Outcomes that a choice of operator is made from; older ones count for less than a hundredth (`rl.bandit`)."""
 
 Transaction = Callable[[], AbstractContextManager[Session]]
+
+
+def shared_name(calibration: str) -> str:
+    """The name of the store's archive of a task. Times under different calibrations of the model are never ranked together.
+
+    Args:
+        calibration: `Gpu.calibration_digest`; empty is the model without one.
+    """
+    return f"{SHARED}-{calibration}" if calibration else SHARED
 
 
 def archive_row(

@@ -20,6 +20,7 @@ from kernelwright.db.lookup import Kind
 from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError, KernelwrightError, MisuseError, NotFoundError, StoreError
 from kernelwright.events import Observer
+from kernelwright.policy_weights import kept_weights, with_weights
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.rl.strategies import STRATEGIES, strategy_named
 from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
@@ -203,7 +204,7 @@ def optimize_task(
         )
     target = resolve_target(settings)
     coder, judge = chosen_names(settings)
-    kept = _kept(settings)
+    kept = _kept(settings) | kept_weights(settings)
     if start is not None:
         kept["start"] = {"source": start.source, "language": start.language}
     if fenced:
@@ -212,6 +213,8 @@ def optimize_task(
         kept["authors"] = list(authors)
     if coder != BUILTIN:
         kept["exemplars"] = exemplars_for(task, target.gpu, store, settings.exemplars, traffic)
+    if target.gpu.calibration_digest:
+        kept[_CALIBRATION] = target.gpu.calibration_digest
     run = Run(
         id=run_id or new_run_id(task.name),
         task=task,
@@ -242,7 +245,8 @@ def resume_run(
 
     Raises:
         NotFoundError: no such run.
-        MisuseError: it is finished, or its kernels were submitted.
+        MisuseError: it is finished, its kernels were submitted, or it shares an archive and the calibration has changed.
+        ConfigError: the weights of its sampler are gone, or others now.
     """
     run = store.run(run_id)
     if run.status is RunStatus.FINISHED:
@@ -262,7 +266,15 @@ def resume_run(
     kept = {name: value for name, value in run.settings.items() if name in Settings.model_fields}
     kept["budget"] = budget if budget is not None else kept.get("budget") and Decimal(kept["budget"])
     settings = settings.model_copy(update={**kept, "gpu": run.gpu, "device": run.device, "rounds": run.rounds})
-    return _search(run, resolve_target(settings), settings, store, observer, traffic, clock)
+    settings = with_weights(settings, run.settings)
+    target = resolve_target(settings)
+    if _shares(run, settings) and run.settings.get(_CALIBRATION, "") != target.gpu.calibration_digest:
+        raise MisuseError(
+            f"run {run.id} was begun under another calibration of {run.gpu}: its times and those to come can't be compared, "
+            "and it feeds a shared archive.",
+            mend="Begin a new run.",
+        )
+    return _search(run, target, settings, store, observer, traffic, clock)
 
 
 def stored_kernel(store: Store, identifier: str) -> StoredKernel:
@@ -357,7 +369,7 @@ def _search(
         open_reference(run.task, target.limits, observer, fence=fence) as reference,
     ):
         writers = writers_of(run, settings, target.gpu, reference, models, observer)
-        evolution = _evolution(run, settings, store, writers.authors)
+        evolution = _evolution(run, target.gpu, settings, store, writers.authors)
         try:
             search(
                 run,
@@ -377,16 +389,23 @@ def _search(
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
 
 
-def _evolution(run: Run, settings: Settings, store: Store, authors: tuple[str, ...]) -> Evolution | None:
+def _shares(run: Run, settings: Settings) -> bool:
+    """Whether it draws from a shared archive, with modelled times."""
+    return run.strategy == "evolve" and settings.archive == "shared" and run.device != "cuda"
+
+
+def _evolution(run: Run, gpu: Gpu, settings: Settings, store: Store, authors: tuple[str, ...]) -> Evolution | None:
     """What the strategy `evolve` works on; None for the others."""
     if run.strategy != "evolve":
         return None
-    from kernelwright.db.archive import SHARED
+    from kernelwright.db.archive import shared_name
     from kernelwright.rl.archive.islands import ArchiveSettings
     from kernelwright.rl.strategies.evolve import Evolution
 
     kind = TimingKind.MEASURED if run.device == "cuda" else TimingKind.MODELLED
-    name = SHARED if settings.archive == "shared" else run.id
+    # measured times do not come from the model
+    digest = gpu.calibration_digest if kind is TimingKind.MODELLED else ""
+    name = shared_name(digest) if settings.archive == "shared" else run.id
     archive = store.archive(run.task, run.gpu, kind, name, ArchiveSettings(islands=settings.islands))
     return Evolution(archive, run.id, settings.seed or run.id, authors)
 
@@ -440,6 +459,8 @@ def _check_inputs(made_for: Sequence[TensorSpec], _module: object, inputs: tuple
         )
 
 
+_CALIBRATION = "calibration"
+"""In the settings of a stored run: `Gpu.calibration_digest`, absent where that is empty."""
 _KEPT = (
     "isolation", "call_seconds", "memory_bytes", "candidates", "islands", "archive", "seed", "sampler", "cascade", "builtin_first",
     "reasoning", "temperature",

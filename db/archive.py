@@ -14,6 +14,7 @@ from kernelwright.db.archive_absorb import is_there, island_of, take_in
 from kernelwright.db.archive_check import problems
 from kernelwright.db.archive_draw import make_draw, stored_draw
 from kernelwright.db.archive_models import ArchiveRow, EntryRow, IslandRow
+from kernelwright.db.engine import read_one_moment
 from kernelwright.db.models import AttemptRow, ModelCallRow
 from kernelwright.db.transactions import insert_once
 from kernelwright.db.types import content_id
@@ -173,8 +174,10 @@ class DatabaseArchive:
         ]
 
     def problems(self) -> list[str]:
-        """Where what is kept beside entries and draws differs from what they say; nothing, or a bug. Looks at every entry."""
+        """Where what is kept beside entries and draws differs from what they say; nothing, or a bug. Looks at every entry, as they
+        were at one moment: others may write meanwhile."""
         with self._reading() as session:
+            read_one_moment(session)
             return problems(session, self.id)
 
     def drawn(self, run_id: str, number: int) -> Draw | None:

@@ -115,6 +115,20 @@ class Store(SubmissionStore):
             row = _run_row(session, run_id)
             row.status, row.message, row.updated = status.value, message, self._clock()
 
+    def set_archive_licence(self, run_id: str, licence: str) -> None:
+        """Notes the licence of a run's kernels, which an archive had (`settings["archive"]`).
+
+        Raises:
+            NotFoundError: no run has exactly this id.
+            StoreError: the run is of no archive, or has another licence.
+        """
+        with self._writing() as session:
+            row = _run_row(session, run_id)
+            about = row.settings.get("archive")
+            if not isinstance(about, dict) or about.get("licence", "") not in {"", licence}:
+                raise StoreError(f"Run {run_id} can't be given the licence {licence!r}: it has {about!r}.")
+            row.settings = {**row.settings, "archive": {**about, "licence": licence}}
+
     def add_attempt(self, attempt: Attempt) -> None:
         """Stores a finished attempt, with its kernel and evaluation, in one transaction.
 

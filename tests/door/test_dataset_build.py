@@ -261,8 +261,11 @@ def test_what_is_in_the_way_stays(store: Store, tmp_path: Path, capsys: pytest.C
     first = _build([out], capsys)
     assert "--force" in _build([out], capsys, code=2)["error"]["mend"]
     put(store, "two", task("mixed"), kernel("mixed"), 1e-5)
+    (tmp_path / "out" / "data" / "notes.txt").write_text("mine")
+    assert "other things in it: data/notes.txt" in _build([out, "--force"], capsys, code=2)["error"]["message"]
+    (tmp_path / "out" / "data" / "notes.txt").unlink()
     assert _build([out, "--force"], capsys)["rows"] == first["rows"] + 1
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".out")) == []
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["README.md", "data", "dropped.jsonl"]
 
 
 def test_an_empty_store_makes_no_data_set(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,6 +140,26 @@ def test_the_same_file_changes_nothing(tmp_path: Path, settings: Settings, store
     assert len(store.runs()) == 2
 
 
+def test_a_licence_that_is_told_later_is_taken(tmp_path: Path, settings: Settings, store: Store) -> None:
+    archive = _archive(tmp_path, *(_entry(op, "passed 1") for op in ("relu", "tanh", "sigmoid")))
+    judge, asked = _scripted()
+
+    def licences() -> set[str]:
+        return {store.run(summary.id).settings["archive"]["licence"] for summary in store.runs()}
+
+    _import(archive, settings, store, judge)
+    assert licences() == {""}
+    _import(archive, settings, store, judge, licence="CC-BY-4.0")
+    assert licences() == {"CC-BY-4.0"}
+    _import(archive, settings, store, judge)  # without one, it stays
+    with pytest.raises(MisuseError, match=r"stored with the licence 'CC-BY-4\.0', not 'MIT'"):
+        _import(archive, settings, store, judge, licence="MIT")
+    assert licences() == {"CC-BY-4.0"}
+    assert len(asked) == 3
+    _import(archive, settings, store, judge, licence=" CC-BY-4.0\n")
+    assert licences() == {"CC-BY-4.0"}
+
+
 def test_what_could_not_be_judged_is_told_and_tried_again(tmp_path: Path, settings: Settings, store: Store) -> None:
     archive = _archive(
         tmp_path, _entry("relu", "passed 1"), _entry("relu", "raises 2"), _entry("relu", "passed 3"), _entry("tanh", "passed 4"),

@@ -103,6 +103,8 @@ for _command in (
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the `kernelwright` program."""
+    # set before torch is loaded: its threads would spin on cores that the workers need
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 

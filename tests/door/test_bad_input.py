@@ -198,7 +198,7 @@ def test_cuda_that_does_not_compile(kept: Path, cli: Cli) -> None:
     ],
 )
 def test_kernel_that_never_ends(kept: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
-    monkeypatch.setenv("KERNELWRIGHT_CALL_SECONDS", "4")
+    monkeypatch.setenv("KERNELWRIGHT_CALL_SECONDS", "2")
     assert old in KERNEL
     view = _judged(cli, KERNEL.replace(old, new))
     assert view["verdict"] == "timeout"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -19,7 +20,7 @@ from kernelwright.config import ENVIRONMENT_PREFIX, Settings
 from kernelwright.db.lookup import Kind
 from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError, KernelwrightError, MisuseError, NotFoundError, StoreError
-from kernelwright.events import Observer
+from kernelwright.events import Event, Observer
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.rl.strategies import STRATEGIES, strategy_named
 from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
@@ -56,6 +57,7 @@ __all__ = [
     "evaluate_opened",
     "open_store",
     "optimize_task",
+    "queue_search",
     "resolve_target",
     "resume_run",
     "stored_kernel",
@@ -195,14 +197,48 @@ def optimize_task(
         ModelError: a model gave no reply, after all retries; the run can be gone on with.
         KeyboardInterrupt: finished attempts are stored, and the run's status is `interrupted`.
     """
-    from kernelwright.rl.ids import new_run_id
-
     if start is not None and not settings.model:
         raise MisuseError(
             "the built-in coder writes kernels from the reference and can't translate code.",
             mend="Name a language model: --model openai:NAME, anthropic:NAME or http://host:port/v1#NAME.",
         )
     target = resolve_target(settings)
+    run = _planned(task, settings, target, store, start, run_id, fenced, traffic, clock)
+    return _search(run, target, settings, store, observer, traffic, clock)
+
+
+def queue_search(
+    task: Task, settings: Settings, *, store: Store, fenced: bool = True, clock: Callable[[], datetime] = utc_now
+) -> Run:
+    """Stores a search that a worker is to make, as `optimize_task` would; `resume_run` begins it.
+
+    Args:
+        fenced: as `optimize_task` takes it; what is queued came from somewhere else.
+
+    Raises:
+        ConfigError: a model, a device or a fence that can't be used.
+    """
+    target = resolve_target(settings)
+    run = _planned(task, settings, target, store, None, None, fenced, NO_TRAFFIC, clock)
+    run = replace(run, status=RunStatus.QUEUED)
+    store.create_run(run)
+    return run
+
+
+def _planned(
+    task: Task,
+    settings: Settings,
+    target: Target,
+    store: Store,
+    start: StartingPoint | None,
+    run_id: str | None,
+    fenced: bool,
+    traffic: Traffic,
+    clock: Callable[[], datetime],
+) -> Run:
+    """A run as it is stored when it begins."""
+    from kernelwright.rl.ids import new_run_id
+
     coder, judge = chosen_names(settings)
     kept = _kept(settings)
     if start is not None:
@@ -213,7 +249,7 @@ def optimize_task(
         kept["authors"] = list(authors)
     if coder != BUILTIN:
         kept["exemplars"] = exemplars_for(task, target.gpu, store, settings.exemplars, traffic)
-    run = Run(
+    return Run(
         id=run_id or new_run_id(task.name),
         task=task,
         strategy=settings.strategy,
@@ -226,7 +262,6 @@ def optimize_task(
         created=clock(),
         settings=kept,
     )
-    return _search(run, target, settings, store, observer, traffic, clock)
 
 
 def resume_run(
@@ -236,14 +271,18 @@ def resume_run(
     store: Store,
     observer: Observer,
     budget: Decimal | None = None,
+    patience: float = 0.0,
     traffic: Traffic = NO_TRAFFIC,
     clock: Callable[[], datetime] = utc_now,
 ) -> Outcome:
     """Goes on with a stored run where it stopped, under its own settings but for the `budget`, if one is given.
 
+    Args:
+        patience: seconds to wait for another process that works on it.
+
     Raises:
         NotFoundError: no such run.
-        MisuseError: it is finished, or its kernels were submitted.
+        MisuseError: it is finished, its kernels were submitted, or another process works on it.
     """
     run = store.run(run_id)
     if run.status is RunStatus.FINISHED:
@@ -263,7 +302,7 @@ def resume_run(
     kept = {name: value for name, value in run.settings.items() if name in Settings.model_fields}
     kept["budget"] = budget if budget is not None else kept.get("budget") and Decimal(kept["budget"])
     settings = settings.model_copy(update={**kept, "gpu": run.gpu, "device": run.device, "rounds": run.rounds})
-    return _search(run, resolve_target(settings), settings, store, observer, traffic, clock)
+    return _search(run, resolve_target(settings), settings, store, observer, traffic, clock, patience)
 
 
 def stored_kernel(store: Store, identifier: str) -> StoredKernel:
@@ -346,13 +385,16 @@ def _search(
     observer: Observer,
     traffic: Traffic,
     clock: Callable[[], datetime],
+    patience: float = 0.0,
 ) -> Outcome:
     from kernelwright.opening import open_reference
     from kernelwright.rl.search import search
     from kernelwright.sandbox.spares import Spares
 
     fence = target.device.isolation if run.settings.get("fenced") else None
+    observer = _heard(run, store, observer)
     with (
+        _alone(run, store, patience),
         models_of(run, settings, store, observer, traffic=traffic, clock=clock) as models,
         Spares(target.device, target.limits) as spares,
         open_reference(run.task, target.limits, observer, fence=fence) as reference,
@@ -376,6 +418,39 @@ def _search(
             if evolution is not None:  # a plan takes in what came before it; nobody plans after the last batch
                 evolution.archive.absorb(store.attempts(run.id))
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
+
+
+def _heard(run: Run, store: Store, observer: Observer) -> Observer:
+    """`observer`, with every event kept for who watches the run from another process."""
+    from kernelwright.events import RunStarted
+
+    stored = False
+
+    def hear(event: Event) -> None:
+        nonlocal stored
+        stored = stored or isinstance(event, RunStarted) or store.has_run(run.id)
+        if stored:  # a new run is not there before its first event
+            store.add_run_event(run.id, event)
+        observer(event)
+
+    return hear if store.shared else observer
+
+
+def _alone(run: Run, store: Store, patience: float) -> AbstractContextManager[object]:
+    """Holds the run's lock.
+
+    Raises:
+        MisuseError: another process has it.
+    """
+    if not store.shared:
+        return nullcontext()
+    held = store.locks.take(run.id, patience=patience)
+    if held is None:
+        raise MisuseError(
+            f"run {run.id} is being worked on by another process.",
+            mend=f"Let it end, or stop it. Watch it: kernelwright show {run.id}",
+        )
+    return held
 
 
 def _evolution(run: Run, settings: Settings, store: Store) -> Evolution | None:

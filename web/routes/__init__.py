@@ -1,0 +1,10 @@
+"""Where things are: one file a noun, with its page and its JSON twin."""
+
+from __future__ import annotations
+
+from kernelwright.web.routes import runs
+
+__all__ = ["NOUNS"]
+
+NOUNS = (runs.twins,)
+"""All routes of the server."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kernelwright.web.routes import runs
+from kernelwright.web.routes import home, runs, submit
 
 __all__ = ["NOUNS"]
 
-NOUNS = (runs.twins,)
+NOUNS = (home.twins, submit.twins, runs.twins)
 """All routes of the server."""

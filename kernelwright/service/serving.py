@@ -101,11 +101,12 @@ def _worker(settings: Settings, searches: int) -> Iterator[None]:
         "KERNELWRIGHT_CACHE": str(settings.cache),
         "KERNELWRIGHT_DATABASE": settings.database,
     }
-    command = [sys.executable, "-P", "-m", "kernelwright", "worker", "--searches", str(searches)]
+    command = [sys.executable, "-P", "-m", "kernelwright", "worker", "--with-parent", "--searches", str(searches)]
 
     def keep() -> None:
+        # it has the other end of a pipe as standard input: when this process is gone, however it ended, the worker sees that
         while not stop.is_set():
-            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0)
             running.append(process)
             code = process.wait()
             if not stop.is_set():

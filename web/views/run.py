@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from kernelwright.agents.ranking import fastest
+from kernelwright.db.attempt_lines import AttemptLine
 from kernelwright.db.run_events import RunEvent
-from kernelwright.db.run_view import AttemptLine
 from kernelwright.db.store import Store
 from kernelwright.events import AttemptFinished, AttemptStarted, Note, RunFinished, RunStarted, event_of
 from kernelwright.rl.run import Run, RunStatus
@@ -190,11 +190,17 @@ def _stages(events: list[RunEvent]) -> list[StageView]:
         if event.name in ("AttemptFinished", "RunFinished", "RunStarted"):
             found = {}
         elif event.name in _PASSING:
-            stage, seconds = str(event.fields["stage"]), event.fields.get("seconds")
+            stage, _, part = str(event.fields["stage"]).partition(", ")  # as in `correctness, workload 2 of 8`
+            if part and stage in found:
+                found[stage] = found[stage].model_copy(update={"summary": part})
+                continue
             found.pop(stage, None)
             found[stage] = StageView(
-                stage=stage, status=event.fields.get("status"), summary=event.fields.get("summary", ""), seconds=seconds
-            )  # fmt: skip
+                stage=stage,
+                status=event.fields.get("status"),
+                summary=event.fields.get("summary", ""),
+                seconds=event.fields.get("seconds"),
+            )
     return list(found.values())
 
 

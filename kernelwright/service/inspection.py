@@ -108,14 +108,18 @@ def refuse_misspelt_in(source: str) -> None:
 class Inspector:
     """Looks at one module at a time, in a process that is kept ready; a context manager.
 
+    Args:
+        seconds: of processor time that one look at its shapes may take; there are some of them where sizes are looked for.
+        wall_seconds: the same by the clock.
+
     Raises:
         ConfigError: nothing here can fence a stranger's code in.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, seconds: int = _SECONDS, wall_seconds: int = _WALL_SECONDS) -> None:
         self._fence = choose_isolation(settings.isolation)
-        self._limits = Limits(call_seconds=min(settings.call_seconds, _SECONDS), memory_bytes=settings.memory_bytes)
-        self._prober = Prober(fence=self._fence, limits=self._limits, seconds=_SECONDS, wall_seconds=_WALL_SECONDS)
+        self._limits = Limits(call_seconds=min(settings.call_seconds, seconds), memory_bytes=settings.memory_bytes)
+        self._prober = Prober(fence=self._fence, limits=self._limits, seconds=seconds, wall_seconds=wall_seconds)
         self._one = threading.Lock()
         self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         self._probes: OrderedDict[str, Probe] = OrderedDict()

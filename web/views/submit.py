@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kernelwright.bench_tasks.constants import constants_of
+from kernelwright.bench_tasks.kernelbench import task_from_source
 from kernelwright.bench_tasks.task import Distribution, TensorSpec, Workload
 from kernelwright.config import Settings
 from kernelwright.errors import KernelwrightError, TaskError
@@ -263,13 +265,15 @@ def with_workloads(asked: Source) -> str:
         return asked.source
     if re.search(r"^MORE_WORKLOADS\b", asked.source, re.MULTILINE):
         raise TaskError("the module has a list MORE_WORKLOADS of its own.", mend="Write the further workloads into it.")
+    task_from_source(asked.source, name=asked.name)  # a text that is no Python is not looked through for numbers
+    numbers = constants_of(asked.source)
     rows = []
     for each in asked.workloads:
         for name in each.sizes:
-            if not re.fullmatch(_NAME, name):
+            if type(numbers.get(name)) is not int:
                 raise TaskError(
-                    f"{one_line(name, 60)!r} is no name of a number.",
-                    mend="Name a number at the top level of the module.",
+                    f"the module has no whole number called {one_line(name, 60)!r} at its top level.",
+                    mend="Name one that it has, for a workload of other sizes.",
                 )
         row = each.model_dump(mode="json", exclude_defaults=True)
         rows.append({"distribution": each.distribution.value, **row})

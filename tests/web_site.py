@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.testclient import TestClient
@@ -18,7 +21,7 @@ from kernelwright.web.app import create_app
 from kernelwright.web.context import Site
 from kernelwright.web.live import Live
 
-__all__ = ["settings_for", "site_over", "talking"]
+__all__ = ["Served", "served", "settings_for", "site_over", "talking"]
 
 
 def settings_for(folder: Path, **changes: object) -> Settings:
@@ -51,3 +54,29 @@ def talking(settings: Settings) -> Iterator[tuple[TestClient, Site]]:
         TestClient(create_app(site), base_url="http://127.0.0.1", raise_server_exceptions=False) as client,
     ):
         yield client, site
+
+
+@dataclass
+class Served:
+    """A server on a socket."""
+
+    url: str
+    site: Site
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[Served]:
+    """A server on a free port of this machine, in a thread."""
+    import uvicorn
+
+    with site_over(settings) as site, socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(create_app(site), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", site)
+        finally:
+            site.live.close()
+            server.should_exit = True
+            thread.join(30)

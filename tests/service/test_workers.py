@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from search_doubles import TASK, run
+from service_processes import PATIENCE, until, worker
 
 from kernelwright.db.store import Store
 from kernelwright.rl.run import RunStatus
@@ -24,35 +20,6 @@ from kernelwright.service.queue import JobState, Queue
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 ROUNDS = 5
-_WORKER = Path(__file__).parents[1] / "service_worker.py"
-_PATIENCE = 120.0  # seconds: a process that imports torch on a busy machine
-
-
-@contextmanager
-def worker(store: Store) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-P", str(_WORKER), store.place],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(_PATIENCE)
-        assert process.stdout is not None
-        process.stdout.close()
-
-
-def until(seen: Callable[[], bool]) -> None:
-    end = time.monotonic() + _PATIENCE
-    while not seen():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.05)
 
 
 def queued(store: Store, queue: Queue, *names: str) -> None:
@@ -119,7 +86,7 @@ def test_a_worker_that_is_stopped_gives_its_search_to_the_next(store: Store) -> 
         with worker(store) as first:
             until(lambda: (Path(store.place).parent / "hanging.first").exists())
             first.send_signal(signal.SIGTERM)
-            assert first.wait(_PATIENCE) == 0
+            assert first.wait(PATIENCE) == 0
         assert store.run_status("hanging") is RunStatus.QUEUED
         assert [job.state for job in queue.open_jobs()] == [JobState.TAKEN]
         with worker(store):

@@ -80,7 +80,12 @@ def worker(searches: int, with_parent: bool, verbose: bool, debug: bool, **flags
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: one.stop())
         if with_parent:
-            threading.Thread(target=lambda: (sys.stdin.read(), one.stop()), daemon=True).start()
+
+            def stop_with_parent() -> None:
+                sys.stdin.read()
+                one.stop()
+
+            threading.Thread(target=stop_with_parent, daemon=True).start()
         click.echo(f"Worker {one.name} waits for searches   (Ctrl-C ends it)", err=True)
         one.work()
         click.echo("Stopping; searches store where they stand.", err=True)

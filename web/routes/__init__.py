@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from kernelwright.web.routes import runs
+from kernelwright.web.routes import attempt, runs
 
 __all__ = ["NOUNS"]
 
-NOUNS = (runs.twins,)
+NOUNS = (
+    runs.twins,
+    attempt.twins,
+)
 """All routes of the server."""

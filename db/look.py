@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from kernelwright.agents.models.calls import Call
@@ -130,8 +130,19 @@ class LookStore(Transactions):
         )  # fmt: skip
         with self._reading() as session:
             found = session.execute(select(*columns).where(run.id == resolve(session, run_id, Kind.RUN))).one()
-        *fields, status, created = found
-        return RunHead(*fields, RunStatus(status), created)
+        return RunHead(
+            id=found.id,
+            task_id=found.task_id,
+            task_name=found.task_name,
+            strategy=found.strategy,
+            coder=found.coder,
+            judge=found.judge,
+            device=found.device,
+            gpu=found.gpu,
+            rounds=found.rounds,
+            status=RunStatus(found.status),
+            created=found.created,
+        )
 
     def stored_attempt(self, run_id: str, number: int) -> StoredAttempt:
         """One attempt of the run with exactly this id.
@@ -189,6 +200,13 @@ class LookStore(Transactions):
             found.name, found.source, found.path, found.format, workloads, NumericPolicy(**policy), backward=backward
         )
 
+    def settings_of(self, evaluation_id: str) -> dict[str, Any]:
+        """Settings of a run in which the evaluation with exactly this id was made; empty if there is none."""
+        query = select(RunRow.settings).join(AttemptRow, AttemptRow.run_id == RunRow.id)
+        with self._reading() as session:
+            found = session.scalar(query.where(AttemptRow.evaluation_id == evaluation_id).limit(1))
+            return dict(found or {})
+
     def stored_evaluation(self, evaluation_id: str) -> StoredEvaluation:
         """The evaluation with this id or the only one whose id begins so.
 
@@ -237,7 +255,7 @@ def _makers(session: Session, kernel_id: str, limit: int) -> list[Maker]:
 
 def _judgements(session: Session, kernel_id: str, limit: int) -> list[Judgement]:
     evaluation = EvaluationRow
-    query: Select[Any] = (
+    query = (
         select(
             evaluation.id, evaluation.task_id, TaskRow.name, evaluation.verdict, evaluation.reason,
             evaluation.timing_kind, evaluation.gpu, evaluation.seconds, evaluation.baseline_seconds, evaluation.speedup,

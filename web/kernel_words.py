@@ -9,6 +9,7 @@ from typing import Any
 from kernelwright.verifier.wording import between, error_share
 from kernelwright.web.source_lines import visible
 from kernelwright.web.views.figures import TimingView
+from kernelwright.web.views.kernel import JudgementLine
 
 __all__ = ["FILTERS"]
 
@@ -56,7 +57,7 @@ def dollars(value: Decimal) -> str:
     return f"${value:,.2f}" if value >= Decimal("0.10") or not value else f"${float(value):.2g}"
 
 
-def interval(timing: TimingView) -> str:
+def interval(timing: TimingView | JudgementLine) -> str:
     """Ends of the time's interval; `-` where it has none."""
     return between(timing.seconds_low, timing.seconds_high).strip(" ()") or "-"
 

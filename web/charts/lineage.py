@@ -89,9 +89,10 @@ def _node(node: Node, x: float, y: float) -> str:
     )
     ring = f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="16"/>' if node.best else ""
     words = LETTERS.get(node.verdict, "?") or str(node.number)
+    slower = " slower" if passed and (node.speedup or 0.0) < 1 else ""
     under = "" if passed else text(x, y + 25, str(node.number), anchor="middle", kind="name")
     verdict = escape(node.verdict, quote=True)
     return (
-        f'<a href="{escape(node.href, quote=True)}" class="node {verdict}"><title>{label(node.title, 200)}</title>{ring}{body}'
+        f'<a href="{escape(node.href, quote=True)}" class="node {verdict}{slower}"><title>{label(node.title, 200)}</title>{ring}{body}'
         f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle">{escape(words)}</text></a>{under}'
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from kernelwright.web.routes import attempt, runs
+from kernelwright.web.routes import attempt, compare, kernel, lineage, runs
 
 __all__ = ["NOUNS"]
 
 NOUNS = (
     runs.twins,
     attempt.twins,
+    kernel.twins,
+    lineage.twins,
+    compare.twins,
 )
 """All routes of the server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -28,8 +29,10 @@ __all__ = [
 
 
 def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode() if any("\ud800" <= c <= "\udfff" for c in text) else text
+    return _SURROGATE.sub("?", text)
 
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Text = Annotated[str, AfterValidator(_encodable)]
 """A stranger's text: lone surrogates, which no answer can carry, are question marks."""

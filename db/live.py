@@ -6,10 +6,10 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from kernelwright.db.attempt_lines import AttemptLine, attempt_lines
 from kernelwright.db.locks import Locks
 from kernelwright.db.models import RunRow
 from kernelwright.db.run_events import RunEvent, add_run_event, last_run_event, run_events
-from kernelwright.db.run_view import AttemptLine, attempt_lines
 from kernelwright.db.transactions import Transactions
 from kernelwright.errors import NotFoundError
 from kernelwright.events import Event

@@ -11,9 +11,12 @@ from starlette.exceptions import HTTPException
 
 from kernelwright.errors import ConfigError, KernelwrightError, MisuseError, NotFoundError, StoreError
 from kernelwright.logs import keep_traceback
+from kernelwright.service.inspection import Busy
 from kernelwright.views import error_json
 from kernelwright.web.rendering import render
+from kernelwright.web.routes.submit import refused
 from kernelwright.web.twins import API
+from kernelwright.web.views.submit import Refused
 from kernelwright.words import one_line
 
 __all__ = ["handle_problems", "status_of"]
@@ -25,7 +28,7 @@ def status_of(error: KernelwrightError) -> int:
     """The HTTP status that says what kind of error it is."""
     if isinstance(error, NotFoundError):
         return 404
-    if isinstance(error, StoreError):
+    if isinstance(error, StoreError | Busy):
         return 503
     if isinstance(error, MisuseError) and not isinstance(error, ConfigError):
         return 422
@@ -34,6 +37,7 @@ def status_of(error: KernelwrightError) -> int:
 
 def handle_problems(app: FastAPI) -> None:
     """Makes `app` answer errors in our words."""
+    app.add_exception_handler(Refused, refused)
     app.add_exception_handler(KernelwrightError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

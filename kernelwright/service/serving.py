@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 
 from kernelwright import logs
 from kernelwright.config import Settings
@@ -41,15 +42,28 @@ def serve_http(settings: Settings, host: str, port: int, searches: int | None, r
     """
     import uvicorn
 
-    from kernelwright.jobs import open_store
+    class _Server(uvicorn.Server):
+        """Ends the streams of who watches runs as soon as it is to stop: they would not end by themselves."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            live.close()
+            super().handle_exit(sig, frame)
+
+    from kernelwright.jobs import open_store, resolve_target
+    from kernelwright.service.inspection import Inspector
     from kernelwright.web.app import create_app
     from kernelwright.web.context import Site
+    from kernelwright.web.live import Live
 
+    target = resolve_target(settings)  # no fence, no GPU: told before anything is served
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings))
         queue = stack.enter_context(Queue(store))
         listener = stack.enter_context(_listening(host, port))
-        app = create_app(Site(settings, store, queue))
+        inspector = stack.enter_context(Inspector(settings))
+        live = Live(store)
+        app = create_app(Site(settings, store, queue, inspector, live, on_gpu=target.device.kind == "cuda"))
+        threading.Thread(target=inspector.warm, name="kernelwright-warm", daemon=True).start()
         logger = logging.getLogger("uvicorn")
         logger.handlers, logger.propagate = list(logging.getLogger(logs.ROOT).handlers), False
         if searches is not None:
@@ -59,7 +73,7 @@ def serve_http(settings: Settings, host: str, port: int, searches: int | None, r
         )
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{listener.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config).run(sockets=[listener])
     raise KeyboardInterrupt
 
 
@@ -87,11 +101,12 @@ def _worker(settings: Settings, searches: int) -> Iterator[None]:
         "KERNELWRIGHT_CACHE": str(settings.cache),
         "KERNELWRIGHT_DATABASE": settings.database,
     }
-    command = [sys.executable, "-P", "-m", "kernelwright", "worker", "--searches", str(searches)]
+    command = [sys.executable, "-P", "-m", "kernelwright", "worker", "--with-parent", "--searches", str(searches)]
 
     def keep() -> None:
+        # it has the other end of a pipe as standard input: when this process is gone, however it ended, the worker sees that
         while not stop.is_set():
-            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0)
             running.append(process)
             code = process.wait()
             if not stop.is_set():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from kernelwright.web.routes import attempt, compare, kernel, lineage, runs
+from kernelwright.web.routes import attempt, compare, home, kernel, lineage, runs, submit
 
 __all__ = ["NOUNS"]
 
 NOUNS = (
+    home.twins,
+    submit.twins,
     runs.twins,
     attempt.twins,
     kernel.twins,

@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from kernelwright.agents.protocols import Advice
-from kernelwright.db.run_view import AttemptLine
+from kernelwright.db.attempt_lines import AttemptLine
 from kernelwright.db.store import Store
 from kernelwright.rl.run import RunStatus
 from kernelwright.verifier.evaluation import DeviceInfo, Timing, TimingKind, Verdict

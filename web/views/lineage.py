@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from kernelwright.agents.ranking import fastest
 from kernelwright.db.archive_view import ArchiveView, EliteView
-from kernelwright.db.run_view import AttemptLine
+from kernelwright.db.attempt_lines import AttemptLine
 from kernelwright.db.store import Store
 from kernelwright.rl.archive.cells import all_cells
 from kernelwright.rl.archive.features import TAGS

@@ -23,6 +23,7 @@ from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
 from kernelwright.db.costs import Costs, costs
 from kernelwright.db.harvest import Flags, JudgedRow, flags, judged, reasonings, tallies
 from kernelwright.db.live import LiveStore
+from kernelwright.db.look import LookStore
 from kernelwright.db.lookup import NOUNS, Found, Kind, find, resolve
 from kernelwright.db.models import (
     AttemptRow,
@@ -68,7 +69,7 @@ class StoredTask:
     source: str
 
 
-class Store(SubmissionStore, LiveStore):
+class Store(SubmissionStore, LiveStore, LookStore):
     """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore` and
     `kernelwright.agents.models.calls.CallStore`.
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from kernelwright.verifier.evaluation import TimingKind
 from kernelwright.web.views.run import AttemptView, Point
-from kernelwright.words import clock_words
+from kernelwright.web.words import duration
 
 __all__ = ["best_so_far"]
 
@@ -35,7 +35,7 @@ def best_so_far(points: Sequence[Point], attempts: Sequence[AttemptView], rounds
 
     grid = "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
-        f'<text x="{_LEFT - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{clock_words(v) if v else "0"}</text>'
+        f'<text x="{_LEFT - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{duration(v) if v else "0"}</text>'
         for v in (0.0, top / 1.08 / 2, top / 1.08)
     )
     steps: list[str] = []

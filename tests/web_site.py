@@ -62,6 +62,8 @@ class Served:
 
     url: str
     site: Site
+    routes: list[str]
+    """Paths of its pages, with places for ids; those that are parts, files or actions left out."""
 
 
 @contextmanager
@@ -75,8 +77,20 @@ def served(settings: Settings) -> Iterator[Served]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", site)
+            yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", site, page_routes())
         finally:
             site.live.close()
             server.should_exit = True
             thread.join(30)
+
+
+def page_routes() -> list[str]:
+    """Paths of the pages that have a JSON twin."""
+    from kernelwright.web.routes import NOUNS
+
+    return [
+        route.path
+        for noun in NOUNS
+        for route in noun.pages.routes
+        if route.name.endswith("_page") and "GET" in route.methods  # type: ignore[attr-defined]
+    ]

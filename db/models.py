@@ -2,7 +2,7 @@
 
 Tasks, kernels, devices and evaluations are named by a hash of their content, so the same one is stored once. A name,
 a path or an author is no part of such a hash: each row keeps the first ones seen, and a run or an attempt keeps its
-own. All tables but `runs`, `bench_runs` and `bench_items` are append-only (see `Immutable` and the triggers of the first migration).
+own. All tables but `runs`, `run_events`, `bench_runs` and `bench_items` are append-only (see `Immutable` and the triggers of the first migration).
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ __all__ = [
     "KernelParentRow",
     "KernelRow",
     "ModelCallRow",
+    "RunEventRow",
     "RunRow",
     "SubmissionItemRow",
     "SubmissionRow",
@@ -223,6 +224,19 @@ class AttemptRow(Immutable, Base):
     seconds: Mapped[float]
     kernel: Mapped[KernelRow] = relationship()
     evaluation: Mapped[EvaluationRow] = relationship()
+
+
+class RunEventRow(Base):
+    """`kernelwright.db.run_events.RunEvent`: what a search said; rows of an attempt's stages are deleted when it has ended."""
+
+    __tablename__ = "run_events"
+    __table_args__ = (CheckConstraint("number >= 1", name="number_from_one"),)
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(32))
+    fields: Mapped[dict[str, Any]]
+    created: Mapped[datetime]
 
 
 class ModelCallRow(Immutable, Base):

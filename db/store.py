@@ -22,6 +22,8 @@ from kernelwright.db.archive_view import ArchiveView, archive_views
 from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
 from kernelwright.db.costs import Costs, costs
 from kernelwright.db.harvest import Flags, JudgedRow, flags, judged, reasonings, tallies
+from kernelwright.db.live import LiveStore
+from kernelwright.db.look import LookStore
 from kernelwright.db.lookup import NOUNS, Found, Kind, find, resolve
 from kernelwright.db.models import (
     AttemptRow,
@@ -67,7 +69,7 @@ class StoredTask:
     source: str
 
 
-class Store(SubmissionStore):
+class Store(SubmissionStore, LiveStore, LookStore):
     """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore` and
     `kernelwright.agents.models.calls.CallStore`.
 
@@ -86,10 +88,7 @@ class Store(SubmissionStore):
     @property
     def checkpoints(self) -> Path | None:
         """Where checkpoints of attempts in progress belong: a file beside the database, None when it is no file."""
-        if self._engine.dialect.name != "sqlite" or self.place == ":memory:" or self.place.startswith("file:"):
-            return None
-        path = Path(self.place)
-        return path.with_name(f"{path.stem}.checkpoints.db")
+        return None if self.file is None else self.file.with_name(f"{self.file.stem}.checkpoints.db")
 
     # -- writing ------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ The command line draws them, the web page streams them, tests collect them. Emit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 __all__ = [
     "AttemptFinished",
@@ -18,6 +19,8 @@ __all__ = [
     "RunStarted",
     "StageFinished",
     "StageStarted",
+    "event_json",
+    "event_of",
     "ignore",
 ]
 
@@ -97,3 +100,22 @@ Observer = Callable[[Event], None]
 
 def ignore(_event: Event) -> None:
     """The observer that watches nothing."""
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """A JSON object; `event_of` reads it back."""
+    return {"event": type(event).__name__, "fields": asdict(event)}
+
+
+def event_of(data: Mapping[str, Any]) -> Event:
+    """Reads what `event_json` wrote.
+
+    Raises:
+        ValueError: it is none.
+    """
+    kinds = {kind.__name__: kind for kind in Event.__args__}
+    try:
+        event: Event = kinds[data["event"]](**data["fields"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no event: {error!r}") from None
+    return event

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -26,6 +26,7 @@ from kernelwright.rl.strategies import STRATEGIES, strategy_named
 from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
+from kernelwright.under_way import alone, heard
 from kernelwright.verifier.evaluation import Evaluation, Timing, TimingKind
 from kernelwright.verifier.model.calibration import calibrated_gpu
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
@@ -56,6 +57,7 @@ __all__ = [
     "evaluate_opened",
     "open_store",
     "optimize_task",
+    "queue_search",
     "resolve_target",
     "resume_run",
     "stored_kernel",
@@ -195,14 +197,48 @@ def optimize_task(
         ModelError: a model gave no reply, after all retries; the run can be gone on with.
         KeyboardInterrupt: finished attempts are stored, and the run's status is `interrupted`.
     """
-    from kernelwright.rl.ids import new_run_id
-
     if start is not None and not settings.model:
         raise MisuseError(
             "the built-in coder writes kernels from the reference and can't translate code.",
             mend="Name a language model: --model openai:NAME, anthropic:NAME or http://host:port/v1#NAME.",
         )
     target = resolve_target(settings)
+    run = _planned(task, settings, target, store, start, run_id, fenced, traffic, clock)
+    return _search(run, target, settings, store, observer, traffic, clock)
+
+
+def queue_search(
+    task: Task, settings: Settings, *, store: Store, fenced: bool = True, clock: Callable[[], datetime] = utc_now
+) -> Run:
+    """Stores a search that a worker is to make, as `optimize_task` would; `resume_run` begins it.
+
+    Args:
+        fenced: as `optimize_task` takes it; what is queued came from somewhere else.
+
+    Raises:
+        ConfigError: a model, a device or a fence that can't be used.
+    """
+    target = resolve_target(settings)
+    run = _planned(task, settings, target, store, None, None, fenced, NO_TRAFFIC, clock)
+    run = replace(run, status=RunStatus.QUEUED)
+    store.create_run(run)
+    return run
+
+
+def _planned(
+    task: Task,
+    settings: Settings,
+    target: Target,
+    store: Store,
+    start: StartingPoint | None,
+    run_id: str | None,
+    fenced: bool,
+    traffic: Traffic,
+    clock: Callable[[], datetime],
+) -> Run:
+    """A run as it is stored when it begins."""
+    from kernelwright.rl.ids import new_run_id
+
     coder, judge = chosen_names(settings)
     kept = _kept(settings) | kept_weights(settings)
     if start is not None:
@@ -215,7 +251,7 @@ def optimize_task(
         kept["exemplars"] = exemplars_for(task, target.gpu, store, settings.exemplars, traffic)
     if target.gpu.calibration_digest:
         kept[_CALIBRATION] = target.gpu.calibration_digest
-    run = Run(
+    return Run(
         id=run_id or new_run_id(task.name),
         task=task,
         strategy=settings.strategy,
@@ -228,7 +264,6 @@ def optimize_task(
         created=clock(),
         settings=kept,
     )
-    return _search(run, target, settings, store, observer, traffic, clock)
 
 
 def resume_run(
@@ -238,14 +273,19 @@ def resume_run(
     store: Store,
     observer: Observer,
     budget: Decimal | None = None,
+    patience: float = 0.0,
     traffic: Traffic = NO_TRAFFIC,
     clock: Callable[[], datetime] = utc_now,
 ) -> Outcome:
     """Goes on with a stored run where it stopped, under its own settings but for the `budget`, if one is given.
 
+    Args:
+        patience: seconds to wait for another process that works on it.
+
     Raises:
         NotFoundError: no such run.
-        MisuseError: it is finished, its kernels were submitted, or it shares an archive and the calibration has changed.
+        MisuseError: it is finished, its kernels were submitted, another process works on it, or it shares an archive and the
+            calibration has changed.
         ConfigError: the weights of its sampler are gone, or others now.
     """
     run = store.run(run_id)
@@ -274,7 +314,7 @@ def resume_run(
             "and it feeds a shared archive.",
             mend="Begin a new run.",
         )
-    return _search(run, target, settings, store, observer, traffic, clock)
+    return _search(run, target, settings, store, observer, traffic, clock, patience)
 
 
 def stored_kernel(store: Store, identifier: str) -> StoredKernel:
@@ -357,13 +397,16 @@ def _search(
     observer: Observer,
     traffic: Traffic,
     clock: Callable[[], datetime],
+    patience: float = 0.0,
 ) -> Outcome:
     from kernelwright.opening import open_reference
     from kernelwright.rl.search import search
     from kernelwright.sandbox.spares import Spares
 
     fence = target.device.isolation if run.settings.get("fenced") else None
+    observer = heard(run, store, observer)
     with (
+        alone(run, store, patience),
         models_of(run, settings, store, observer, traffic=traffic, clock=clock) as models,
         Spares(target.device, target.limits) as spares,
         open_reference(run.task, target.limits, observer, fence=fence) as reference,

@@ -19,6 +19,8 @@ __all__ = ["Attempt", "Run", "RunStatus", "RunStore"]
 class RunStatus(StrEnum):
     """Where a run stands."""
 
+    QUEUED = "queued"
+    """Asked for, and waiting for a worker."""
     RUNNING = "running"
     """Somebody works on it, or was killed while doing so: `resume` goes on."""
     INTERRUPTED = "interrupted"

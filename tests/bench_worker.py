@@ -24,12 +24,11 @@ from model_calls import call
 from search_doubles import EPOCH, attempt, run
 
 from kernelwright.bench import worker
-from kernelwright.bench.events import event_json
 from kernelwright.config import Settings
 from kernelwright.db.bench import BenchItem
 from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError, LoweringError
-from kernelwright.events import AttemptStarted
+from kernelwright.events import AttemptStarted, event_json
 from kernelwright.jobs import Outcome
 from kernelwright.rl.run import RunStatus
 

@@ -1,12 +1,10 @@
-"""What a run of a suite tells whoever watches it, and the searches' own events as they travel from a child."""
+"""What a run of a suite tells whoever watches it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from kernelwright import events as search_events
 from kernelwright.bench_tasks.scoring.results import Trial
 from kernelwright.db.bench import BenchItem, BenchRun
 from kernelwright.events import Event
@@ -18,8 +16,6 @@ __all__ = [
     "ItemEnded",
     "ItemSaid",
     "ItemStarted",
-    "event_json",
-    "event_of",
     "ignore",
 ]
 
@@ -63,22 +59,3 @@ BenchObserver = Callable[[BenchEvent], None]
 
 def ignore(_event: BenchEvent) -> None:
     """The observer that watches nothing."""
-
-
-def event_json(event: Event) -> dict[str, Any]:
-    """A JSON object; `event_of` reads it back."""
-    return {"event": type(event).__name__, "fields": asdict(event)}
-
-
-def event_of(data: Mapping[str, Any]) -> Event:
-    """Reads what `event_json` wrote.
-
-    Raises:
-        ValueError: it is none.
-    """
-    kinds = {kind.__name__: kind for kind in search_events.Event.__args__}
-    try:
-        event: Event = kinds[data["event"]](**data["fields"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no event: {error!r}") from None
-    return event

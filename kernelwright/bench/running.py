@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kernelwright.bench.child import WORKER, Child
 from kernelwright.bench.entries import entry_of, trial_of
-from kernelwright.bench.events import BenchObserver, BenchStarted, ItemEnded, ItemSaid, ItemStarted, event_of
+from kernelwright.bench.events import BenchObserver, BenchStarted, ItemEnded, ItemSaid, ItemStarted
 from kernelwright.bench.lock import only_one
 from kernelwright.bench.money import Allowances
 from kernelwright.bench.plan import KEPT, Options, Planned, plain
@@ -22,6 +22,7 @@ from kernelwright.config import Settings
 from kernelwright.db.bench import BenchItem, BenchRun, BenchStatus, ItemStatus
 from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError, MisuseError
+from kernelwright.events import event_of
 from kernelwright.verifier.wording import counted
 
 __all__ = ["begin_run", "go_on"]

@@ -18,13 +18,12 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from kernelwright.bench.events import event_json
 from kernelwright.bench.plan import settings_of
 from kernelwright.config import Settings, load_settings
 from kernelwright.db.bench import BenchItem, ItemStatus
 from kernelwright.db.store import Store
 from kernelwright.errors import BudgetReached, ConfigError, EmulatorError, KernelwrightError, ModelError, StoreError
-from kernelwright.events import Event
+from kernelwright.events import Event, event_json
 from kernelwright.jobs import Outcome, open_store, optimize_task, resume_run
 from kernelwright.logs import keep_traceback, set_up
 from kernelwright.rl.ids import new_run_id

@@ -48,6 +48,7 @@ from kernelwright.cli.profiling import profile
 from kernelwright.cli.programs import run as run_program
 from kernelwright.cli.programs import sanitize
 from kernelwright.cli.report import report
+from kernelwright.cli.serve import serve, worker
 from kernelwright.cli.stored import export, runs, show
 from kernelwright.cli.train import train
 from kernelwright.cli.work import optimize, resume, translate, verify
@@ -96,6 +97,8 @@ for _command in (
     calibrate,
     model_server,
     mcp,
+    serve,
+    worker,
     train,
 ):
     group.add_command(_command)

@@ -10,11 +10,11 @@ from bench_doubles import BENCH, items
 from rich.console import Console
 from search_doubles import Ticks
 
-from kernelwright.bench.events import BenchStarted, ItemEnded, ItemSaid, ItemStarted, event_json, event_of
+from kernelwright.bench.events import BenchStarted, ItemEnded, ItemSaid, ItemStarted
 from kernelwright.bench.progress import Progress, Result
 from kernelwright.bench_tasks.scoring.results import AttemptResult, Integrity, Trial
 from kernelwright.db.bench import BenchItem, ItemStatus
-from kernelwright.events import AttemptStarted, Note, StageStarted
+from kernelwright.events import AttemptStarted, Note, StageStarted, event_json, event_of
 from kernelwright.render_bench import BenchView
 from kernelwright.words import clock_words
 

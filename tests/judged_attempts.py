@@ -39,7 +39,7 @@ def stages(failing: str = "", words: str = "") -> list[Stage]:
     """All stages, or those up to one that failed."""
     resources = {"registers": 24, "static_shared": 512, "stack": 8, "spill_stores": 4, "spill_loads": 12, "constant": 0,
                  "barriers": 1, "arch": "sm_90"}  # fmt: skip
-    found = [
+    found: list[tuple[str, dict[str, Any]]] = [
         ("static", {"kernels": ["scale"], "findings": []}),
         ("build", {"resources": {"scale": resources}, "log": f"kernel.cu(3): warning: unused {words}"}),
         ("sanitise", {}),

@@ -169,6 +169,14 @@ def test_the_bundle_has_the_limits_of_its_run(talk: tuple[TestClient, Site]) -> 
     assert (bundle.limits.call_seconds, bundle.limits.memory_bytes) == (7.5, 1 << 31)
 
 
+@pytest.mark.parametrize("path", ["/kernels/%00", "/kernels/%00/download", "/kernels/a/evidence?evaluation=%00", "/compare?a=%00",
+                                  "/runs/%00/lineage", "/runs/%00/attempts/1"])  # fmt: skip
+def test_a_character_that_no_database_takes_is_refused(talk: tuple[TestClient, Site], path: str) -> None:
+    client, _ = talk
+    assert client.get(path).status_code == 422
+    assert client.get(f"/api/v1{path}").status_code == 422
+
+
 def test_what_is_not_there(talk: tuple[TestClient, Site]) -> None:
     client, site = talk
     kernel, other = stored(site), stored(site, CUPY + "# other\n")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from kernelwright.db.board_state import BoardState, board_state
 from kernelwright.db.catalogue_search import FoundKernels, Order, Wanted, find_kernels
 from kernelwright.db.facets import Facets, facets, kinds_there
-from kernelwright.db.task_pages import TaskLine, TaskLines, TaskRecord, TaskTop, task_lines, task_records, task_tops
+from kernelwright.db.task_pages import TaskLine, TaskLines, TaskRecord, TaskTop, task_dtypes, task_lines, task_records, task_tops
 from kernelwright.db.transactions import Transactions
 from kernelwright.verifier.evaluation import TimingKind
 
@@ -58,3 +61,13 @@ class BrowseStore(Transactions):
         """The fastest kernels of a task, for each kind of time and GPU at most `limit`."""
         with self._reading() as session:
             return task_tops(session, task_id, limit)
+
+    def task_dtypes(self, task_ids: Collection[str]) -> dict[str, list[str]]:
+        """The dtypes that the sources of these tasks name, by exactly their ids."""
+        with self._reading() as session:
+            return task_dtypes(session, task_ids)
+
+    def board_state(self) -> BoardState:
+        """What a leaderboard rests on."""
+        with self._reading() as session:
+            return board_state(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from kernelwright.db.search_terms import asked_words
 from kernelwright.errors import MisuseError
 from kernelwright.verifier.evaluation import TimingKind, Verdict
 
-__all__ = ["TaskBest", "TaskLine", "TaskLines", "TaskRecord", "TaskTop", "task_lines", "task_records", "task_tops"]
+__all__ = ["TaskBest", "TaskLine", "TaskLines", "TaskRecord", "TaskTop", "task_dtypes", "task_lines", "task_records", "task_tops"]
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,12 @@ def task_records(session: Session, task_id: str) -> list[TaskRecord]:
         .order_by(row.timing_kind, row.gpu, row.created, row.id)
     )  # fmt: skip
     return [TaskRecord(gpu, TimingKind(kind), *rest) for gpu, kind, *rest in session.execute(query)]
+
+
+def task_dtypes(session: Session, task_ids: Collection[str]) -> dict[str, list[str]]:
+    """The dtypes that their sources name."""
+    query = select(TaskTraitsRow.task_id, TaskTraitsRow.dtypes).where(TaskTraitsRow.task_id.in_(sorted(set(task_ids))))
+    return {row[0]: row[1].split() for row in session.execute(query)}
 
 
 def _place(after: str) -> tuple[datetime, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from kernelwright.config import Settings
 from kernelwright.db.store import Store
 from kernelwright.service.queue import Queue
+from kernelwright.web.kept import Kept
 
 __all__ = ["Here", "Site"]
 
@@ -21,6 +22,8 @@ class Site:
     settings: Settings
     store: Store
     queue: Queue
+    kept: Kept = field(default_factory=Kept)
+    """Answers that are expensive to make."""
 
 
 def _site(request: Request) -> Site:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kernelwright.web.routes import runs
+from kernelwright.web.routes import kernels, leaderboard, runs
 
 __all__ = ["NOUNS"]
 
-NOUNS = (runs.twins,)
+NOUNS = (runs.twins, kernels.twins, leaderboard.twins)
 """All routes of the server."""

@@ -1,0 +1,117 @@
+"""Answers that are expensive to make, kept in memory: one that has grown old is given while the next one is made beside the requests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar, cast
+
+__all__ = ["Answer", "Kept"]
+
+_log = logging.getLogger(__name__)
+_MOST = 64
+"""Answers that are kept; the one longest unused goes."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """What was made, and when."""
+
+    value: T
+    made: datetime
+    """UTC."""
+    state: object
+    """Of what it rests on."""
+    at: float
+    """When it was last found to hold, on the clock of `Kept`."""
+
+
+class Kept:
+    """Answers by name. Any number of threads may ask; each answer is made by one of them, or by a thread of its own.
+
+    Args:
+        clock: in seconds, of any origin.
+        now: aware.
+        beside: runs a function beside the caller.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        beside: Callable[[Callable[[], None]], None] = lambda work: threading.Thread(target=work, daemon=True).start(),
+    ) -> None:
+        self._clock, self._now, self._beside = clock, now, beside
+        self._answers: OrderedDict[Hashable, Answer[object]] = OrderedDict()
+        self._making: dict[Hashable, threading.Lock] = {}
+        self._renewing: set[Hashable] = set()
+        self._lock = threading.Lock()
+
+    def get(
+        self, name: Hashable, make: Callable[[], T], *, seconds: float, state: Callable[[], object] | None = None
+    ) -> Answer[T]:
+        """The answer of this name; the first who asks waits until it is made.
+
+        Args:
+            seconds: after which it is looked at again.
+            state: of what the answer rests on, cheap to get: an answer is made anew only when this has changed.
+        """
+        with self._lock:
+            found = self._answers.get(name)
+            if found is not None:
+                self._answers.move_to_end(name)
+                old = self._clock() - found.at >= seconds and name not in self._renewing
+                if old:
+                    self._renewing.add(name)
+        if found is None:
+            return self._first(name, make, state)
+        if old:
+            self._beside(lambda: self._renew(name, make, state, found))
+        return cast(Answer[T], found)
+
+    def _first(self, name: Hashable, make: Callable[[], T], state: Callable[[], object] | None) -> Answer[T]:
+        with self._lock:
+            making = self._making.setdefault(name, threading.Lock())
+        with making:
+            with self._lock:
+                found = self._answers.get(name)
+            if found is None:
+                found = self._make(name, make, None if state is None else state())
+        with self._lock:
+            self._making.pop(name, None)
+        return cast(Answer[T], found)
+
+    def _renew(
+        self, name: Hashable, make: Callable[[], T], state: Callable[[], object] | None, old: Answer[object]
+    ) -> None:
+        try:
+            new = None if state is None else state()
+            if state is not None and new == old.state:
+                self._put(name, Answer(old.value, old.made, old.state, self._clock()))
+            else:
+                self._make(name, make, new)
+        except Exception as error:  # noqa: BLE001 # the old answer stays; the next who asks tries again
+            _log.warning("%s could not be made anew: %s", name, error)
+        finally:
+            with self._lock:
+                self._renewing.discard(name)
+
+    def _make(self, name: Hashable, make: Callable[[], object], state: object) -> Answer[object]:
+        made = self._now()
+        answer = Answer(make(), made, state, self._clock())
+        self._put(name, answer)
+        return answer
+
+    def _put(self, name: Hashable, answer: Answer[object]) -> None:
+        with self._lock:
+            self._answers[name] = answer
+            self._answers.move_to_end(name)
+            while len(self._answers) > _MOST:
+                self._answers.popitem(last=False)

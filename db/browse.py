@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from kernelwright.db.baselines import Baseline, baselines_of
 from kernelwright.db.board_state import BoardState, board_state
 from kernelwright.db.catalogue_search import FoundKernels, Order, Wanted, find_kernels
 from kernelwright.db.facets import Facets, facets, kinds_there
@@ -61,6 +62,11 @@ class BrowseStore(Transactions):
         """The fastest kernels of a task, for each kind of time and GPU at most `limit`."""
         with self._reading() as session:
             return task_tops(session, task_id, limit)
+
+    def task_baselines(self, task_id: str) -> list[Baseline]:
+        """Times of a task's own module, of every name and device the newest."""
+        with self._reading() as session:
+            return baselines_of(session, [task_id])
 
     def task_dtypes(self, task_ids: Collection[str]) -> dict[str, list[str]]:
         """The dtypes that the sources of these tasks name, by exactly their ids."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 
 from sqlalchemy import insert, select, update
@@ -43,8 +44,8 @@ _TASK_TERMS = 250
 _NAMES = 20
 """Classes, and kernels, of a source whose names are terms."""
 _LOOKED_AT = 400_000  # characters
-_CLASS = re.compile(r"^[ \t]*class[ \t]+(\w{1,80})", re.MULTILINE)
-_GLOBAL = re.compile(r"\b__global__\b")
+_CLASS = re.compile(r"class[ \t]+([A-Za-z_]\w{0,79})[ \t]*[(:{]")
+_GLOBAL = re.compile(r"__global__")
 _CALLED = re.compile(r"(\w{1,80})[ \t]*\(")
 
 
@@ -140,13 +141,14 @@ def traits_row(task_id: str, name: str, source: str) -> Columns:
     }
 
 
-def _classes(source: str) -> list[str]:
+@lru_cache(maxsize=256)
+def _classes(source: str) -> tuple[str, ...]:
     """Names of classes, and of kernels in CUDA C++, as far as a glance tells."""
     text = source[:_LOOKED_AT]
     found = dict.fromkeys(islice((match[1] for match in _CLASS.finditer(text)), _NAMES))
     for match in islice(_GLOBAL.finditer(text), _NAMES):
         found.update(dict.fromkeys(_CALLED.findall(text[match.end() : match.end() + 200])[:2]))
-    return list(found)
+    return tuple(found)
 
 
 def _column_facts(place: Place, arch: str, author: str, verdict: str) -> list[str]:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from kernelwright.db.locks import Locks
 from kernelwright.db.models import RunRow
 from kernelwright.db.run_events import RunEvent, add_run_event, last_run_event, run_events
+from kernelwright.db.size import StoreSize, store_size
 from kernelwright.db.transactions import Transactions
 from kernelwright.events import Event
 from kernelwright.rl.run import RunStatus
@@ -40,6 +41,11 @@ class LiveStore(Transactions):
     def url(self) -> str:
         """The SQLAlchemy URL, with its password."""
         return self._engine.url.render_as_string(hide_password=False)
+
+    def size(self) -> StoreSize:
+        """How much is stored."""
+        with self._reading() as session:
+            return store_size(session, self.file)
 
     def queued_runs(self) -> list[str]:
         """Ids of runs that wait for a worker, oldest first."""

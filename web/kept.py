@@ -33,24 +33,29 @@ class Answer(Generic[T]):
     """When it was last found to hold, on the clock of `Kept`."""
 
 
+class _Making:
+    """An answer that is being made for the first time."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.answer: Answer[object] | None = None
+        self.error: Exception | None = None
+
+
 class Kept:
-    """Answers by name. Any number of threads may ask; each answer is made by one of them, or by a thread of its own.
+    """Answers by name. Any number of threads may ask; each answer is made by one thread, beside those who ask.
 
     Args:
         clock: in seconds, of any origin.
         now: aware.
-        beside: runs a function beside the caller.
     """
 
     def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        beside: Callable[[Callable[[], None]], None] = lambda work: threading.Thread(target=work, daemon=True).start(),
+        self, clock: Callable[[], float] = time.monotonic, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._clock, self._now, self._beside = clock, now, beside
+        self._clock, self._now = clock, now
         self._answers: OrderedDict[Hashable, Answer[object]] = OrderedDict()
-        self._making: dict[Hashable, threading.Lock] = {}
+        self._making: dict[Hashable, _Making] = {}
         self._renewing: set[Hashable] = set()
         self._lock = threading.Lock()
 
@@ -62,31 +67,56 @@ class Kept:
         Args:
             seconds: after which it is looked at again.
             state: of what the answer rests on, cheap to get: an answer is made anew only when this has changed.
+
+        Raises:
+            Exception: what `make` raised, the first time.
         """
+        found = self.soon(name, make, seconds=seconds, state=state, patience=None)
+        assert found is not None
+        return found
+
+    def soon(
+        self,
+        name: Hashable,
+        make: Callable[[], T],
+        *,
+        seconds: float,
+        state: Callable[[], object] | None = None,
+        patience: float | None,
+    ) -> Answer[T] | None:
+        """The same; None when it was never made and is not made within `patience` seconds either. It goes on being made."""
         with self._lock:
             found = self._answers.get(name)
             if found is not None:
                 self._answers.move_to_end(name)
-                old = self._clock() - found.at >= seconds and name not in self._renewing
-                if old:
+                if self._clock() - found.at >= seconds and name not in self._renewing:
                     self._renewing.add(name)
-        if found is None:
-            return self._first(name, make, state)
-        if old:
-            self._beside(lambda: self._renew(name, make, state, found))
-        return cast(Answer[T], found)
+                    self._beside(lambda: self._renew(name, make, state, found))
+                return cast(Answer[T], found)
+            making = self._making.get(name)
+            if making is None:
+                making = self._making[name] = _Making()
+                self._beside(lambda: self._first(name, make, state, making))
+        if not making.done.wait(patience):
+            return None
+        if making.error is not None:
+            raise making.error
+        return cast("Answer[T]", making.answer)
 
-    def _first(self, name: Hashable, make: Callable[[], T], state: Callable[[], object] | None) -> Answer[T]:
-        with self._lock:
-            making = self._making.setdefault(name, threading.Lock())
-        with making:
+    def _beside(self, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, name="kernelwright-kept", daemon=True).start()
+
+    def _first(
+        self, name: Hashable, make: Callable[[], T], state: Callable[[], object] | None, making: _Making
+    ) -> None:
+        try:
+            making.answer = self._make(name, make, None if state is None else state())
+        except Exception as error:  # noqa: BLE001 # whoever waits for it is told
+            making.error = error
+        finally:
             with self._lock:
-                found = self._answers.get(name)
-            if found is None:
-                found = self._make(name, make, None if state is None else state())
-        with self._lock:
-            self._making.pop(name, None)
-        return cast(Answer[T], found)
+                del self._making[name]
+            making.done.set()
 
     def _renew(
         self, name: Hashable, make: Callable[[], T], state: Callable[[], object] | None, old: Answer[object]

@@ -25,7 +25,7 @@ from kernelwright.db.store import Store
 from kernelwright.leaderboard.cells import LEGEND, MODELLED, TWINS, author
 from kernelwright.leaderboard.keeping import EntryKeeper
 from kernelwright.verifier.evaluation import TimingKind
-from kernelwright.web.kept import Kept
+from kernelwright.web.kept import Answer, Kept
 
 __all__ = ["MOST_P", "Board", "BoardChoice", "BoardRow", "BoardSection", "CurvePoint", "leaderboard_view"]
 
@@ -35,7 +35,9 @@ _SEED = 0
 """Of the intervals' draws, as on the command line: the same store gives the same leaderboard."""
 _LOOK_SECONDS = 10.0
 """That it is shown before it is looked whether it still holds."""
-_SHOWN = 4
+_PATIENCE_SECONDS = 2.0
+"""That a request waits while it is made for the first time."""
+_SHOWN = 2
 """Sections that are shown in full; of more only the headings are."""
 _NO_CHANGE = float("inf")
 
@@ -163,17 +165,17 @@ class Board(BaseModel):
     """The leaderboard as far as it was chosen."""
 
     chosen: BoardChoice
-    made: datetime
-    """When it was made of the store."""
-    sections: list[BoardSection]
+    made: datetime | None
+    """When it was made of the store; null while it is made for the first time, which takes seconds: ask again."""
+    sections: list[BoardSection] = []
     """Measured ones first."""
-    more: list[BoardLink]
-    suites: list[str]
-    tasks: list[str]
-    gpus: list[str]
-    dtypes: list[str]
-    authors: list[str]
-    legend: list[str]
+    more: list[BoardLink] = []
+    suites: list[str] = []
+    tasks: list[str] = []
+    gpus: list[str] = []
+    dtypes: list[str] = []
+    authors: list[str] = []
+    legend: list[str] = []
     """How to read it, and what it does not say."""
 
 
@@ -187,14 +189,21 @@ class _Whole(BaseModel):
 def leaderboard_view(store: Store, kept: Kept, choice: BoardChoice) -> Board:
     """The part of the leaderboard that is chosen."""
     keeper = kept.get("leaderboard entries", lambda: EntryKeeper(store), seconds=_NO_CHANGE).value
-    every = kept.get("leaderboard", lambda: _made(keeper, store, ""), seconds=_LOOK_SECONDS, state=keeper.state)
-    whole = every
-    if choice.dtype in every.value.dtypes:
-        dtype = choice.dtype
-        whole = kept.get(
-            ("leaderboard", dtype), lambda: _made(keeper, store, dtype), seconds=_LOOK_SECONDS, state=keeper.state
-        )
-    found = [] if choice.dtype and whole is every else [s for s in whole.value.sections if _is_chosen(s, choice)]
+
+
+    def ready(dtype: str) -> Answer[_Whole] | None:
+        return kept.soon(
+            ("leaderboard", dtype), lambda: _made(keeper, store, dtype), seconds=_LOOK_SECONDS, state=keeper.state,
+            patience=_PATIENCE_SECONDS,
+        )  # fmt: skip
+
+    every = whole = ready("")
+    if every is not None and choice.dtype in every.value.dtypes:
+        whole = ready(choice.dtype)
+    if every is None or whole is None:
+        return Board(chosen=choice, made=None)
+    known = not choice.dtype or choice.dtype in every.value.dtypes
+    found = [s for s in whole.value.sections if known and _is_chosen(s, choice)]
     all_rows = [row for section in every.value.sections for row in section.rows]
     kinds, twins = {s.timing_kind for s in found}, any(s.scale is Scale.TWIN for s in found)
     modelled = TimingKind.MODELLED in kinds

@@ -7,10 +7,12 @@ PostgreSQL they are advisory locks of a connection that is kept for them.
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import os
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -88,6 +90,25 @@ class Locks:
                 return held
             time.sleep(_LOOK_SECONDS)
 
+    def held_of(self, beginning: str, known: Iterable[str]) -> list[str]:
+        """Names of locks that somebody holds now.
+
+        Args:
+            beginning: of their names. On a server names can't be listed, so only `known` ones are looked at there.
+            known: names that there may be.
+        """
+        if self._engine.dialect.name == "postgresql":
+            return [name for name in known if self._is_held(name)]
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        return sorted(path.stem for path in self._folder.glob(f"{glob.escape(beginning)}*.lock") if _is_locked(path))
+
+    def _is_held(self, name: str) -> bool:
+        held = self._try_server(name)
+        if held is not None:
+            held.release()
+        return held is None
+
     def _try(self, name: str) -> Held | None:
         if self._engine.dialect.name == "postgresql":
             return self._try_server(name)
@@ -121,3 +142,18 @@ class Locks:
             connection.close()
             return None
         return Held(name, None, connection)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds it. It is shared for that moment: who takes it just then is told that it is not free."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -19,7 +19,9 @@ from kernelwright.bench_tasks.task import Task
 from kernelwright.db import rows
 from kernelwright.db.archive import DatabaseArchive, archive_row
 from kernelwright.db.archive_view import ArchiveView, archive_views
+from kernelwright.db.browse import BrowseStore
 from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
+from kernelwright.db.catalogue import catalogue_evaluation
 from kernelwright.db.costs import Costs, costs
 from kernelwright.db.harvest import Flags, JudgedRow, flags, judged, reasonings, tallies
 from kernelwright.db.live import LiveStore
@@ -69,7 +71,7 @@ class StoredTask:
     source: str
 
 
-class Store(SubmissionStore, LiveStore, LookStore):
+class Store(SubmissionStore, LiveStore, LookStore, BrowseStore):
     """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore` and
     `kernelwright.agents.models.calls.CallStore`.
 
@@ -153,7 +155,7 @@ class Store(SubmissionStore, LiveStore, LookStore):
                     f"Attempt {attempt.number} of run {run.id} was evaluated on task {attempt.evaluation.task_id}, "
                     f"but the run is about {run.task_id}."
                 )
-            self._add_evaluation(session, attempt.kernel, attempt.evaluation)
+            self._add_evaluation(session, attempt.kernel, attempt.evaluation, attempt.plan)
             session.execute(insert(AttemptRow).values(columns))
             run.updated = self._clock()
 
@@ -386,7 +388,7 @@ class Store(SubmissionStore, LiveStore, LookStore):
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _add_evaluation(self, session: Session, kernel: Kernel, evaluation: Evaluation) -> str:
+    def _add_evaluation(self, session: Session, kernel: Kernel, evaluation: Evaluation, plan: str = "") -> str:
         if evaluation.kernel_id != kernel.id:
             raise StoreError(f"The evaluation is about kernel {evaluation.kernel_id}, not {kernel.id}.")
         now = self._clock()
@@ -396,7 +398,8 @@ class Store(SubmissionStore, LiveStore, LookStore):
                 session.execute(insert(KernelParentRow).values(values))
         insert_once(session, DeviceRow, rows.device_columns(evaluation.device, now))
         columns = rows.evaluation_columns(evaluation, now)
-        insert_once(session, EvaluationRow, columns)
+        if insert_once(session, EvaluationRow, columns):
+            catalogue_evaluation(session, columns, kernel.source, evaluation.device, plan)
         return str(columns["id"])
 
 

@@ -10,6 +10,7 @@ from kernelwright.web.context import Site
 from kernelwright.web.headers import SecurityHeaders
 from kernelwright.web.routes import NOUNS
 from kernelwright.web.static_files import MOUNT, Assets
+from kernelwright.web.timing import ServerTiming
 from kernelwright.web.twins import API
 
 __all__ = ["create_app"]
@@ -32,4 +33,5 @@ def create_app(site: Site) -> FastAPI:
         app.include_router(noun.api)
     app.mount(MOUNT, Assets())
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(ServerTiming)
     return app

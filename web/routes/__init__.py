@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from kernelwright.web.routes import attempt, compare, home, kernel, lineage, runs, submit
+from kernelwright.web.routes import (
+    attempt,
+    compare,
+    home,
+    kernel,
+    kernels,
+    leaderboard,
+    lineage,
+    runs,
+    submit,
+    system,
+    tasks,
+)
 
 __all__ = ["NOUNS"]
 
@@ -11,8 +23,12 @@ NOUNS = (
     submit.twins,
     runs.twins,
     attempt.twins,
-    kernel.twins,
     lineage.twins,
+    kernels.twins,
+    kernel.twins,
+    tasks.twins,
+    leaderboard.twins,
     compare.twins,
+    system.twins,
 )
 """All routes of the server."""

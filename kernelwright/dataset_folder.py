@@ -94,7 +94,8 @@ def _check(out: Path, *, force: bool) -> None:
     if len(ours) < len(_FILES):
         others += ours  # a README.md alone is somebody's own
     if others:
-        named = ", ".join(one_line(name, 60) for name in others[:_NAMED]) + (", ..." if others[_NAMED:] else "")
+        named = ", ".join(one_line(name, 60) for name in others[:_NAMED])
+        named += f" and {len(others) - _NAMED} more" if others[_NAMED:] else ""
         raise MisuseError(
             f"the folder has other things in it: {named}.",
             mend="Name an empty folder, or a new one"

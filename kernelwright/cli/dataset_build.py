@@ -109,7 +109,9 @@ def build(
         files = [] if dry_run else write(built, out, force=force)
     _show(built, screen, dry_run=dry_run)
     if not dry_run:
-        screen.print(f"Written: {out}", markup=False, soft_wrap=True)
+        from kernelwright.words import one_line
+
+        screen.print(f"Written: {one_line(str(out))}", markup=False, soft_wrap=True)
     if as_json:
         kept = [
             {"run_id": k.candidate.run_id, "attempt": k.candidate.number, "task": k.candidate.task.name, "family": k.family, "why": k.why}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,16 @@ def test_hostile_names_break_out_of_no_table(store: Store, tmp_path: Path, capsy
     assert "\x1b" not in text
     assert run(["dataset", "build", str(tmp_path / "more"), "--dry-run"]) == 0
     assert "\x1b[31m" not in capsys.readouterr().out
+
+
+def test_a_folder_may_be_called_anything(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(store, "one", task("rows"), kernel("rows"), 1e-5)
+    out = tmp_path / os.fsdecode(b"a \xff\n\x1b[31m | b")
+    for flags in ([], ["--force"]):
+        assert run(["dataset", "build", str(out), *flags]) == 0
+    assert (out / "data" / "train-00000-of-00001.parquet").stat().st_size > 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
 
 
 def test_held_out_suites_are_found_by_name(tmp_path: Path, held_out: list[str]) -> None:

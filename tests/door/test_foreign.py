@@ -21,6 +21,7 @@ from curation_doubles import evaluation
 from judged_entries import own_settings
 
 from kernelwright.bench_tasks.task import Task
+from kernelwright.cli import run
 from kernelwright.config import Settings
 from kernelwright.db.store import Store
 from kernelwright.errors import MisuseError, TaskError
@@ -238,6 +239,19 @@ def test_fields_are_pairs() -> None:
     for pair in ("kernel", "kernel=", ""):
         with pytest.raises(MisuseError):
             fields_given([pair])
+
+
+@pytest.mark.usefixtures("home")
+def test_an_archive_of_which_nothing_is_judged_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "theirs.jsonl"
+    path.write_text(json.dumps({"ref_code": "no module", "custom_code": "class ModelNew"}) + "\n")
+    assert run(["dataset", "import", str(path), "--device", "emulator"]) == 1
+    assert "1 not judged: the task: " in capsys.readouterr().out
+    path.write_text(json.dumps({"module": "x", "answer": "y"}) + "\n")
+    assert run(["dataset", "import", str(path), "--device", "emulator"]) == 1
+    assert "--field task=NAME --field kernel=NAME" in capsys.readouterr().out
 
 
 _KILLED = """

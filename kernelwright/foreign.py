@@ -161,7 +161,8 @@ def import_archive(
     found = Imported()
     runs = planned(archive, found.left)
     at = scale_for(scale, target.device.kind)
-    with only_one(_lock_folder(settings), f"import-{archive.digest[:12]}"):
+    called = f"the import of {one_line(archive.path.name, 80)}"
+    with only_one(_lock_folder(settings), f"import-{archive.digest[:12]}", called=called):
         runs = _sized(runs, at, settings, jobs, found.left, on_step)
         stored = [_run_of(each, archive, target, settings, store, name, licence, at) for each in runs]
         if licence:

@@ -49,7 +49,7 @@ _ROUNDS = 2
     "--out",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where the task files go (default: in the data folder).",
+    help="Where the task files go (default: in the data folder); tasks that an earlier run made there go.",
 )
 @click.option("--no-search", is_flag=True, help="Only make the tasks: look for no kernels.")
 @click.option(

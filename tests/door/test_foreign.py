@@ -226,7 +226,7 @@ def test_two_imports_of_one_file_are_refused(tmp_path: Path, settings: Settings,
     archive = _archive(tmp_path, _entry("relu", "passed 1"))
 
     def nested(_word: str) -> None:
-        with pytest.raises(MisuseError, match="worked on"):
+        with pytest.raises(MisuseError, match=r"^the import of archive\.jsonl is being worked on by process"):
             _import(archive, settings, store, _scripted()[0])
 
     judge, asked = _scripted(at=nested)

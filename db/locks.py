@@ -19,6 +19,8 @@ from typing import Self
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from kernelwright.db.engine import place_of
+from kernelwright.db.trouble import translated
 from kernelwright.errors import StoreError
 
 __all__ = ["Held", "Locks"]
@@ -88,6 +90,20 @@ class Locks:
                 return held
             time.sleep(_LOOK_SECONDS)
 
+    def count(self, kind: str) -> int:
+        """How many locks of this kind are held, by whatever process. A lock's kind is its name up to the first `-`.
+
+        Raises:
+            StoreError: they can't be looked at.
+        """
+        if self._engine.dialect.name == "postgresql":
+            with translated(place_of(self._engine)), self._engine.connect() as connection:
+                return connection.execute(_HELD, {"kind": _half(f"{kind}-")}).scalar() or 0
+        try:
+            return 0 if self._folder is None else sum(map(_is_held, self._folder.glob(f"{kind}-*.lock")))
+        except OSError as error:
+            raise StoreError(f"The locks in {self._folder} can't be read ({error.strerror}).") from error
+
     def _try(self, name: str) -> Held | None:
         if self._engine.dialect.name == "postgresql":
             return self._try_server(name)
@@ -109,7 +125,9 @@ class Locks:
         return Held(name, descriptor)
 
     def _try_server(self, name: str) -> Held | None:
-        key = int.from_bytes(hashlib.sha256(f"kernelwright {name}".encode()).digest()[:8], "big", signed=True)
+        kind, dash, _ = name.partition("-")
+        number = _half(f"{kind}{dash}") << 32 | _half(name)
+        key = number - (1 << 64) if number >> 63 else number  # a signed one
         connection = self._engine.connect()
         try:
             got = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
@@ -121,3 +139,25 @@ class Locks:
             connection.close()
             return None
         return Held(name, None, connection)
+
+
+_HELD = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND classid = CAST(:kind AS bigint)"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+def _half(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"kernelwright {name}".encode()).digest()[:4], "big")
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a process has it. It is shared for that moment: who takes it just then is told that it is not free."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -80,7 +80,7 @@ def test_failed_migration_leaves_nothing(engine: Engine) -> None:
 def test_newer_schema_is_left_alone(tmp_path: Path) -> None:
     with Store(tmp_path / "k.db") as store, store._writing() as session:
         session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0999'"))
-    with pytest.raises(StoreError, match=r"newer Kernelwright \(schema 0999; .* up to 0005\)\. Upgrade"):
+    with pytest.raises(StoreError, match=rf"newer Kernelwright \(schema 0999; .* up to {HEAD}\)\. Upgrade"):
         Store(tmp_path / "k.db")
 
 

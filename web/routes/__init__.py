@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from kernelwright.web.routes import runs
+from kernelwright.web.routes import api_docs, health, runs, sign_in
 
-__all__ = ["NOUNS"]
+__all__ = ["NOUNS", "OPERATION"]
 
 NOUNS = (runs.twins,)
-"""All routes of the server."""
+"""The routes of what is stored."""
+OPERATION = (health.router, sign_in.router, api_docs.router)
+"""The routes of the server itself."""

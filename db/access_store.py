@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, insert, select
 
@@ -85,14 +85,14 @@ class AccessStore(Transactions):
             fits = matches(None if row is None else row.digest, parts[1])
             return _token(row) if row is not None and fits and _token(row).live(self._clock()) else None
 
-    def add_session(self, credential: Credential, token: Token, expires: datetime) -> None:
+    def add_session(self, credential: Credential, token: Token, lasts: timedelta) -> None:
         """Keeps a session that a token began; sessions that have ended are cleared away."""
         now = self._clock()
         with self._writing() as session:
             session.execute(delete(AccessSessionRow).where(AccessSessionRow.expires <= now))
             session.execute(
                 insert(AccessSessionRow).values(
-                    id=credential.id, digest=credential.digest, token_id=token.id, created=now, expires=expires
+                    id=credential.id, digest=credential.digest, token_id=token.id, created=now, expires=now + lasts
                 )
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request
@@ -62,7 +62,7 @@ def sign_in(
     if before:
         site.store.end_session(before)
     session = new_credential()
-    site.store.add_session(session, found, datetime.now(UTC) + _SESSION)
+    site.store.add_session(session, found, _SESSION)
     _log.info("%s signed in", found.name)
     done = RedirectResponse(_path(next_), 303)
     done.set_cookie(

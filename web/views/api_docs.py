@@ -95,5 +95,7 @@ def kind_of(part: dict[str, Any]) -> str:
     if part.get("type") == "array":
         return f"list of {kind_of(part.get('items', {}))}"
     low, high = part.get("minimum", part.get("minLength")), part.get("maximum", part.get("maxLength"))
-    bounds = "" if low is None and high is None else f", {'' if low is None else low} to {'' if high is None else high}"
-    return f"{part.get('format') or part.get('type', 'anything')}{bounds.replace(',  to', ', up to').rstrip()}"
+    kind = str(part.get("format") or part.get("type", "anything"))
+    if high is None:
+        return kind if low is None else f"{kind}, {low} or more"
+    return f"{kind}, up to {high}" if low is None else f"{kind}, {low} to {high}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import math
 from collections.abc import Sequence
 
 import h11
@@ -65,8 +66,10 @@ def protocol_with(limits: Limits, proxies: Sequence[str] = ()) -> type[H11Protoc
             self._look()
 
         def on_response_complete(self) -> None:
-            """An answer is sent: the next request may be there in part."""
+            """An answer is sent: the next request may be there in part, or the rest of this one be on its way."""
             super().on_response_complete()
+            if self.conn.their_state is h11.SEND_BODY:
+                self._body_end = min(self._body_end or math.inf, self.loop.time() + limits.rest_seconds)
             self._look()
 
         def pause_writing(self) -> None:
@@ -93,11 +96,13 @@ def protocol_with(limits: Limits, proxies: Sequence[str] = ()) -> type[H11Protoc
                 self._wait(min(limits.pause_seconds, self._body_end - now))
                 return
             self._body_end = None
-            if state is h11.IDLE and self.conn.trailing_data[0]:
-                if self._reading is None:  # each further byte buys no time
-                    self._wait(limits.head_seconds)
-            else:
+            begun = state is h11.IDLE and bool(self.conn.trailing_data[0])
+            # uvicorn arms its own timer when an answer is sent, and not again when the rest of a body comes after that
+            idle = state is h11.IDLE and not begun and self.timeout_keep_alive_task is None
+            if not (begun or idle):
                 self._stop_waiting()
+            elif self._reading is None:  # each further byte buys no time
+                self._wait(limits.head_seconds if begun else limits.idle_seconds)
 
         def _wait(self, seconds: float) -> None:
             self._reading = self.loop.call_later(max(0.0, seconds), self._give_up, "a request that does not come")

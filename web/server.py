@@ -52,6 +52,7 @@ def server_for(app: FastAPI, policy: Policy) -> Server:
         forwarded_allow_ips=list(policy.proxies),
         limit_concurrency=policy.limits.connections_in_all,
         h11_max_incomplete_event_size=policy.limits.head_bytes,
+        timeout_keep_alive=policy.limits.idle_seconds,
         timeout_graceful_shutdown=_LEAVE_SECONDS,
     )
     streams: Streams = app.state.streams

@@ -39,6 +39,10 @@ class Limits:
     """Between two pieces of a request's body, and that a client may leave an answer unread."""
     body_seconds: float = 120.0
     """For a whole body."""
+    rest_seconds: float = 5.0
+    """For the rest of a body that was answered before it was there: closed at once, most clients would not see the answer."""
+    idle_seconds: int = 5
+    """That a connection is kept without a request."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ __all__ = ["refuse"]
 async def refuse(
     scope: Scope, receive: Receive, send: Send, status: int, message: str, *, mend: str = "", headers: Mapping[str, str] = {}
 ) -> None:  # fmt: skip
-    """Answers a request with a problem, and reads no more of it."""
+    """Answers a request with a problem, and reads nothing of its body."""
     answer = problem(Request(scope), AccessError(message, mend=mend), status)
-    answer.headers["Connection"] = "close"
     for name, value in headers.items():
         answer.headers[name] = value
     await answer(scope, receive, send)

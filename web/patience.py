@@ -1,5 +1,8 @@
-"""How long the server waits for a slow client. Seen with uvicorn 0.54: it waits for ever for the rest of a request that has begun,
-for a first byte, and for a client that does not read, so some hundred idle sockets would stop it."""
+"""How long the server waits for a slow client.
+
+Seen with uvicorn 0.54: a connection without a first byte, one that stops amid its headers, one whose client does not read, and one whose
+body came after its answer are kept for ever, so that some hundred idle sockets stop it.
+"""
 
 from __future__ import annotations
 

@@ -62,6 +62,9 @@ class Gate:
                 mend="Use the address that it printed at its start, or start it with --allow-host NAME.",
             )  # fmt: skip
             return
+        if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
+            await refuse(scope, receive, send, 400, "The address has a NUL character.", mend="Leave it out.")
+            return
         bearer, session = bearer_of(scope), cookie_of(scope, is_secure(scope, self._policy.proxies))
         why = cross_origin(
             scope["method"], host[1], header(scope, "sec-fetch-site"), header(scope, "sec-fetch-mode"),

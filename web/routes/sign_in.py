@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from kernelwright.db.access import new_credential
 from kernelwright.web.access.gate import SIGN_IN, SIGN_OUT
 from kernelwright.web.access.policy import Policy
-from kernelwright.web.access.requests import client_of, cookie_name, cookie_of, is_secure, network_of
+from kernelwright.web.access.requests import client_of, cookie_name, cookie_of, header, is_secure, network_of
 from kernelwright.web.context import Here
 from kernelwright.web.limits import Rates
 from kernelwright.web.rendering import render
@@ -30,8 +30,9 @@ router = APIRouter(include_in_schema=False)
 
 @router.get(SIGN_IN)
 def page(request: Request, next_: Annotated[str, Query(alias="next", max_length=4000)] = "/") -> HTMLResponse:
-    """The form."""
-    return render(request, "sign_in.html.j2", next=_path(next_), problem="")
+    """The form. Who follows another site's link comes without their cookie, as it is a strict one; they are offered to go on."""
+    linked = header(request.scope, "sec-fetch-site") in {"cross-site", "same-site"}
+    return render(request, "sign_in.html.j2", next=_path(next_), problem="", linked=linked)
 
 
 @router.post(SIGN_IN)
@@ -48,7 +49,7 @@ def sign_in(
     wait = rates.failures.wait(client)
     if wait:
         words = f"Too many tokens that are not valid. Wait {wait} s."
-        answer = render(request, "sign_in.html.j2", status=429, next=_path(next_), problem=words)
+        answer = render(request, "sign_in.html.j2", status=429, next=_path(next_), problem=words, linked=False)
         answer.headers["Retry-After"] = str(wait)
         return answer
     found = site.store.token_of(token.strip())
@@ -56,7 +57,7 @@ def sign_in(
         rates.failures.take(client)
         _log.warning("refused a sign-in from %s: no valid token", client)
         words = "This token is not valid: mistyped, revoked, or expired."
-        return render(request, "sign_in.html.j2", status=401, next=_path(next_), problem=words)
+        return render(request, "sign_in.html.j2", status=401, next=_path(next_), problem=words, linked=False)
     secure = is_secure(request.scope, policy.proxies)
     before = cookie_of(request.scope, secure)
     if before:

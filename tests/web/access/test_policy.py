@@ -24,6 +24,24 @@ def decide(place: Place, host: str, **changes: object) -> Policy:
     return policy_for(place.store, host, **given)  # type: ignore[arg-type]
 
 
+def test_the_limits_are_those_of_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "serving.md").read_text()
+    limits = Limits()
+    for row in (
+        f"| requests of a client in a minute | {limits.reads} (`--rate`) |",
+        f"| of these, those that change something | {limits.writes} |",
+        f"| wrong tokens of a client in a minute | {limits.sign_ins} |",
+        f"| a request's body, announced or counted as it comes | {limits.body_bytes >> 20} MiB |",
+        f"| a request's line and headers | {limits.head_bytes >> 10} KiB",
+        f"| open event streams of a client, in all | {limits.streams}, {limits.streams_in_all} |",
+        f"| open connections of an address, in all | {limits.connections}, {limits.connections_in_all} |",
+        f"| time until a request's headers are there | {limits.head_seconds:.0f} s |",
+        f"| pause in a body, or in reading an answer | {limits.pause_seconds:.0f} s |",
+        f"| time for a whole body | {limits.body_seconds:.0f} s |",
+    ):
+        assert row in page
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost", "[::1]"])
 def test_this_machine_only(host: str) -> None:
     assert is_loopback(host)

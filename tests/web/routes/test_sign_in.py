@@ -176,3 +176,10 @@ def test_the_page_may_only_be_sent_to_this_server(place: Place) -> None:
     assert "form-action 'self'" in page.headers["content-security-policy"]
     assert page.headers["cache-control"] == "no-store"
     assert "kernelwright=" not in page.headers.get("set-cookie", "")
+
+
+def test_who_follows_a_link_to_here_goes_on_with_their_session(place: Place) -> None:
+    client = browser(place)
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert '<a href="/runs?limit=5">Go on</a>' in client.get("/sign-in?next=/runs%3Flimit%3D5", headers=link).text
+    assert "Go on" not in client.get("/sign-in?next=/runs%3Flimit%3D5").text

@@ -17,6 +17,7 @@ from kernelwright.agents.models.protocol import Place, Reply
 from kernelwright.agents.ranking import fastest
 from kernelwright.bench_tasks.task import Task
 from kernelwright.db import rows
+from kernelwright.db.access_store import AccessStore
 from kernelwright.db.archive import DatabaseArchive, archive_row
 from kernelwright.db.archive_view import ArchiveView, archive_views
 from kernelwright.db.browse import BrowseStore
@@ -24,6 +25,7 @@ from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
 from kernelwright.db.catalogue import catalogue_evaluation
 from kernelwright.db.costs import Costs, costs
 from kernelwright.db.harvest import Flags, JudgedRow, flags, judged, reasonings, tallies
+from kernelwright.db.health import HealthStore
 from kernelwright.db.live import LiveStore
 from kernelwright.db.look import LookStore
 from kernelwright.db.lookup import NOUNS, Found, Kind, find, resolve
@@ -71,7 +73,7 @@ class StoredTask:
     source: str
 
 
-class Store(SubmissionStore, LiveStore, LookStore, BrowseStore):
+class Store(SubmissionStore, LiveStore, LookStore, BrowseStore, AccessStore, HealthStore):
     """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore` and
     `kernelwright.agents.models.calls.CallStore`.
 

@@ -182,6 +182,11 @@ class Settings(BaseSettings):
         """The log file."""
         return self.data / "kernelwright.log"
 
+    @property
+    def access_log(self) -> Path:
+        """The file with a line for each request that `kernelwright serve` answered."""
+        return self.data / "access.log"
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -51,6 +51,7 @@ from kernelwright.cli.programs import sanitize
 from kernelwright.cli.report import report
 from kernelwright.cli.serve import serve, worker
 from kernelwright.cli.stored import export, runs, show
+from kernelwright.cli.token import token
 from kernelwright.cli.train import train
 from kernelwright.cli.work import optimize, resume, translate, verify
 from kernelwright.errors import KernelwrightError, MisuseError
@@ -100,6 +101,7 @@ for _command in (
     mcp,
     serve,
     worker,
+    token,
     train,
 ):
     group.add_command(_command)

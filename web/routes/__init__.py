@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from kernelwright.web.routes import (
+    api_docs,
     attempt,
     compare,
+    health,
     home,
     kernel,
     kernels,
     leaderboard,
     lineage,
     runs,
+    sign_in,
     submit,
     system,
     tasks,
 )
 
-__all__ = ["NOUNS"]
+__all__ = ["NOUNS", "OPERATION"]
 
 NOUNS = (
     home.twins,
@@ -31,4 +34,6 @@ NOUNS = (
     compare.twins,
     system.twins,
 )
-"""All routes of the server."""
+"""The routes of what is stored."""
+OPERATION = (health.router, sign_in.router, api_docs.router)
+"""The routes of the server itself."""

@@ -25,6 +25,7 @@ from kernelwright.db.costs import Costs, costs
 from kernelwright.db.harvest import Flags, JudgedRow, flags, judged, reasonings, tallies
 from kernelwright.db.health import HealthStore
 from kernelwright.db.live import LiveStore
+from kernelwright.db.look import LookStore
 from kernelwright.db.lookup import NOUNS, Found, Kind, find, resolve
 from kernelwright.db.models import (
     AttemptRow,
@@ -70,7 +71,7 @@ class StoredTask:
     source: str
 
 
-class Store(SubmissionStore, LiveStore, AccessStore, HealthStore):
+class Store(SubmissionStore, LiveStore, LookStore, AccessStore, HealthStore):
     """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore` and
     `kernelwright.agents.models.calls.CallStore`.
 

@@ -9,7 +9,9 @@ from fastapi import Depends, Request
 
 from kernelwright.config import Settings
 from kernelwright.db.store import Store
+from kernelwright.service.inspection import Inspector
 from kernelwright.service.queue import Queue
+from kernelwright.web.live import Live
 
 __all__ = ["Here", "Site"]
 
@@ -21,6 +23,10 @@ class Site:
     settings: Settings
     store: Store
     queue: Queue
+    inspector: Inspector
+    live: Live
+    on_gpu: bool
+    """Whether kernels are judged on a GPU here."""
 
 
 def _site(request: Request) -> Site:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kernelwright.errors import AccessError, ConfigError, KernelwrightError, MisuseError, NotFoundError, StoreError
 from kernelwright.logs import keep_traceback
+from kernelwright.service.inspection import Busy
 from kernelwright.views import error_json
 from kernelwright.web.rendering import render
 from kernelwright.web.twins import API
@@ -28,7 +29,7 @@ def status_of(error: KernelwrightError) -> int:
         return 404
     if isinstance(error, AccessError):
         return 403
-    if isinstance(error, StoreError):
+    if isinstance(error, StoreError | Busy):
         return 503
     if isinstance(error, MisuseError) and not isinstance(error, ConfigError):
         return 422

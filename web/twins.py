@@ -48,11 +48,12 @@ class Twins:
         self.pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
         self.api = APIRouter(prefix=API, tags=list(tags))
 
-    def page(self, path: str, template: str) -> Callable[[View], View]:
+    def page(self, path: str, template: str, **more: Any) -> Callable[[View], View]:
         """Registers a view as a page and as its twin.
 
         Args:
             template: file in `templates`; it gets the view's model as `view`.
+            more: what else the template gets: functions that draw, for instance.
         """
 
         def add(view: View) -> View:
@@ -62,22 +63,24 @@ class Twins:
                 responses={404: {"model": Problem}, 422: {"model": Problem}},
             )  # fmt: skip
             self.pages.add_api_route(
-                path, _as_page(view, hints, template), methods=["GET"], name=f"{view.__name__}_page"
+                path, _as_page(view, hints, template, more), methods=["GET"], name=f"{view.__name__}_page"
             )
             return view
 
         return add
 
 
-def _as_page(view: Callable[..., BaseModel], hints: dict[str, Any], template: str) -> Callable[..., HTMLResponse]:
+def _as_page(
+    view: Callable[..., BaseModel], hints: dict[str, Any], template: str, more: dict[str, Any]
+) -> Callable[..., HTMLResponse]:
     own = inspect.signature(view)
     given = [each.replace(annotation=hints[name]) for name, each in own.parameters.items()]
     request = inspect.Parameter("request_", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
 
     @wraps(view)
     def page(*args: Any, request_: Request, **kwargs: Any) -> HTMLResponse:
-        return render(request_, template, view=view(*args, **kwargs))
+        return render(request_, template, view=view(*args, **kwargs), **more)
 
     page.__signature__ = inspect.Signature([*given, request], return_annotation=HTMLResponse)  # type: ignore[attr-defined]
-    del page.__wrapped__  # type: ignore[attr-defined] # FastAPI would read the signature of what is wrapped
+    del page.__wrapped__  # FastAPI would read the signature of what is wrapped
     return page

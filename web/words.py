@@ -6,14 +6,25 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from kernelwright.words import clock_words, ratio
+from kernelwright.words import clock_words, one_line, ratio
+from kernelwright.words import duration as duration_words
 
 __all__ = ["FILTERS", "ago", "duration", "percent", "speedup", "stamp"]
 
 
 def duration(seconds: float | None) -> str:
     """A kernel's time, with a unit that fits; `-` where there is none."""
-    return "-" if seconds is None else clock_words(seconds)
+    return "-" if seconds is None else duration_words(seconds)
+
+
+def clock(seconds: float | None) -> str:
+    """What work took by the clock: under a minute as a time of three digits, then minutes and hours."""
+    return "-" if seconds is None else duration_words(seconds) if seconds < 60 else clock_words(seconds)
+
+
+def line(text: str) -> str:
+    """Stranger's text on one line, without what turns the writing's direction round or moves a cursor."""
+    return one_line(text, 2000)
 
 
 def speedup(value: float | None) -> str:
@@ -48,7 +59,9 @@ def verdict_words(verdict: str | None) -> str:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
+    "clock": clock,
     "duration": duration,
+    "line": line,
     "percent": percent,
     "plural": plural,
     "speedup": speedup,

@@ -99,7 +99,8 @@ def serve(
 @device_flags
 @click.option("-v", "--verbose", is_flag=True, help="Log to standard error as well.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def worker(searches: int, verbose: bool, debug: bool, **flags: Any) -> int:
+@click.option("--with-parent", is_flag=True, hidden=True, help="Stop when standard input ends.")
+def worker(searches: int, with_parent: bool, verbose: bool, debug: bool, **flags: Any) -> int:
     """Make the searches that wait in the store's queue.
 
     Any number of workers can share a store. One that is killed loses nothing: another one goes on with what it had. Ctrl-C or a
@@ -110,6 +111,8 @@ def worker(searches: int, verbose: bool, debug: bool, **flags: Any) -> int:
       kernelwright worker --searches 2
     """
     import signal
+    import sys
+    import threading
 
     from kernelwright.jobs import open_store
     from kernelwright.service.worker import Worker
@@ -121,6 +124,13 @@ def worker(searches: int, verbose: bool, debug: bool, **flags: Any) -> int:
     ):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: one.stop())
+        if with_parent:
+
+            def stop_with_parent() -> None:
+                sys.stdin.read()
+                one.stop()
+
+            threading.Thread(target=stop_with_parent, daemon=True).start()
         click.echo(f"Worker {one.name} waits for searches   (Ctrl-C ends it)", err=True)
         one.work()
         click.echo("Stopping; searches store where they stand.", err=True)

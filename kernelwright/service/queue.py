@@ -173,7 +173,8 @@ class Queue:
         return found
 
     def _jobs_of(self, run_id: str) -> list[Job]:
-        return [_job(each) for each in self._list(workflow_id_prefix=run_id + _BETWEEN)]
+        found = map(_job, self._list(workflow_id_prefix=run_id + _BETWEEN))
+        return [job for job in found if job.run_id == run_id]
 
     def _list(self, **choice: Any) -> Sequence[WorkflowStatus]:
         try:

@@ -41,17 +41,23 @@ def serve_http(
         KeyboardInterrupt: always, at its end.
         ConfigError, StoreError: it can't begin.
     """
-    from kernelwright.jobs import open_store
+    from kernelwright.jobs import open_store, resolve_target
+    from kernelwright.service.inspection import Inspector
     from kernelwright.web.app import create_app
     from kernelwright.web.context import Site
+    from kernelwright.web.live import Live
     from kernelwright.web.server import server_for
 
+    target = resolve_target(settings)  # no fence, no GPU: told before anything is served
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings))
         policy = policy_of(store)
         queue = stack.enter_context(Queue(store))
         listener = stack.enter_context(_listening(policy.host, port))
-        server = server_for(create_app(Site(settings, store, queue), policy), policy)
+        inspector = stack.enter_context(Inspector(settings))
+        site = Site(settings, store, queue, inspector, Live(store), on_gpu=target.device.kind == "cuda")
+        server = server_for(create_app(site, policy), policy)
+        threading.Thread(target=inspector.warm, name="kernelwright-warm", daemon=True).start()
         if searches is not None:
             stack.enter_context(_worker(settings, searches))
         shown = f"[{policy.host}]" if ":" in policy.host else policy.host
@@ -84,11 +90,12 @@ def _worker(settings: Settings, searches: int) -> Iterator[None]:
         "KERNELWRIGHT_CACHE": str(settings.cache),
         "KERNELWRIGHT_DATABASE": settings.database,
     }
-    command = [sys.executable, "-P", "-m", "kernelwright", "worker", "--searches", str(searches)]
+    command = [sys.executable, "-P", "-m", "kernelwright", "worker", "--with-parent", "--searches", str(searches)]
 
     def keep() -> None:
+        # it has the other end of a pipe as standard input: when this process is gone, however it ended, the worker sees that
         while not stop.is_set():
-            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0)
             running.append(process)
             code = process.wait()
             if not stop.is_set():

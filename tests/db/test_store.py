@@ -192,6 +192,7 @@ class TestWriting:
             "runs": 2,
             "attempts": 4,
             "model_calls": 0,
+            "run_events": 0,
             "bench_runs": 0,
             "bench_items": 0,
             "baselines": 0,

@@ -37,6 +37,8 @@ HEAVY = {
     "mcp",
     "jinja2",
     "starlette",
+    "fastapi",
+    "dbos",
 }
 
 
@@ -125,6 +127,8 @@ COMMANDS = [
     ["gpus"],
     ["calibrate", "--from", "missing.jsonl"],
     ["mcp"],
+    ["serve"],
+    ["worker"],
     ["costs"],
     ["bench", "list"],
     ["bench", "lint", "missing.py"],

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from kernelwright.web.routes import api_docs, health, runs, sign_in
+from kernelwright.web.routes import (
+    api_docs,
+    attempt,
+    compare,
+    health,
+    home,
+    kernel,
+    lineage,
+    runs,
+    sign_in,
+    submit,
+)
 
 __all__ = ["NOUNS", "OPERATION"]
 
-NOUNS = (runs.twins,)
+NOUNS = (
+    home.twins,
+    submit.twins,
+    runs.twins,
+    attempt.twins,
+    kernel.twins,
+    lineage.twins,
+    compare.twins,
+)
 """The routes of what is stored."""
 OPERATION = (health.router, sign_in.router, api_docs.router)
 """The routes of the server itself."""

@@ -9,11 +9,11 @@ from fastapi import Header, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel
 
-from kernelwright.errors import AccessError, MisuseError
+from kernelwright.errors import MisuseError
 from kernelwright.rl.run import RunStatus
 from kernelwright.rl.strategies import STRATEGIES
 from kernelwright.service.queue import Job
-from kernelwright.web.access.identity import Identity, Who
+from kernelwright.web.access.identity import Who, check_owner
 from kernelwright.web.charts.best_so_far import best_so_far
 from kernelwright.web.context import Here, Site
 from kernelwright.web.rendering import render
@@ -94,7 +94,8 @@ _problems = {404: {"model": Problem}, 422: {"model": Problem}}
 @twins.api.post("/runs/{run_id}/cancel", responses=_problems)  # type: ignore[arg-type]
 def cancel(site: Here, who: Who, run_id: str) -> Done:
     """Takes a search out of the queue, or interrupts it; attempts that have ended are kept, and it can be gone on with."""
-    found = _changeable(site, who, run_id)
+    found = site.store.run(run_id).id
+    check_owner(who, site.store.owner_of_run(found), found)
     changed = site.queue.cancel(found)
     return Done(id=found, status=site.store.run_status(found), changed=changed)
 
@@ -102,7 +103,8 @@ def cancel(site: Here, who: Who, run_id: str) -> Done:
 @twins.api.post("/runs/{run_id}/resume", status_code=202, responses=_problems)  # type: ignore[arg-type]
 def resume(site: Here, who: Who, run_id: str) -> Done:
     """Puts a search that was interrupted, or has failed, back into the queue."""
-    found = _changeable(site, who, run_id)
+    found = site.store.run(run_id).id
+    check_owner(who, site.store.owner_of_run(found), found)
     job = _resume(site, found)
     return Done(id=found, status=site.store.run_status(found), changed=job is not None)
 
@@ -119,19 +121,6 @@ def resume_page(site: Here, who: Who, run_id: str) -> RedirectResponse:
     """The same for a form."""
     done = resume(site, who, run_id)
     return RedirectResponse(f"/runs/{done.id}", status_code=303)
-
-
-def _changeable(site: Site, who: Identity, run_id: str) -> str:
-    """The id of a run that they may cancel and go on with.
-
-    Raises:
-        NotFoundError: there is none.
-        AccessError: it is somebody else's.
-    """
-    found = site.store.run(run_id).id
-    if not who.may_change(site.store.owner_of_run(found)):
-        raise AccessError(f"run {found} is not yours.", mend="Ask who submitted it, or an administrator.")
-    return found
 
 
 def _resume(site: Site, run_id: str) -> Job | None:

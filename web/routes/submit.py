@@ -44,7 +44,7 @@ twins = Twins("submit")
 class RefusedBody(Problem):
     """What is wrong, and at which fields."""
 
-    problems: list[FieldProblem]
+    problems: list[FieldProblem] = []  # noqa: RUF012 (pydantic copies it)
 
 
 _busy: dict[int | str, dict[str, Any]] = {422: {"model": RefusedBody}, 503: {"model": Problem}}

@@ -143,21 +143,20 @@ def _bests(session: Session, task_ids: list[str]) -> dict[str, list[TaskBest]]:
 def task_tops(session: Session, task_id: str, limit: int) -> list[TaskTop]:
     """For each kind of time and GPU at most `limit`, the fastest first."""
     row = CatalogueRow
-    place = func.row_number().over(partition_by=(row.timing_kind, row.gpu), order_by=(row.score.desc(), row.id.desc()))
-    ranked = select(row.id, place.label("place")).where(row.task_id == task_id, row.score > 0).subquery()
-    query = (
-        select(
-            row.gpu, row.timing_kind, ranked.c.place, row.kernel_id, row.evaluation_id, row.author, row.seconds,
-            row.baseline_seconds, row.score, row.speedup_low, row.speedup_high, row.techniques, row.created,
-        )
-        .join(ranked, ranked.c.id == row.id)
-        .where(ranked.c.place <= limit)
-        .order_by(row.timing_kind, row.gpu, ranked.c.place)
-    )  # fmt: skip
-    return [
-        TaskTop(gpu, TimingKind(kind), *rest, techniques=tuple(techniques.split()), created=created)
-        for gpu, kind, *rest, techniques, created in session.execute(query)
-    ]
+    found: list[TaskTop] = []
+    for best in _bests(session, [task_id]).get(task_id, ()):
+        query = (
+            select(
+                row.kernel_id, row.evaluation_id, row.author, row.seconds, row.baseline_seconds, row.score, row.speedup_low,
+                row.speedup_high, row.techniques, row.created,
+            )
+            .where(row.task_id == task_id, row.timing_kind == best.kind.value, row.gpu == best.gpu, row.score > 0)
+            .order_by(row.score.desc(), row.id.desc())
+            .limit(limit)
+        )  # fmt: skip
+        for place, (*figures, techniques, created) in enumerate(session.execute(query), 1):
+            found.append(TaskTop(best.gpu, best.kind, place, *figures, tuple(techniques.split()), created))
+    return found
 
 
 def task_records(session: Session, task_id: str) -> list[TaskRecord]:
@@ -166,15 +165,15 @@ def task_records(session: Session, task_id: str) -> list[TaskRecord]:
     before = func.min(row.seconds).over(
         partition_by=(row.timing_kind, row.gpu), order_by=(row.created, row.id), rows=(None, -1)
     )
-    timed = (
+    timed = (  # all of it is in one index, in this order
         select(row.id, row.seconds, before.label("before"))
         .where(row.task_id == task_id, row.verdict == Verdict.PASSED.value)
         .subquery()
     )
+    broken = select(timed.c.id).where(or_(timed.c.before.is_(None), timed.c.seconds < timed.c.before))
     query = (
         select(row.gpu, row.timing_kind, row.created, row.seconds, row.baseline_seconds, row.kernel_id, row.evaluation_id, row.author)
-        .join(timed, timed.c.id == row.id)
-        .where(or_(timed.c.before.is_(None), timed.c.seconds < timed.c.before))
+        .where(row.id.in_(broken))
         .order_by(row.timing_kind, row.gpu, row.created, row.id)
     )  # fmt: skip
     return [TaskRecord(gpu, TimingKind(kind), *rest) for gpu, kind, *rest in session.execute(query)]

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar, cast
 __all__ = ["Answer", "Kept"]
 
 _log = logging.getLogger(__name__)
-_MOST = 64
+_MOST = 200
 """Answers that are kept; the one longest unused goes."""
 
 T = TypeVar("T")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 
 from pydantic import BaseModel
@@ -12,10 +11,13 @@ from kernelwright.db.store import Store
 from kernelwright.db.task_pages import TaskLine
 from kernelwright.errors import NotFoundError
 from kernelwright.verifier.evaluation import TimingKind
+from kernelwright.web.kept import Kept
 from kernelwright.web.views.runs import RunLine
 
 __all__ = ["Best", "Record", "TaskList", "TaskPage", "TaskShort", "Top", "task_list", "task_page"]
 
+_RECORDS_SECONDS = 5.0
+"""A task may have tens of thousands of kernels to go through."""
 _TOPS = 10
 _RUNS = 10
 
@@ -137,7 +139,7 @@ def task_list(store: Store, q: str, after: str, limit: int) -> TaskList:
     return TaskList(q=q, tasks=[_short(each) for each in found.tasks], after=found.after)
 
 
-def task_page(store: Store, task_id: str) -> TaskPage:
+def task_page(store: Store, kept: Kept, task_id: str) -> TaskPage:
     """The task with this id.
 
     Raises:
@@ -147,6 +149,9 @@ def task_page(store: Store, task_id: str) -> TaskPage:
     if line is None:
         raise NotFoundError(f"There is no task {task_id}.", mend="See the list of tasks.")
     task = store.task(task_id)
+    records = kept.get(
+        ("records", task_id), lambda: [Record(**vars(each)) for each in store.task_records(task_id)], seconds=_RECORDS_SECONDS
+    ).value
     return TaskPage(
         task=_short(line),
         path=task.path,
@@ -154,16 +159,16 @@ def task_page(store: Store, task_id: str) -> TaskPage:
         source=task.source,
         attachments={name: len(data) for name, data in task.attachments.items()},
         workloads=[_workload(each) for each in task.workloads],
-        policy=asdict(task.policy),
-        tops=[Top(**asdict(each)) for each in store.task_tops(task_id, _TOPS)],
-        records=[Record(**asdict(each)) for each in store.task_records(task_id)],
+        policy=vars(task.policy),
+        tops=[Top(**vars(each)) for each in store.task_tops(task_id, _TOPS)],
+        records=records,
         baselines=_baselines(store, task_id),
-        runs=[RunLine(**asdict(each)) for each in store.runs(_RUNS, task=task_id)],
+        runs=[RunLine(**vars(each)) for each in store.runs(_RUNS, task=task_id)],
     )
 
 
 def _short(line: TaskLine) -> TaskShort:
-    return TaskShort(**asdict(line))
+    return TaskShort(**vars(line) | {"bests": [Best(**vars(each)) for each in line.bests]})
 
 
 def _workload(given: Workload) -> WorkloadView:

@@ -18,6 +18,7 @@ _INDEXES = {
     "verdict": ["timing_kind", "verdict", "score", "id"],
     "task": ["task_id", "timing_kind", "gpu", "score", "id"],
     "new": ["timing_kind", "id"],
+    "records": ["task_id", "verdict", "timing_kind", "gpu", "created", "id", "seconds"],
 }
 
 

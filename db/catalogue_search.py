@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, func, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
 from kernelwright.db.catalogue_models import CatalogueRow, TaskTraitsRow
-from kernelwright.db.fulltext import Terms, matching, spelt
+from kernelwright.db.fulltext import Terms, having, matching, spelt
 from kernelwright.db.models import TaskRow
 from kernelwright.db.search_terms import asked_words, dtype_named, fact, operation_named, shape_named
 from kernelwright.errors import MisuseError
@@ -164,11 +164,12 @@ def _all_terms(wanted: Wanted, words: Terms) -> Terms:
 
 def _few(session: Session, wanted: Wanted, words: Terms) -> list[_Light] | None:
     """All rows that are wanted, if they are few."""
-    ids = matching(session.get_bind().dialect.name, _all_terms(wanted, words)).limit(FEW + 1)
+    dialect, terms = session.get_bind().dialect.name, _all_terms(wanted, words)
+    ids = matching(dialect, terms).limit(FEW + 1)
     if (session.scalar(select(func.count()).select_from(ids.subquery())) or 0) > FEW:
         return None
     light = [getattr(CatalogueRow, each.name) for each in fields(_Light)]
-    return [_Light(*row) for row in session.execute(select(*light).where(CatalogueRow.id.in_(ids)))]
+    return [_Light(*row) for row in session.execute(select(*light).where(having(dialect, terms, FEW)))]
 
 
 def _of_few(

@@ -10,16 +10,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Integer, Select, bindparam, column, literal_column, select, table, text
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, column, literal_column, select, table, text
 from sqlalchemy.orm import Session
 
 from kernelwright.db.catalogue_models import CatalogueRow
 
-__all__ = ["FTS_TABLE", "TERMS_VECTOR", "Terms", "matching", "spelt"]
+__all__ = ["FTS_TABLE", "TERMS_VECTOR", "Terms", "having", "matching", "spelt"]
 
 FTS_TABLE = "catalogue_fts"
-TERMS_VECTOR = "array_to_tsvector(string_to_array(catalogue.terms, ' '))"
-"""Of PostgreSQL; it has an index. Made of the terms as they are: no dictionary, no parser."""
+TERMS_VECTOR = "terms_vector"
+"""Column that PostgreSQL makes of the terms as they are, without dictionary or parser, and has an index of. No other database has it."""
 _TERM = re.compile(r"[0-9a-z]+")
 _PREFIX_FROM = 3
 """Letters that a beginning has at least."""
@@ -57,7 +57,16 @@ def matching(dialect: str, terms: Terms) -> Select[int]:
     prefixes = set(terms.beginnings)
     if dialect == "postgresql":
         asked = " & ".join(f"'{term}':*" if term in prefixes else f"'{term}'" for term in asked_for)
-        return select(CatalogueRow.id).where(text(f"{TERMS_VECTOR} @@ CAST(:asked AS tsquery)").bindparams(asked=asked))
+        return select(CatalogueRow.id).where(text(f"catalogue.{TERMS_VECTOR} @@ CAST(:asked AS tsquery)").bindparams(asked=asked))
     asked = " AND ".join(f'"{term}"*' if term in prefixes else f'"{term}"' for term in asked_for)
     found = table(FTS_TABLE, column("rowid", Integer))
     return select(found.c.rowid).where(literal_column(FTS_TABLE).op("MATCH")(bindparam("asked", asked, unique=True)))
+
+
+def having(dialect: str, terms: Terms, most: int) -> ColumnElement[bool]:
+    """The same as a condition on rows of the catalogue, of which `most` have them all."""
+    found = matching(dialect, terms)
+    if dialect == "postgresql":
+        assert found.whereclause is not None
+        return found.whereclause
+    return CatalogueRow.id.in_(found.limit(most))

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy import func, or_, select, tuple_, union_all
 from sqlalchemy.orm import Session
 
+from kernelwright.bench_tasks.task import NumericPolicy, Workload
 from kernelwright.db.catalogue_models import CatalogueRow, TaskTraitsRow
-from kernelwright.db.models import TaskRow
+from kernelwright.db.models import BaselineRow, TaskAttachmentRow, TaskRow
 from kernelwright.db.search_terms import asked_words
 from kernelwright.errors import MisuseError
 from kernelwright.verifier.evaluation import TimingKind, Verdict
 
-__all__ = ["TaskBest", "TaskLine", "TaskLines", "TaskRecord", "TaskTop", "task_dtypes", "task_lines", "task_records", "task_tops"]
+__all__ = [
+    "TaskBaseline",
+    "TaskBest",
+    "TaskLine",
+    "TaskLines",
+    "TaskOverview",
+    "TaskRecord",
+    "TaskTop",
+    "task_dtypes",
+    "task_lines",
+    "task_overview",
+    "task_records",
+]
 
 
 @dataclass(frozen=True)
@@ -52,11 +66,6 @@ class TaskLines:
     after: str
     """Where the next page begins; empty when this is the last."""
 
-    @property
-    def first(self) -> TaskLine | None:
-        """The first of them."""
-        return self.tasks[0] if self.tasks else None
-
 
 @dataclass(frozen=True)
 class TaskTop:
@@ -79,6 +88,36 @@ class TaskTop:
 
 
 @dataclass(frozen=True)
+class TaskBaseline:
+    """What the task's own module takes on a device, the newest of its name there. Times in seconds."""
+
+    name: str
+    kind: TimingKind
+    gpu: str
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    interval_source: str
+    created: datetime
+
+
+@dataclass(frozen=True)
+class TaskOverview:
+    """A task, and what there is for it."""
+
+    line: TaskLine
+    path: str | None
+    source: str
+    workloads: tuple[Workload, ...]
+    policy: NumericPolicy
+    backward: bool
+    attachments: Mapping[str, int]
+    """Bytes by name."""
+    tops: tuple[TaskTop, ...]
+    baselines: tuple[TaskBaseline, ...]
+
+
+@dataclass(frozen=True)
 class TaskRecord:
     """A kernel that was faster than all before it. Times in seconds."""
 
@@ -93,8 +132,8 @@ class TaskRecord:
     author: str
 
 
-def task_lines(session: Session, words: str, after: str, limit: int, *, task_id: str | None = None) -> TaskLines:
-    """A page of the list; or the one task with exactly this id."""
+def task_lines(session: Session, words: str, after: str, limit: int) -> TaskLines:
+    """A page of the list."""
     traits = TaskTraitsRow
     query = (
         select(TaskRow.id, TaskRow.name, TaskRow.format, TaskRow.created, traits.operations, traits.dtypes, traits.shapes)
@@ -104,8 +143,6 @@ def task_lines(session: Session, words: str, after: str, limit: int, *, task_id:
     )  # fmt: skip
     for word in asked_words(words)[:8]:  # a word is letters and digits: nothing that LIKE reads otherwise
         query = query.where(or_(traits.terms.like(f"% {word}%"), traits.terms.like(f"{word}%")))
-    if task_id is not None:
-        query = query.where(TaskRow.id == task_id)
     if after:
         query = query.where(tuple_(TaskRow.created, TaskRow.id) < tuple_(*_place(after)))
     rows = session.execute(query).all()
@@ -140,23 +177,72 @@ def _bests(session: Session, task_ids: list[str]) -> dict[str, list[TaskBest]]:
     return found
 
 
-def task_tops(session: Session, task_id: str, limit: int) -> list[TaskTop]:
+def task_tops(session: Session, task_id: str, limit: int, bests: Sequence[TaskBest]) -> list[TaskTop]:
     """For each kind of time and GPU at most `limit`, the fastest first."""
     row = CatalogueRow
+    parts = [
+        select(row.id)
+        .where(row.task_id == task_id, row.timing_kind == best.kind.value, row.gpu == best.gpu, row.score > 0)
+        .order_by(row.score.desc(), row.id.desc())
+        .limit(limit)
+        .subquery()
+        for best in bests
+    ]
+    if not parts:
+        return []
+    query = (
+        select(
+            row.gpu, row.timing_kind, row.kernel_id, row.evaluation_id, row.author, row.seconds, row.baseline_seconds, row.score,
+            row.speedup_low, row.speedup_high, row.techniques, row.created,
+        )
+        .where(row.id.in_(session.scalars(union_all(*(select(part.c.id) for part in parts))).all()))
+        .order_by(row.timing_kind, row.gpu, row.score.desc(), row.id.desc())
+    )  # fmt: skip
     found: list[TaskTop] = []
-    for best in _bests(session, [task_id]).get(task_id, ()):
-        query = (
-            select(
-                row.kernel_id, row.evaluation_id, row.author, row.seconds, row.baseline_seconds, row.score, row.speedup_low,
-                row.speedup_high, row.techniques, row.created,
-            )
-            .where(row.task_id == task_id, row.timing_kind == best.kind.value, row.gpu == best.gpu, row.score > 0)
-            .order_by(row.score.desc(), row.id.desc())
-            .limit(limit)
-        )  # fmt: skip
-        for place, (*figures, techniques, created) in enumerate(session.execute(query), 1):
-            found.append(TaskTop(best.gpu, best.kind, place, *figures, tuple(techniques.split()), created))
+    places = Counter[tuple[str, str]]()
+    for gpu, kind, *figures, techniques, created in session.execute(query):
+        places[gpu, kind] += 1
+        found.append(
+            TaskTop(gpu, TimingKind(kind), places[gpu, kind], *figures, tuple(techniques.split()), created)
+        )
     return found
+
+
+def task_overview(session: Session, task_id: str, tops: int) -> TaskOverview | None:
+    """The task with exactly this id; None when there is none."""
+    row, traits = TaskRow, TaskTraitsRow
+    found = session.execute(
+        select(row.id, row.name, row.format, row.created, traits.operations, traits.dtypes, traits.shapes, row.path, row.source,
+               row.workloads, row.policy)
+        .join(traits, traits.task_id == row.id)
+        .where(row.id == task_id)
+    ).first()  # fmt: skip
+    if found is None:
+        return None
+    bests = tuple(_bests(session, [task_id]).get(task_id, ()))
+    file = TaskAttachmentRow
+    files = session.execute(select(file.name, func.length(file.data)).where(file.task_id == task_id).order_by(file.name))
+    given = BaselineRow
+    baselines = session.execute(
+        select(given.name, given.timing_kind, given.gpu, given.seconds, given.seconds_low, given.seconds_high,
+               given.interval_source, given.created, given.device_id)
+        .where(given.task_id == task_id)
+        .order_by(given.id)
+    )  # fmt: skip
+    newest = {(name, device): (name, TimingKind(kind), *rest) for name, kind, *rest, device in baselines}
+    policy = dict(found.policy)
+    backward = bool(policy.pop("backward", False))
+    return TaskOverview(
+        TaskLine(*found[:4], *(tuple(part.split()) for part in found[4:7]), bests),
+        found.path,
+        found.source,
+        tuple(Workload.from_json(each) for each in found.workloads),
+        NumericPolicy(**policy),
+        backward,
+        {name: size for name, size in files},
+        tuple(task_tops(session, task_id, tops, bests)),
+        tuple(TaskBaseline(*each) for each in newest.values()),
+    )
 
 
 def task_records(session: Session, task_id: str) -> list[TaskRecord]:
@@ -171,9 +257,10 @@ def task_records(session: Session, task_id: str) -> list[TaskRecord]:
         .subquery()
     )
     broken = select(timed.c.id).where(or_(timed.c.before.is_(None), timed.c.seconds < timed.c.before))
+    ids = session.scalars(broken).all()  # few: asked for together, PostgreSQL would read all of the table
     query = (
         select(row.gpu, row.timing_kind, row.created, row.seconds, row.baseline_seconds, row.kernel_id, row.evaluation_id, row.author)
-        .where(row.id.in_(broken))
+        .where(row.id.in_(ids))
         .order_by(row.timing_kind, row.gpu, row.created, row.id)
     )  # fmt: skip
     return [TaskRecord(gpu, TimingKind(kind), *rest) for gpu, kind, *rest in session.execute(query)]

@@ -145,24 +145,26 @@ def task_page(store: Store, kept: Kept, task_id: str) -> TaskPage:
     Raises:
         NotFoundError: there is none.
     """
-    line = store.task_line(task_id)
-    if line is None:
+    found = store.task_overview(task_id, _TOPS)
+    if found is None:
         raise NotFoundError(f"There is no task {task_id}.", mend="See the list of tasks.")
-    task = store.task(task_id)
     records = kept.get(
-        ("records", task_id), lambda: [Record(**vars(each)) for each in store.task_records(task_id)], seconds=_RECORDS_SECONDS
-    ).value
+        ("records", task_id),
+        lambda: [Record(**vars(each)) for each in store.task_records(task_id)],
+        seconds=_RECORDS_SECONDS,
+        oldest=_RECORDS_SECONDS,
+    )
     return TaskPage(
-        task=_short(line),
-        path=task.path,
-        backward=task.backward,
-        source=task.source,
-        attachments={name: len(data) for name, data in task.attachments.items()},
-        workloads=[_workload(each) for each in task.workloads],
-        policy=vars(task.policy),
-        tops=[Top(**vars(each)) for each in store.task_tops(task_id, _TOPS)],
-        records=records,
-        baselines=_baselines(store, task_id),
+        task=_short(found.line),
+        path=found.path,
+        backward=found.backward,
+        source=found.source,
+        attachments=dict(found.attachments),
+        workloads=[_workload(each) for each in found.workloads],
+        policy=vars(found.policy),
+        tops=[Top(**vars(each)) for each in found.tops],
+        records=records.value,
+        baselines=[BaselineView(**vars(each)) for each in found.baselines],
         runs=[RunLine(**vars(each)) for each in store.runs(_RUNS, task=task_id)],
     )
 
@@ -180,13 +182,3 @@ def _workload(given: Workload) -> WorkloadView:
         most_elements=given.most_elements,
         sizes=dict(given.sizes),
     )
-
-
-def _baselines(store: Store, task_id: str) -> list[BaselineView]:
-    return [
-        BaselineView(
-            name=each.name, kind=each.kind, gpu=each.gpu, seconds=each.seconds, seconds_low=each.seconds_low,
-            seconds_high=each.seconds_high, interval_source=each.interval_source, created=each.created,
-        )
-        for each in store.task_baselines(task_id)
-    ]  # fmt: skip

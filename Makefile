@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.kernelwright-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check honest mutation-test policy gpu-check bench build clean help install docs
+.PHONY: demo serve test check honest mutation-test policy gpu-check bench build clean help install docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +17,10 @@ help: ## List the targets
 demo: $(STAMP) ## Optimise examples/softmax.py and write softmax.kernel.py
 	@# a machine with neither bubblewrap nor docker takes a plain process, and says so loudly
 	$(BIN)/kernelwright optimize examples/softmax.py --isolation $$($(BIN)/python -m kernelwright.sandbox.isolation)
+
+serve: $(STAMP) ## Serve the web page on this machine, http://127.0.0.1:8930
+	@# a machine with neither bubblewrap nor docker takes a plain process, and says so loudly
+	$(BIN)/kernelwright serve --isolation $$($(BIN)/python -m kernelwright.sandbox.isolation)
 
 test: $(STAMP) ## Run every test (JOBS=2 processes)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

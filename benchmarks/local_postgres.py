@@ -49,7 +49,11 @@ def local_postgres(folder: Path, *, memory_mb: int = 512) -> Iterator[str]:
     flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     with (folder / "log").open("ab") as log:
         server = subprocess.Popen(
-            [*as_user, "postgres", "-D", str(data), *flags], env=environment, stdout=log, stderr=log, start_new_session=True
+            [*as_user, "postgres", "-D", str(data), *flags],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         _wait(port, server)

@@ -44,8 +44,35 @@ API = "/api/v1"
 GOAL_MS = 100.0
 _SAMPLE = 400
 _WARM_SECONDS = 15.0
-_WORDS = ("softmax", "row", "tile", "matmul", "atomics", "persistent", "vector loads", "layer norm", "attention", "team", "gpt", "reduce atomic", "looped")
-_OPERATIONS = ("softmax", "matmul", "relu", "F.gelu", "sum", "nn.Linear", "conv2d", "exp", "cumsum", "topk", "sigmoid", "mean")
+_WORDS = (
+    "softmax",
+    "row",
+    "tile",
+    "matmul",
+    "atomics",
+    "persistent",
+    "vector loads",
+    "layer norm",
+    "attention",
+    "team",
+    "gpt",
+    "reduce atomic",
+    "looped",
+)
+_OPERATIONS = (
+    "softmax",
+    "matmul",
+    "relu",
+    "F.gelu",
+    "sum",
+    "nn.Linear",
+    "conv2d",
+    "exp",
+    "cumsum",
+    "topk",
+    "sigmoid",
+    "mean",
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +90,9 @@ class Page:
             "run": run, "number": number, "other": other, "kernel": rng.choice(known["kernels"]), "kernel_2": rng.choice(known["kernels"]), "task": rng.choice(known["tasks"]),
             "evaluation": rng.choice(known["evaluations"]),
         }  # fmt: skip
-        query = {name: value for each in self.query if rng.random() < 0.6 for name, value in _drawn(each, rng, known).items()}
+        query = {
+            name: value for each in self.query if rng.random() < 0.6 for name, value in _drawn(each, rng, known).items()
+        }
         path = re.sub(r"\{(\w+)\}", lambda m: quote(str(values[m[1]]), safe=""), self.template)
         return path + (("&" if "?" in path else "?") + urlencode(query) if query else "")
 
@@ -89,7 +118,11 @@ PAGES = (
     Page("lineage", "/runs/{run}/lineage"),
     Page("kernels", "/kernels"),
     Page("kernels, chosen by one thing", "/kernels?op=softmax", ("sort", "kind")),
-    Page("kernels, chosen by several", "/kernels", ("q", "op", "technique", "gpu", "arch", "author", "verdict", "kind", "sort", "dtype", "shape")),
+    Page(
+        "kernels, chosen by several",
+        "/kernels",
+        ("q", "op", "technique", "gpu", "arch", "author", "verdict", "kind", "sort", "dtype", "shape"),
+    ),
     Page("kernel", "/kernels/{kernel}"),
     Page("compare runs", "/compare?a={run}&b={other}"),
     Page("compare kernels", "/compare?a={kernel}&b={kernel_2}"),
@@ -109,16 +142,28 @@ def known_things(place: str) -> dict[str, list[Any]]:
         rng = random.Random(1)
         ids = sorted(rng.sample(range(1, attempts + 1), min(_SAMPLE, attempts)))
         listed = ",".join(map(str, ids))
-        rows = connection.execute(text(f"SELECT run_id, number, kernel_id, evaluation_id FROM attempts WHERE id IN ({listed})")).all()
+        rows = connection.execute(
+            text(f"SELECT run_id, number, kernel_id, evaluation_id FROM attempts WHERE id IN ({listed})")
+        ).all()
         tasks = connection.execute(text("SELECT id FROM tasks")).scalars().all()
     engine.dispose()
-    return {"attempts": [(r[0], r[1]) for r in rows], "kernels": [r[2] for r in rows], "evaluations": [r[3] for r in rows], "tasks": list(tasks)}
+    return {
+        "attempts": [(r[0], r[1]) for r in rows],
+        "kernels": [r[2] for r in rows],
+        "evaluations": [r[3] for r in rows],
+        "tasks": list(tasks),
+    }
 
 
 @contextmanager
 def served(place: str, folder: Path, flags: Sequence[str]) -> Iterator[str]:
     """The real server on the store; gives its address."""
-    environment = {**os.environ, "KERNELWRIGHT_DATABASE": place, "KERNELWRIGHT_DATA": str(folder), "KERNELWRIGHT_CACHE": str(folder / "cache")}
+    environment = {
+        **os.environ,
+        "KERNELWRIGHT_DATABASE": place,
+        "KERNELWRIGHT_DATA": str(folder),
+        "KERNELWRIGHT_CACHE": str(folder / "cache"),
+    }
     command = [sys.executable, "-m", "kernelwright", "serve", "--no-worker", "--port", "0", *flags]
     with (folder / "serve.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=log, text=True)
@@ -150,7 +195,9 @@ Result = tuple[str, int, float, float]
 """Name, status, milliseconds of the server, of the client."""
 
 
-def _clients(url: str, pages: Sequence[Page], known: dict[str, list[Any]], count: int, think: float, seconds: float, answer: Any) -> None:
+def _clients(
+    url: str, pages: Sequence[Page], known: dict[str, list[Any]], count: int, think: float, seconds: float, answer: Any
+) -> None:
     """The process of the clients."""
     host = urlsplit(url).netloc
     end = time.monotonic() + seconds
@@ -163,7 +210,9 @@ def _clients(url: str, pages: Sequence[Page], known: dict[str, list[Any]], count
         while time.monotonic() < end:
             page, twin = rng.choice(pages), rng.random() < 0.5
             address = page.address(rng, known)
-            found[number].append((f"{page.name}{', JSON' if twin else ''}", *ask(connection, API + address if twin else address)))
+            found[number].append(
+                (f"{page.name}{', JSON' if twin else ''}", *ask(connection, API + address if twin else address))
+            )
             time.sleep(think)
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
@@ -175,7 +224,9 @@ def _clients(url: str, pages: Sequence[Page], known: dict[str, list[Any]], count
     answer.close()
 
 
-def load(url: str, pages: Sequence[Page], known: dict[str, list[Any]], count: int, think: float, seconds: float) -> list[Result]:
+def load(
+    url: str, pages: Sequence[Page], known: dict[str, list[Any]], count: int, think: float, seconds: float
+) -> list[Result]:
     """What the clients met."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -217,7 +268,11 @@ def summary(results: Sequence[Result]) -> dict[str, dict[str, float]]:
         for side, place in (("server", 2), ("client", 3)):
             values = [result[place] for result in given]
             cuts = quantiles(values, n=100, method="inclusive") if len(values) > 1 else values * 99
-            told[name] |= {f"{side}_p50": round(cuts[49], 1), f"{side}_p95": round(cuts[94], 1), f"{side}_p99": round(cuts[98], 1)}
+            told[name] |= {
+                f"{side}_p50": round(cuts[49], 1),
+                f"{side}_p95": round(cuts[94], 1),
+                f"{side}_p99": round(cuts[98], 1),
+            }
     return told
 
 
@@ -231,7 +286,11 @@ def table(found: dict[str, Any]) -> str:
     ]  # fmt: skip
     for one in found["measured"]:
         store = one.get("store", {})
-        made = f" Store filled in {store['fill_seconds']:.0f} s, catalogue made by the migration in {store['migrate_seconds']:.0f} s." if store else ""
+        made = (
+            f" Store filled in {store['fill_seconds']:.0f} s, catalogue made by the migration in {store['migrate_seconds']:.0f} s."
+            if store
+            else ""
+        )
         lines += [
             f"## {one['engine']}, think time {one['think']:g} s", "",
             f"{one['per_second']:.1f} answers a second; server p95 over all pages {one['server_p95']:.1f} ms.{made}", "",
@@ -282,7 +341,10 @@ def main() -> None:
                     "engine": engine, "think": think, "per_second": len(results) / options.seconds, "server_p95": every["server_p95"], "store": store,
                     "pages": summary(results),
                 })  # fmt: skip
-                print(f"{engine}, think {think:g} s: {len(results)} answers, server p50 {every['server_p50']} p95 {every['server_p95']} ms", flush=True)
+                print(
+                    f"{engine}, think {think:g} s: {len(results)} answers, server p50 {every['server_p50']} p95 {every['server_p95']} ms",
+                    flush=True,
+                )
     found = {
         "kernels": options.kernels, "evaluations": options.evaluations, "clients": options.clients, "seconds": options.seconds,
         "machine": platform.machine(), "cores": len(os.sched_getaffinity(0)), "python": platform.python_version(),

@@ -39,7 +39,16 @@ BEFORE_CATALOGUE = "0006"
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 GPUS = (("H200", "sm_90"), ("A100 80GB", "sm_80"), ("H100", "sm_90"), ("L4", "sm_89"))
 AUTHORS = ("builtin", "openai:gpt", "anthropic:opus", "local:coder", *(f"team-{n}" for n in range(20)))
-FAILED = (("wrong", 45), ("compile_error", 20), ("crashed", 8), ("unsafe", 8), ("timeout", 5), ("rejected", 5), ("outclassed", 5), ("cheating", 2))
+FAILED = (
+    ("wrong", 45),
+    ("compile_error", 20),
+    ("crashed", 8),
+    ("unsafe", 8),
+    ("timeout", 5),
+    ("rejected", 5),
+    ("outclassed", 5),
+    ("cheating", 2),
+)
 BODIES = (
     "__global__ void row_softmax(const float4* x) { v = __shfl_xor_sync(~0u, v, o); }",
     "__global__ void tiled_matmul(const float* a) { __shared__ float tile[32][33]; wmma::mma_sync(c, a, b, c); }",
@@ -111,7 +120,13 @@ class Filler:
         self.device_ids = [rows.device_columns(device, BEGUN)["id"] for device, _ in self.devices]
         timing = dump_json(self.template["timing"] | {"kind": "@KIND@", "gpu": "@GPU@"})
         t = self.template["timing"]
-        for name, mark in (("seconds", "@S@"), ("baseline_seconds", "@B@"), ("bound_seconds", "@R@"), ("speedup_low", "@L@"), ("speedup_high", "@H@")):
+        for name, mark in (
+            ("seconds", "@S@"),
+            ("baseline_seconds", "@B@"),
+            ("bound_seconds", "@R@"),
+            ("speedup_low", "@L@"),
+            ("speedup_high", "@H@"),
+        ):
             timing = timing.replace(f'"{name}": {t[name]!r}', f'"{name}": {mark}', 1)
         for name in ("seconds_low", "seconds_high", "baseline_seconds_low", "baseline_seconds_high"):
             timing = timing.replace(f'"{name}": {t[name]!r}', f'"{name}": null', 1)
@@ -128,7 +143,11 @@ class Filler:
     def task_of(self, number: int) -> int:
         """Of a kernel: some tasks have many, most have few; those of one run have the same."""
         rng = random.Random(self.sizes.seed * 1_000_003 + number // self.sizes.attempts_a_run)
-        return min(int(rng.paretovariate(0.6)) - 1, 10**9) % len(self.tasks) if rng.random() < 0.5 else rng.randrange(len(self.tasks))
+        return (
+            min(int(rng.paretovariate(0.6)) - 1, 10**9) % len(self.tasks)
+            if rng.random() < 0.5
+            else rng.randrange(len(self.tasks))
+        )
 
     def moment(self, number: int) -> datetime:
         return BEGUN + timedelta(seconds=240 * number)
@@ -165,7 +184,9 @@ class Filler:
             "kernel_id": None,
             "device_id": self.device_ids[device],
             "verdict": verdict,
-            "reason": "It computes the function on every workload tried, by its own kernels." if passed else f"It is {verdict}: see the stage.",
+            "reason": "It computes the function on every workload tried, by its own kernels."
+            if passed
+            else f"It is {verdict}: see the stage.",
             "stages": self.stages if passed else self.failed_stages,
             "timing": timing if passed else None,
             "timing_kind": kind if passed else None,
@@ -182,9 +203,18 @@ class Filler:
     # -- tables -----------------------------------------------------------------------------------------------------
 
     def tables(self) -> Iterator[tuple[str, Iterable[dict[str, Any]]]]:
-        yield "tasks", (_as_text(rows.task_columns(task, self.moment(n * self.sizes.kernels // len(self.tasks)))) for n, task in enumerate(self.tasks))
+        yield (
+            "tasks",
+            (
+                _as_text(rows.task_columns(task, self.moment(n * self.sizes.kernels // len(self.tasks))))
+                for n, task in enumerate(self.tasks)
+            ),
+        )
         yield "devices", (_as_text(rows.device_columns(device, BEGUN)) for device, _ in self.devices)
-        yield "kernels", (_as_text(rows.kernel_columns(self._kernel(n), self.moment(n))) for n in range(self.sizes.kernels))
+        yield (
+            "kernels",
+            (_as_text(rows.kernel_columns(self._kernel(n), self.moment(n))) for n in range(self.sizes.kernels)),
+        )
         yield "kernel_parents", self._parents()
         yield "evaluations", self._evaluations()
         yield "runs", self._runs()
@@ -240,8 +270,13 @@ class Filler:
 
     def _events(self) -> Iterator[dict[str, Any]]:
         for run in range(-(-self.sizes.kernels // self.sizes.attempts_a_run)):
-            first, last = run * self.sizes.attempts_a_run, min((run + 1) * self.sizes.attempts_a_run, self.sizes.kernels)
-            said: list[tuple[str, dict[str, Any], int]] = [("RunStarted", {"task": "t", "rounds": last - first, "done": 0}, first)]
+            first, last = (
+                run * self.sizes.attempts_a_run,
+                min((run + 1) * self.sizes.attempts_a_run, self.sizes.kernels),
+            )
+            said: list[tuple[str, dict[str, Any], int]] = [
+                ("RunStarted", {"task": "t", "rounds": last - first, "done": 0}, first)
+            ]
             for number in range(first, last):
                 one, place = self.evaluation(number, 0), number - first + 1
                 said.append(("AttemptStarted", {"number": place, "plan": PLANS[number % len(PLANS)]}, number))
@@ -250,10 +285,21 @@ class Filler:
                     "speedup": one["speedup"], "advice": "", "best": False}, number))  # fmt: skip
             said.append(("RunFinished", {"status": "finished", "attempts": last - first, "passed": 4}, last))
             for place, (name, fields, number) in enumerate(said, 1):
-                yield {"run_id": self.run_id(run), "number": place, "name": name, "fields": dump_json({"run_id": self.run_id(run), **fields}), "created": self.moment(number)}
+                yield {
+                    "run_id": self.run_id(run),
+                    "number": place,
+                    "name": name,
+                    "fields": dump_json({"run_id": self.run_id(run), **fields}),
+                    "created": self.moment(number),
+                }
 
     def _calls(self) -> Iterator[dict[str, Any]]:
-        request = dump_json({"system": "You write CUDA kernels. " * 40, "messages": [{"role": "user", "content": "Make it faster. " * 200}]})
+        request = dump_json(
+            {
+                "system": "You write CUDA kernels. " * 40,
+                "messages": [{"role": "user", "content": "Make it faster. " * 200}],
+            }
+        )
         reply = dump_json({"text": self.template["source"][:3000], "reasoning": "", "stop": "end"})
         for number in range(0, self.sizes.kernels, 4):
             run, place = divmod(number, self.sizes.attempts_a_run)
@@ -309,7 +355,9 @@ def _as_text(columns: dict[str, Any]) -> dict[str, Any]:
 
 def _plain_moments(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for row in rows:
-        yield {name: value.replace(tzinfo=None) if isinstance(value, datetime) else value for name, value in row.items()}
+        yield {
+            name: value.replace(tzinfo=None) if isinstance(value, datetime) else value for name, value in row.items()
+        }
 
 
 def _fill_sqlite(path: Path, filler: Filler) -> None:

@@ -7,7 +7,15 @@ from collections.abc import Collection
 from kernelwright.db.board_state import BoardState, board_state
 from kernelwright.db.catalogue_search import FoundKernels, Order, Wanted, find_kernels
 from kernelwright.db.facets import Facets, facets, kinds_there
-from kernelwright.db.task_pages import TaskLines, TaskOverview, TaskRecord, task_dtypes, task_lines, task_overview, task_records
+from kernelwright.db.task_pages import (
+    TaskLines,
+    TaskOverview,
+    TaskRecord,
+    task_dtypes,
+    task_lines,
+    task_overview,
+    task_records,
+)
 from kernelwright.db.transactions import Transactions
 from kernelwright.verifier.evaluation import TimingKind
 

@@ -57,7 +57,9 @@ def matching(dialect: str, terms: Terms) -> Select[int]:
     prefixes = set(terms.beginnings)
     if dialect == "postgresql":
         asked = " & ".join(f"'{term}':*" if term in prefixes else f"'{term}'" for term in asked_for)
-        return select(CatalogueRow.id).where(text(f"catalogue.{TERMS_VECTOR} @@ CAST(:asked AS tsquery)").bindparams(asked=asked))
+        return select(CatalogueRow.id).where(
+            text(f"catalogue.{TERMS_VECTOR} @@ CAST(:asked AS tsquery)").bindparams(asked=asked)
+        )
     asked = " AND ".join(f'"{term}"*' if term in prefixes else f'"{term}"' for term in asked_for)
     found = table(FTS_TABLE, column("rowid", Integer))
     return select(found.c.rowid).where(literal_column(FTS_TABLE).op("MATCH")(bindparam("asked", asked, unique=True)))

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from kernelwright.db.attempt_lines import AttemptLine, attempt_lines
 from kernelwright.db.locks import Locks
 from kernelwright.db.models import RunRow
 from kernelwright.db.run_events import RunEvent, add_run_event, last_run_event, run_events
 from kernelwright.db.size import StoreSize, store_size
 from kernelwright.db.transactions import Transactions
+from kernelwright.errors import NotFoundError
 from kernelwright.events import Event
 from kernelwright.rl.run import RunStatus
 
@@ -41,6 +43,23 @@ class LiveStore(Transactions):
     def url(self) -> str:
         """The SQLAlchemy URL, with its password."""
         return self._engine.url.render_as_string(hide_password=False)
+
+    def attempt_lines(self, run_id: str) -> list[AttemptLine]:
+        """The attempts of the run with exactly this id in short, in order."""
+        with self._reading() as session:
+            return attempt_lines(session, run_id)
+
+    def run_status(self, run_id: str) -> RunStatus:
+        """The status of the run with exactly this id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        with self._reading() as session:
+            found = session.scalar(select(RunRow.status).where(RunRow.id == run_id))
+        if found is None:
+            raise NotFoundError(f"There is no run {run_id}.", mend="`kernelwright runs` lists what is stored.")
+        return RunStatus(found)
 
     def size(self) -> StoreSize:
         """How much is stored."""

@@ -21,6 +21,8 @@ from typing import Self
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from kernelwright.db.engine import place_of
+from kernelwright.db.trouble import translated
 from kernelwright.errors import StoreError
 
 __all__ = ["Held", "Locks"]
@@ -109,6 +111,17 @@ class Locks:
             held.release()
         return held is None
 
+    def count(self, kind: str) -> int:
+        """How many locks of this kind are held, by whatever process. A lock's kind is its name up to the first `-`.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        if self._engine.dialect.name == "postgresql":
+            with translated(place_of(self._engine)), self._engine.connect() as connection:
+                return connection.execute(_HELD, {"kind": _half(f"{kind}-")}).scalar() or 0
+        return len(self.held_of(f"{kind}-", ()))
+
     def _try(self, name: str) -> Held | None:
         if self._engine.dialect.name == "postgresql":
             return self._try_server(name)
@@ -130,7 +143,9 @@ class Locks:
         return Held(name, descriptor)
 
     def _try_server(self, name: str) -> Held | None:
-        key = int.from_bytes(hashlib.sha256(f"kernelwright {name}".encode()).digest()[:8], "big", signed=True)
+        kind, dash, _ = name.partition("-")
+        number = _half(f"{kind}{dash}") << 32 | _half(name)
+        key = number - (1 << 64) if number >> 63 else number  # a signed one
         connection = self._engine.connect()
         try:
             got = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
@@ -142,6 +157,16 @@ class Locks:
             connection.close()
             return None
         return Held(name, None, connection)
+
+
+_HELD = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND classid = CAST(:kind AS bigint)"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+def _half(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"kernelwright {name}".encode()).digest()[:4], "big")
 
 
 def _is_locked(path: Path) -> bool:

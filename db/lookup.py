@@ -63,9 +63,13 @@ def _matches(session: Session, prefix: str, kind: Kind) -> list[Found]:
     if kind in _HASHES:
         if not re.fullmatch(r"[0-9a-f]{1,16}", beginning):
             return []
-        begins = select(column).where(column >= beginning, column < f"{beginning}g").order_by(column)  # a range of the index
+        begins = (
+            select(column).where(column >= beginning, column < f"{beginning}g").order_by(column)
+        )  # a range of the index
     else:
-        begins = select(column).where(func.lower(column).startswith(beginning, autoescape=True)).order_by(created.desc())
+        begins = (
+            select(column).where(func.lower(column).startswith(beginning, autoescape=True)).order_by(created.desc())
+        )
     return [Found(kind, found) for found in session.scalars(begins.limit(_SHOWN + 1))]
 
 

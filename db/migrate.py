@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "VERSION_TABLE", "alembic_config", "revision_of", "upgrade"]
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision. Held here so that opening an up-to-date database need not import Alembic (0.2 s)."""
 
 VERSION_TABLE = "kernelwright_schema"
 """Alembic's version table under a name of our own: another program's database is then recognised."""
 
-_KNOWN = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007"})
+_KNOWN = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"})
 _ADVISORY_LOCK = 0x6B77_0001
 """Key of the PostgreSQL lock that lets one process migrate at a time; any constant will do."""
 

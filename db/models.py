@@ -180,7 +180,7 @@ class EvaluationRow(Immutable, Base):
 
 
 class RunRow(Base):
-    """`kernelwright.rl.run.Run`: of its rows only status, message and `updated` change."""
+    """`kernelwright.rl.run.Run`: of its rows only status, message and `updated` change, and a licence that was not known may be noted."""
 
     __tablename__ = "runs"
 

@@ -29,7 +29,10 @@ class StoreSize:
 
 def store_size(session: Session, file: Path | None) -> StoreSize:
     """Counts the rows, which takes some 0.1 s for a million."""
-    counts = [session.scalar(select(func.count()).select_from(row)) or 0 for row in (TaskRow, KernelRow, EvaluationRow, RunRow)]
+    counts = [
+        session.scalar(select(func.count()).select_from(row)) or 0
+        for row in (TaskRow, KernelRow, EvaluationRow, RunRow)
+    ]
     dialect = session.get_bind().dialect
     if dialect.name == "postgresql":
         version = str(session.scalar(text("SHOW server_version"))).split()[0]

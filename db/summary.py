@@ -83,7 +83,9 @@ def summaries(session: Session, limit: int, task: str | None, known: Figures) ->
     Args:
         known: what was found out before; it is added to.
     """
-    newest = select(*(getattr(RunRow, name) for name in _OF_RUN)).order_by(RunRow.created.desc(), RunRow.id).limit(limit)
+    newest = (
+        select(*(getattr(RunRow, name) for name in _OF_RUN)).order_by(RunRow.created.desc(), RunRow.id).limit(limit)
+    )
     if task is not None:
         newest = newest.where((RunRow.task_name == task) | (RunRow.task_id == task))
     runs = session.execute(newest).all()
@@ -92,14 +94,17 @@ def summaries(session: Session, limit: int, task: str | None, known: Figures) ->
         .where(AttemptRow.run_id.in_([run.id for run in runs]))
         .group_by(AttemptRow.run_id)
     )
-    counts = {run_id: count for run_id, count in session.execute(counted)}
+    counts = {row[0]: row[1] for row in session.execute(counted)}
     if len(known) > _KEPT:
         known.clear()
     found: Figures = {}
     for key in ((run.id, counts.get(run.id, 0)) for run in runs):
         if (figures := known.get(key)) is not None:
             found[key] = figures
-    found |= _figures(session, [(run.id, counts[run.id]) for run in runs if run.id in counts and (run.id, counts[run.id]) not in found])
+    found |= _figures(
+        session,
+        [(run.id, counts[run.id]) for run in runs if run.id in counts and (run.id, counts[run.id]) not in found],
+    )
     known.update(found)
     return [_summary(run, found.get((run.id, counts.get(run.id, 0)), _NO_FIGURES)) for run in runs]
 

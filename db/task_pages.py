@@ -202,9 +202,7 @@ def task_tops(session: Session, task_id: str, limit: int, bests: Sequence[TaskBe
     places = Counter[tuple[str, str]]()
     for gpu, kind, *figures, techniques, created in session.execute(query):
         places[gpu, kind] += 1
-        found.append(
-            TaskTop(gpu, TimingKind(kind), places[gpu, kind], *figures, tuple(techniques.split()), created)
-        )
+        found.append(TaskTop(gpu, TimingKind(kind), places[gpu, kind], *figures, tuple(techniques.split()), created))
     return found
 
 
@@ -221,7 +219,9 @@ def task_overview(session: Session, task_id: str, tops: int) -> TaskOverview | N
         return None
     bests = tuple(_bests(session, [task_id]).get(task_id, ()))
     file = TaskAttachmentRow
-    files = session.execute(select(file.name, func.length(file.data)).where(file.task_id == task_id).order_by(file.name))
+    files = session.execute(
+        select(file.name, func.length(file.data)).where(file.task_id == task_id).order_by(file.name)
+    )
     given = BaselineRow
     baselines = session.execute(
         select(given.name, given.timing_kind, given.gpu, given.seconds, given.seconds_low, given.seconds_high,
@@ -239,7 +239,7 @@ def task_overview(session: Session, task_id: str, tops: int) -> TaskOverview | N
         tuple(Workload.from_json(each) for each in found.workloads),
         NumericPolicy(**policy),
         backward,
-        {name: size for name, size in files},
+        {row[0]: row[1] for row in files},
         tuple(task_tops(session, task_id, tops, bests)),
         tuple(TaskBaseline(*each) for each in newest.values()),
     )

@@ -131,6 +131,13 @@ class Settings(BaseSettings):
     """Calls that may be under way at one server of models at once."""
     model_seconds: float = Field(default=600.0, gt=0, le=86_400)
     """Seconds that one try at a call of a model may take."""
+    offered_models: tuple[str, ...] = ()
+    """Language models, named as `model` is, that who submits to `kernelwright serve` may choose beside `model`. Whoever runs the
+    server pays them."""
+    offered_budget: Decimal = Field(default=Decimal(5), gt=0, le=1_000_000, allow_inf_nan=False)
+    """US dollars that the model calls of one submitted run may cost at most."""
+    offered_rounds: int = Field(default=50, ge=1, le=1000)
+    """Attempts that one submitted run may make at most."""
     prices: Path | None = None
     """File with prices of models, looked at before those that come with the program (docs/models.md); without it, `prices.toml`
     beside the user's settings file, if there is one."""
@@ -174,6 +181,11 @@ class Settings(BaseSettings):
     def log_file(self) -> Path:
         """The log file."""
         return self.data / "kernelwright.log"
+
+    @property
+    def access_log(self) -> Path:
+        """The file with a line for each request that `kernelwright serve` answered."""
+        return self.data / "access.log"
 
     @classmethod
     def settings_customise_sources(

@@ -5,6 +5,7 @@
     │   ├── TaskError                     the reference file: missing, broken, not deterministic, ...
     │   ├── KernelError                   the kernel file: no ModelNew, not Python, too large, ...
     │   ├── BundleError                   no evidence bundle, a part of one, or of an unknown version
+    │   ├── AccessError                   who asks may not do this
     │   ├── ConfigError                   a setting or a flag
     │   └── NotFoundError                 no such run, kernel or GPU
     ├── LoweringError                     the built-in coder can lower nothing of this module
@@ -27,6 +28,7 @@ needs the standard library only.
 from __future__ import annotations
 
 __all__ = [
+    "AccessError",
     "BudgetReached",
     "BuildError",
     "BundleError",
@@ -98,6 +100,10 @@ class KernelError(MisuseError):
 
 class BundleError(MisuseError):
     """A file that is no evidence bundle, holds only a part of one, or has a version that this program does not know."""
+
+
+class AccessError(MisuseError):
+    """Who asks may not do this: no token, or one whose role does not reach so far."""
 
 
 class ConfigError(MisuseError):

@@ -1,4 +1,4 @@
-"""The file that a person takes away: the kernel's source under a header that says how it was verified."""
+"""The files that a person takes away: the kernel's source, or another form of it, under a header that says how it was verified."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import kernelwright
 from kernelwright.bench_tasks.task import Task
 from kernelwright.bench_tasks.twin import scaled_words
 from kernelwright.errors import MisuseError
+from kernelwright.inline_form import cuda_texts, inline_module, launch_words
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation, TimingKind
 from kernelwright.words import between, counted, duration, one_line, ratio, share, time_kind
 
-__all__ = ["MARKER", "check_target", "default_target", "kernel_file", "write_file", "write_kernel_file"]
+__all__ = [
+    "MARKER", "check_target", "cuda_file", "default_target", "inline_file", "kernel_file", "write_file", "write_kernel_file",
+]  # fmt: skip
 
 MARKER = "# kernelwright-kernel-file: 1"
 """First line of every file written here: a file without it is somebody else's and is not overwritten."""
@@ -24,19 +27,60 @@ MARKER = "# kernelwright-kernel-file: 1"
 
 def kernel_file(task: Task, kernel: Kernel, evaluation: Evaluation, when: datetime) -> str:
     """The whole text of ``NAME.kernel.py``; it imports with torch, cupy and numpy only."""
+    lines = [*_head(task, kernel, evaluation, when), "#", *_usage(kernel), "", ""]
+    return "\n".join(lines) + kernel.source.rstrip() + "\n"
+
+
+def inline_file(task: Task, kernel: Kernel, evaluation: Evaluation, when: datetime) -> str:
+    """The same kernels as a module that torch builds: it imports with torch, NVIDIA's compiler and a C++ compiler.
+
+    Raises:
+        MisuseError: the kernel can't be put into this form, and why.
+    """
+    text = inline_module(kernel.source)
+    changed = text != kernel.source
     lines = [
+        *_head(task, kernel, evaluation, when),
+        "#",
+        *(["# What is above was found with CuPy as the builder. These are the same kernels, built by torch: verify this file too."]
+          if changed else []),
+        "# Use, on a CUDA GPU with torch, nvcc and a C++ compiler; the first import builds, which takes a minute:",
+        *_usage(kernel)[1:],
+        "",
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines) + text.rstrip() + "\n"
+
+
+def cuda_file(task: Task, kernel: Kernel, evaluation: Evaluation, when: datetime) -> str:
+    """The CUDA C++ of the kernel alone, with how it was launched.
+
+    Raises:
+        MisuseError: it is made at run time.
+    """
+    texts = cuda_texts(kernel.source)
+    launches = () if evaluation.profile is None else evaluation.profile.launches
+    said = launch_words(launches, texts)
+    how = [
+        "",
+        "Launches of one call on the task's own inputs:" if said else "No launch of it is stored.",
+        *map(one_line, said),
+    ]
+    head = [line.removeprefix("#").strip() for line in _head(task, kernel, evaluation, when)[2:]]
+    # a backslash at its end would take the next line into a comment
+    comment = "\n".join(f"// {line}".rstrip().rstrip("\\").rstrip() for line in [*head, *how])
+    return comment + "\n\n" + "\n\n".join(text.strip("\n") for text in texts) + "\n"
+
+
+def _head(task: Task, kernel: Kernel, evaluation: Evaluation, when: datetime) -> list[str]:
+    return [
         MARKER,
         "#",
         f"# A CUDA kernel for {one_line(task.name)}, in place of its PyTorch module. Written by kernelwright "
         f"{kernelwright.__version__} on {when:%Y-%m-%d}.",
         "#",
         *_verification(task, kernel, evaluation),
-        "#",
-        *_usage(kernel),
-        "",
-        "",
     ]
-    return "\n".join(lines) + kernel.source.rstrip() + "\n"
 
 
 def default_target(task: Task) -> Path:
@@ -63,7 +107,7 @@ def check_target(path: Path, *, force: bool = False) -> None:
         raise MisuseError(
             "the folder of the file to write is not writable.", mend="Choose another with --out.", path=where
         )
-    if not force and path.exists() and not _is_ours(path):
+    if not force and path.is_file() and not _is_ours(path):
         raise MisuseError(
             "a file that kernelwright did not write is in the way.",
             mend="Choose another name with --out, or add --force to overwrite it.",
@@ -82,23 +126,29 @@ def write_kernel_file(path: Path, text: str, *, force: bool = False) -> None:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Writes beside `path` and renames, so that `path` never holds half a file.
+    """Writes beside `path` and renames, so that `path` never holds half a file; into what is no file (`/dev/stdout`, a pipe) it writes.
 
     Raises:
         MisuseError: the disk is full, or the folder is not writable.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    data = content.encode() if isinstance(content, str) else content
     try:
-        with open(beside, "xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
+        place = Path(os.path.realpath(path))  # of a link, the file that it stands for
+        beside = place.with_name(f".kernelwright-{secrets.token_hex(8)}")
+        try:
+            with open(beside, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, place)
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
     except OSError as error:
         raise MisuseError(f"the file can't be written: {error.strerror or error}.", path=str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def _is_ours(path: Path) -> bool:

@@ -100,10 +100,15 @@ class Prober:
     Args:
         fence: the isolation, as `choose_isolation` gave it.
         limits: of the process; a task that needs more memory for real tensors is not run for real.
+        seconds: of processor time for one measurement; there are some of them to a task.
+        wall_seconds: the same by the clock.
     """
 
-    def __init__(self, *, fence: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, fence: str, limits: Limits | None = None, seconds: int = _SECONDS, wall_seconds: int = _WALL_SECONDS
+    ) -> None:
         self._fence, self._limits = fence, limits or Limits()
+        self._seconds, self._wall_seconds = seconds, wall_seconds
         self._worker: Worker | None = None
 
     def probe(self, task: Task, given: Mapping[str, int] | None = None) -> Probe:
@@ -183,20 +188,25 @@ class Prober:
             return f"it raises {problem['type']}"
         return "" if found["first"]["varies"] else _FLAT
 
+    def warm(self) -> None:
+        """Starts the process if it is not running, so that the next task need not wait for it."""
+        if self._worker is None or not self._worker.alive:
+            self._worker = Worker(_WORKER, name="the probe", limits=self._limits, isolation=self._fence)
+
     def _measure(self, task: Task, sizes: Mapping[str, int], *, real: bool) -> dict[str, Any]:
         task = twin_of_task(task, sizes) if sizes else task
         # with real tensors only the sizes that are timed: all of them would take minutes
         asked = dict.fromkeys(w.sizes for w in task.workloads if not (real and w.sizes and not sizes))
         settings = [dict(s) for s in asked][:_SETTINGS]
         try:
-            if self._worker is None or not self._worker.alive:
-                self._worker = Worker(_WORKER, name="the probe", limits=self._limits, isolation=self._fence)
+            self.warm()
+            assert self._worker is not None
             message = self._worker.request(
-                "measure", timeout=self._limits.load_seconds + _WALL_SECONDS, values=_attached(task), source=task.source, settings=settings, real=real,
-                backward=task.backward, seconds=_SECONDS, wall_seconds=_WALL_SECONDS,
+                "measure", timeout=self._limits.load_seconds + self._wall_seconds, values=_attached(task), source=task.source, settings=settings, real=real,
+                backward=task.backward, seconds=self._seconds, wall_seconds=self._wall_seconds,
             )  # fmt: skip
         except WorkerTimeout as error:
-            raise TaskError(f"it does not finish within {_WALL_SECONDS} s.", path=task.path) from error
+            raise TaskError(f"it does not finish within {self._wall_seconds} s.", path=task.path) from error
         except WorkerCrashed as error:
             raise TaskError(f"the process that opens it died: {error.message}", path=task.path) from error
         if not message.body.get("ok"):

@@ -9,8 +9,10 @@ from fastapi import Depends, Request
 
 from kernelwright.config import Settings
 from kernelwright.db.store import Store
+from kernelwright.service.inspection import Inspector
 from kernelwright.service.queue import Queue
 from kernelwright.web.kept import Kept
+from kernelwright.web.live import Live
 
 __all__ = ["Here", "Site"]
 
@@ -22,6 +24,10 @@ class Site:
     settings: Settings
     store: Store
     queue: Queue
+    inspector: Inspector
+    live: Live
+    on_gpu: bool
+    """Whether kernels are judged on a GPU here."""
     kept: Kept = field(default_factory=Kept)
     """Answers that are expensive to make."""
 

@@ -11,7 +11,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kernelwright import __version__
-from kernelwright.web import words
+from kernelwright.web import kernel_words, words
+from kernelwright.web.access.identity import identity_in
 from kernelwright.web.static_files import asset
 
 __all__ = ["render"]
@@ -29,7 +30,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= words.FILTERS
+    environment.filters |= words.FILTERS | kernel_words.FILTERS
     environment.globals |= {"asset": asset, "version": __version__}
     return environment
 
@@ -38,7 +39,7 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     """A page.
 
     Args:
-        values: for the template, beside `request`.
+        values: for the template, beside `request` and `who`, who asks for it: hide what they may not do.
     """
-    text = _templates().get_template(template).render(request=request, **values)
-    return HTMLResponse(text, status_code=status)
+    text = _templates().get_template(template).render(request=request, who=identity_in(request.scope), **values)
+    return HTMLResponse(text.encode("utf-8", "replace"), status_code=status)  # stored text may hold lone surrogates

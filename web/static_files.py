@@ -36,6 +36,10 @@ class Assets(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file, with how long it may be kept."""
         response = await super().get_response(path, scope)
-        kept = "public, max-age=31536000, immutable" if scope.get("query_string") else "no-cache"
+        asked = f"{MOUNT}/{path}?{scope.get('query_string', b'').decode('latin-1')}"
+        right = response.status_code == 200 and asked == asset(
+            path
+        )  # another version's name is no name of this content
+        kept = "public, max-age=31536000, immutable" if right else "no-cache"
         response.headers["Cache-Control"] = kept
         return response

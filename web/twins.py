@@ -82,5 +82,5 @@ def _as_page(
         return render(request_, template, view=view(*args, **kwargs), **more)
 
     page.__signature__ = inspect.Signature([*given, request], return_annotation=HTMLResponse)  # type: ignore[attr-defined]
-    del page.__wrapped__  # type: ignore[attr-defined] # FastAPI would read the signature of what is wrapped
+    del page.__wrapped__  # FastAPI would read the signature of what is wrapped
     return page

@@ -70,7 +70,13 @@ def curve_json(curve: Sequence[Any]) -> str:
     """Points of a fast_p curve for a script: `[[p, value, low, high], ...]`."""
     digits = 4
     return json.dumps(
-        [[round(each.p, digits), *(None if v is None else round(v, digits) for v in (each.value, each.low, each.high))] for each in curve],
+        [
+            [
+                round(each.p, digits),
+                *(None if v is None else round(v, digits) for v in (each.value, each.low, each.high)),
+            ]
+            for each in curve
+        ],
         separators=(",", ":"),
     )
 

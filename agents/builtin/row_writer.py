@@ -235,8 +235,9 @@ class RowWriter:
         first = f"lane * {self.width}" if self.width > 1 else "lane"
         parts = [a for a in accumulators if a.part]
         closes = 1
+        steps = "steps" if level == 0 else f"steps_{level}"  # of their own: an earlier pass need not have counted
         if parts:
-            code.add("int steps = 0;" if level == 0 else "steps = 0;")
+            code.add(f"int {steps} = 0;")
         if self.in_registers:
             if self.chunks > 1:
                 code.add("#pragma unroll")
@@ -260,7 +261,7 @@ class RowWriter:
             code.add(*self.writer.indexer.decompose(flat, self.a.column_loops, self.column, self.width))
         self._body(level, roots, stores, accumulators)
         if parts:
-            code.open(f"if (++steps % {_SERIAL} == 0) {{")
+            code.open(f"if (++{steps} % {_SERIAL} == 0) {{")
             for acc in parts:
                 code.add(f"{acc.name} += {acc.part};", f"{acc.part} = {acc.identity};")
             code.close()

@@ -156,6 +156,14 @@ class Queue:
                 self._store.set_status(run_id, RunStatus.INTERRUPTED, "Cancelled before it began.")
         return bool(open_ones)
 
+    def reachable(self) -> None:
+        """Asks it for a job.
+
+        Raises:
+            StoreError: it can't be asked.
+        """
+        self._list(status=list(_OPEN), limit=1)
+
     def mend(self) -> list[str]:
         """Asks for the work on runs that are stored as queued and were never put here: whoever stored them was killed
         in between. Gives their ids."""
@@ -165,10 +173,14 @@ class Queue:
         return found
 
     def _jobs_of(self, run_id: str) -> list[Job]:
-        return [_job(each) for each in self._list(workflow_id_prefix=run_id + _BETWEEN)]
+        found = map(_job, self._list(workflow_id_prefix=run_id + _BETWEEN))
+        return [job for job in found if job.run_id == run_id]
 
     def _list(self, **choice: Any) -> Sequence[WorkflowStatus]:
-        return self._client.list_workflows(load_input=False, load_output=False, **choice)
+        try:
+            return self._client.list_workflows(load_input=False, load_output=False, **choice)
+        except Exception as error:  # whatever the library lets out of its database
+            raise StoreError(f"The queue of searches can't be read ({type(error).__name__}: {error}).") from error
 
 
 def _turn(job: Job) -> int:

@@ -12,26 +12,28 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from kernelwright import logs
 from kernelwright.config import Settings
+from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError
 from kernelwright.service.queue import Queue
+from kernelwright.web.access.policy import Policy
 
 __all__ = ["serve_http"]
 
 _log = logging.getLogger(__name__)
-_LEAVE_SECONDS = 3
-"""That open connections get at the end."""
 _AGAIN_SECONDS = 2.0
 """Between the end of a worker that should not have ended, and the next one."""
 _WORKER_SECONDS = 40.0
 """That a worker gets to store where its searches stand."""
 
 
-def serve_http(settings: Settings, host: str, port: int, searches: int | None, ready: Callable[[str], None]) -> None:
+def serve_http(
+    settings: Settings, port: int, searches: int | None, policy_of: Callable[[Store], Policy], ready: Callable[[str], None]
+) -> None:  # fmt: skip
     """Serves until SIGINT or SIGTERM.
 
     Args:
+        policy_of: says by what is stored which address is served, and who is answered.
         searches: that a worker started here makes at a time; None starts none.
         ready: told the URL, once it is served.
 
@@ -39,27 +41,30 @@ def serve_http(settings: Settings, host: str, port: int, searches: int | None, r
         KeyboardInterrupt: always, at its end.
         ConfigError, StoreError: it can't begin.
     """
-    import uvicorn
-
-    from kernelwright.jobs import open_store
+    from kernelwright.jobs import open_store, resolve_target
+    from kernelwright.service.inspection import Inspector
     from kernelwright.web.app import create_app
     from kernelwright.web.context import Site
+    from kernelwright.web.live import Live
+    from kernelwright.web.server import server_for
 
+    target = resolve_target(settings)  # no fence, no GPU: told before anything is served
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings))
+        policy = policy_of(store)
         queue = stack.enter_context(Queue(store))
-        listener = stack.enter_context(_listening(host, port))
-        app = create_app(Site(settings, store, queue))
-        logger = logging.getLogger("uvicorn")
-        logger.handlers, logger.propagate = list(logging.getLogger(logs.ROOT).handlers), False
+        listener = stack.enter_context(_listening(policy.host, port))
+        inspector = stack.enter_context(Inspector(settings))
+        live = Live(store)
+        stack.callback(live.close)
+        site = Site(settings, store, queue, inspector, live, on_gpu=target.device.kind == "cuda")
+        server = server_for(create_app(site, policy), policy)
+        threading.Thread(target=inspector.warm, name="kernelwright-warm", daemon=True).start()
         if searches is not None:
             stack.enter_context(_worker(settings, searches))
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_LEAVE_SECONDS
-        )
-        shown = f"[{host}]" if ":" in host else host
+        shown = f"[{policy.host}]" if ":" in policy.host else policy.host
         ready(f"http://{shown}:{listener.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     raise KeyboardInterrupt
 
 
@@ -87,11 +92,12 @@ def _worker(settings: Settings, searches: int) -> Iterator[None]:
         "KERNELWRIGHT_CACHE": str(settings.cache),
         "KERNELWRIGHT_DATABASE": settings.database,
     }
-    command = [sys.executable, "-P", "-m", "kernelwright", "worker", "--searches", str(searches)]
+    command = [sys.executable, "-P", "-m", "kernelwright", "worker", "--with-parent", "--searches", str(searches)]
 
     def keep() -> None:
+        # it has the other end of a pipe as standard input: when this process is gone, however it ended, the worker sees that
         while not stop.is_set():
-            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0)
             running.append(process)
             code = process.wait()
             if not stop.is_set():

@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kernelwright.bench.child import Child
@@ -64,14 +64,22 @@ class Worker:
     Args:
         searches: made at a time.
         say: told in words what begins and ends.
+        process: as `PROCESS`; tests have one that is scripted.
 
     Raises:
         ConfigError: the store is in memory.
         StoreError: the queue can't be opened.
     """
 
-    def __init__(self, settings: Settings, store: Store, searches: int, say: Callable[[str], None]) -> None:
-        self._settings, self._store, self._say = settings, store, say
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        searches: int,
+        say: Callable[[str], None],
+        process: Sequence[str] = PROCESS,
+    ) -> None:
+        self._settings, self._store, self._say, self._process = settings, store, say, process
         self._stopping = threading.Event()
         self._children: set[Child] = set()
         self._held = self._own_name()
@@ -193,7 +201,7 @@ class Worker:
         order = json.loads(json.dumps({"run": run_id, "here": here}, default=str))
         null = os.open(os.devnull, os.O_RDONLY)
         try:
-            child = Child(order, null, PROCESS)
+            child = Child(order, null, self._process)
         finally:
             os.close(null)
         self._children.add(child)

@@ -97,6 +97,13 @@ def test_every_strategy_of_a_softmax(runner: Runner, strategy: str, threads: int
     check(runner, module, inputs, parameters={f"softmax_rows.{k}": v for k, v in parameters.items()})
 
 
+def test_a_later_pass_counts_its_steps_though_the_first_did_not(runner: Runner) -> None:
+    """Few lanes and narrow loads: a sum of many steps in pass 2, behind a maximum that needs no count."""
+    parameters = {"strategy": "loop", "threads": 64, "rows_per_block": 4, "vector_width": 1}
+    given = {f"softmax_rows.{k}": v for k, v in parameters.items()}
+    check(runner, nn.Softmax(-1), (R(7, 1012),), distributions=("large",), parameters=given)
+
+
 @pytest.mark.parametrize("split", [2, 8])
 def test_rows_shared_by_blocks(runner: Runner, split: int) -> None:
     def function(x: torch.Tensor) -> Any:

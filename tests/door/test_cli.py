@@ -37,6 +37,8 @@ HEAVY = {
     "mcp",
     "jinja2",
     "starlette",
+    "fastapi",
+    "dbos",
 }
 
 
@@ -125,6 +127,8 @@ COMMANDS = [
     ["gpus"],
     ["calibrate", "--from", "missing.jsonl"],
     ["mcp"],
+    ["serve"],
+    ["worker"],
     ["costs"],
     ["bench", "list"],
     ["bench", "lint", "missing.py"],
@@ -148,6 +152,11 @@ COMMANDS = [
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
     ["train", "policy", "--landscapes", "missing.json.gz"],
+    ["serve"],
+    ["worker"],
+    ["token", "create", "ada"],
+    ["token", "list"],
+    ["token", "revoke", "ada"],
 ]
 
 

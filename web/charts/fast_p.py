@@ -40,7 +40,8 @@ def fast_p_chart(rows: Sequence[BoardRow], p: float) -> Markup:
         f'<text x="{_LEFT - 6}" y="{_y(s) + 4:.1f}" text-anchor="end">{100 * s:.0f} %</text>'
         for s in (0.0, 0.25, 0.5, 0.75, 1.0)
     ) + "".join(
-        f'<text x="{_x(each):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{each:g}</text>' for each in _MARKED
+        f'<text x="{_x(each):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{each:g}</text>'
+        for each in _MARKED
     )
     curves = "".join(
         f'<polyline class="line curve-{place}" points="{_stepped([(c.p, c.value) for c in row.curve])}"><title>{escape(row.author)}</title></polyline>'

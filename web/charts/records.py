@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from datetime import datetime
@@ -60,7 +61,7 @@ def records_chart(records: Sequence[Record], until: datetime | None = None) -> M
         drawn.append(f'<path class="line curve-{place}" d="{"".join(steps)}"/>{dots}')
         labels.append([y(own[-1].seconds) + 4, line(gpu, 14)])
     labels.sort()
-    for before, after in zip(labels, labels[1:], strict=False):
+    for before, after in itertools.pairwise(labels):
         after[0] = max(after[0], before[0] + 14)  # names do not lie on one another
     names = "".join(f'<text x="{_WIDTH - _RIGHT + 8}" y="{at:.1f}">{escape(str(gpu))}</text>' for at, gpu in labels)
     return Markup(

@@ -25,10 +25,17 @@ def kernels(
     site: Here,
     q: Annotated[
         str,
-        Query(max_length=200, description="Words of tasks, operations, classes, CUDA kernels, plans and authors; one that nothing has stands for all that begin so."),
+        Query(
+            max_length=200,
+            description="Words of tasks, operations, classes, CUDA kernels, plans and authors; one that nothing has stands for all that begin so.",
+        ),
     ] = "",
-    op: Annotated[str, Query(max_length=200, description="An operation of the task: `softmax`, `F.relu`, `nn.Linear`, `@`.")] = "",
-    shape: Annotated[str, Query(max_length=200, description="Shape of an input, `4096x1024`, or one of its extents.")] = "",
+    op: Annotated[
+        str, Query(max_length=200, description="An operation of the task: `softmax`, `F.relu`, `nn.Linear`, `@`.")
+    ] = "",
+    shape: Annotated[
+        str, Query(max_length=200, description="Shape of an input, `4096x1024`, or one of its extents.")
+    ] = "",
     dtype: Annotated[str, Query(max_length=200, description="`float16`, `bf16`, ...: named in the task.")] = "",
     technique: Annotated[str, Query(max_length=200, description=f"One of {', '.join(TAGS)}.")] = "",
     gpu: Text = "",

@@ -28,7 +28,9 @@ def leaderboard(
     dtype: Annotated[str, Query(max_length=200, description="Figures are over tasks of this dtype only.")] = "",
     author: Annotated[str, Query(max_length=200, description="A part of the name.")] = "",
     kind: Annotated[TimingKind | None, Query(description="Only sections with this kind of time.")] = None,
-    p: Annotated[float, Query(ge=0, le=MOST_P, description="fast_p is the share of tasks with a speed-up above this.")] = 1.0,
+    p: Annotated[
+        float, Query(ge=0, le=MOST_P, description="fast_p is the share of tasks with a speed-up above this.")
+    ] = 1.0,
 ) -> Board:
     """Everything that was run on a suite, here or by those who sent it in; ranks hold within a section only."""
     texts = {"suite": suite, "task": task, "gpu": gpu, "dtype": dtype, "author": author}

@@ -120,7 +120,10 @@ def kernel_list(store: Store, kept: Kept, given: dict[str, Any], after: str, lim
     chosen = Chosen(**{"kind": (kinds or [TimingKind.MODELLED])[0]} | given)
     found = store.find_kernels(chosen.wanted(), chosen.sort, after, limit)
     choices = kept.get(
-        ("choices", chosen.kind), lambda: _choices(store.facets(chosen.kind)), seconds=_CHOICES_SECONDS, oldest=10 * _CHOICES_SECONDS
+        ("choices", chosen.kind),
+        lambda: _choices(store.facets(chosen.kind)),
+        seconds=_CHOICES_SECONDS,
+        oldest=10 * _CHOICES_SECONDS,
     ).value
     return KernelList(
         chosen=chosen,

@@ -190,7 +190,6 @@ def leaderboard_view(store: Store, kept: Kept, choice: BoardChoice) -> Board:
     """The part of the leaderboard that is chosen."""
     keeper = kept.get("leaderboard entries", lambda: EntryKeeper(store), seconds=_NO_CHANGE).value
 
-
     def ready(dtype: str) -> Answer[_Whole] | None:
         return kept.soon(
             ("leaderboard", dtype), lambda: _made(keeper, store, dtype), seconds=_LOOK_SECONDS, state=keeper.state,

@@ -101,7 +101,11 @@ class _Work(BaseModel):
 def system_view(settings: Settings, store: Store, queue: Queue, kept: Kept) -> System:
     """How it stands; what is slow to find out is some time old."""
     found = kept.soon(
-        "findings", lambda: _findings(settings), seconds=_CHECKS_SECONDS, oldest=10 * _CHECKS_SECONDS, patience=_CHECKS_PATIENCE
+        "findings",
+        lambda: _findings(settings),
+        seconds=_CHECKS_SECONDS,
+        oldest=10 * _CHECKS_SECONDS,
+        patience=_CHECKS_PATIENCE,
     )
     work = kept.get("work", lambda: _work(store, queue), seconds=_QUEUE_SECONDS, oldest=_QUEUE_SECONDS).value
     return System(
@@ -140,7 +144,9 @@ def _work(store: Store, queue: Queue) -> _Work:
     except StoreError as error:
         jobs, problem = [], error.message
     names = {job.worker for job in jobs} - {""}
-    alive = {lock.removeprefix(worker_lock("")) for lock in store.locks.held_of(worker_lock(""), map(worker_lock, names))}
+    alive = {
+        lock.removeprefix(worker_lock("")) for lock in store.locks.held_of(worker_lock(""), map(worker_lock, names))
+    }
     return _Work(
         jobs=[JobLine(run_id=job.run_id, state=job.state, worker=job.worker) for job in jobs],
         workers=[

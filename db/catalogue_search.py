@@ -12,9 +12,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal_column, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import func, literal_column, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from kernelwright.db.catalogue_models import CatalogueRow, TaskTraitsRow
 from kernelwright.db.fulltext import Terms, having, matching, spelt
@@ -205,9 +206,9 @@ def _along(
         terms = Terms((*facts, *words.whole), words.beginnings)
         # the plus keeps either database from going from these rows to the order, which is slow where they are many
         query = query.where(literal_column("+catalogue.id").in_(matching(session.get_bind().dialect.name, terms)))
-    keys: tuple[ColumnElement[float] | ColumnElement[int], ...] = (row.id,)
+    keys: list[InstrumentedAttribute[float] | InstrumentedAttribute[int]] = [row.id]
     if order is Order.SPEEDUP:
-        keys = (row.score, row.id)
+        keys = [row.score, row.id]
     if place is not None:
         query = query.where(tuple_(*keys) < tuple_(*place[-len(keys) :]))
     page = session.execute(query.order_by(*(key.desc() for key in keys)).limit(limit + 1)).all()
@@ -244,12 +245,28 @@ def _kernels(session: Session, ids: Collection[int]) -> dict[int, FoundKernel]:
         .join(traits, traits.task_id == row.task_id)
         .where(row.id.in_(ids))
     )  # fmt: skip
-    return {
-        each[0]: FoundKernel(
-            *each[:4], *(part.split() for part in each[4:8]), TimingKind(each[8]), Verdict(each[9]), *each[10:]
-        )
-        for each in session.execute(query)
-    }
+    return {row.id: _found(row) for row in session.execute(query)}
+
+
+def _found(row: Any) -> FoundKernel:
+    same = {name: row._mapping[name] for name in _AS_STORED}
+    return FoundKernel(
+        **same,
+        task_name=row.name,
+        operations=row.operations.split(),
+        dtypes=row.dtypes.split(),
+        shapes=row.shapes.split(),
+        techniques=row.techniques.split(),
+        kind=TimingKind(row.timing_kind),
+        verdict=Verdict(row.verdict),
+    )
+
+
+_AS_STORED = tuple(
+    each.name
+    for each in fields(FoundKernel)
+    if each.name not in {"task_name", "operations", "dtypes", "shapes", "techniques", "kind", "verdict"}
+)
 
 
 def _after(score: float, row_id: int, order: Order) -> str:

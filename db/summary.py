@@ -150,8 +150,8 @@ def _figures(session: Session, runs: Sequence[tuple[str, int]]) -> Figures:
         .order_by(AttemptRow.run_id, AttemptRow.number)
     )
     made: dict[str, list[_Attempt]] = {run_id: [] for run_id, _ in runs}
-    for run_id, *attempt in session.execute(query):
-        made[run_id].append(_Attempt(*attempt))
+    for row in session.execute(query):
+        made[row[0]].append(_Attempt(row[1], row[2], row[3], row[4], row[5], row[6]))
     return {(run_id, count): _best(made[run_id][:count]) for run_id, count in runs}
 
 

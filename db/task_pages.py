@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import func, or_, select, tuple_, union_all
 from sqlalchemy.orm import Session
@@ -147,19 +148,18 @@ def task_lines(session: Session, words: str, after: str, limit: int) -> TaskLine
         query = query.where(tuple_(TaskRow.created, TaskRow.id) < tuple_(*_place(after)))
     rows = session.execute(query).all()
     bests = _bests(session, [row.id for row in rows[:limit]])
-    lines = [
-        TaskLine(
-            row.id, row.name, row.format, row.created, *(tuple(part.split()) for part in row[4:7]),
-            tuple(bests.get(row.id, ())),
-        )
-        for row in rows[:limit]
-    ]  # fmt: skip
+    lines = [_line(row, bests.get(row.id, [])) for row in rows[:limit]]
     last = (
         f"{lines[-1].created.astimezone(UTC).replace(tzinfo=None).isoformat()}~{lines[-1].id}"
         if len(rows) > limit
         else ""
     )
     return TaskLines(lines, last)
+
+
+def _line(row: Any, bests: Iterable[TaskBest]) -> TaskLine:
+    operations, dtypes, shapes = (tuple(part.split()) for part in (row.operations, row.dtypes, row.shapes))
+    return TaskLine(row.id, row.name, row.format, row.created, operations, dtypes, shapes, tuple(bests))
 
 
 def _bests(session: Session, task_ids: list[str]) -> dict[str, list[TaskBest]]:
@@ -200,9 +200,19 @@ def task_tops(session: Session, task_id: str, limit: int, bests: Sequence[TaskBe
     )  # fmt: skip
     found: list[TaskTop] = []
     places = Counter[tuple[str, str]]()
-    for gpu, kind, *figures, techniques, created in session.execute(query):
-        places[gpu, kind] += 1
-        found.append(TaskTop(gpu, TimingKind(kind), places[gpu, kind], *figures, tuple(techniques.split()), created))
+    for each in session.execute(query):
+        given: dict[str, Any] = dict(each._mapping)
+        kind, techniques, speedup = given.pop("timing_kind"), given.pop("techniques"), given.pop("score")
+        places[each.gpu, kind] += 1
+        found.append(
+            TaskTop(
+                **given,
+                kind=TimingKind(kind),
+                place=places[each.gpu, kind],
+                speedup=speedup,
+                techniques=tuple(techniques.split()),
+            )
+        )
     return found
 
 
@@ -229,11 +239,11 @@ def task_overview(session: Session, task_id: str, tops: int) -> TaskOverview | N
         .where(given.task_id == task_id)
         .order_by(given.id)
     )  # fmt: skip
-    newest = {(name, device): (name, TimingKind(kind), *rest) for name, kind, *rest, device in baselines}
+    newest = {(each.name, each.device_id): _baseline(each) for each in baselines}
     policy = dict(found.policy)
     backward = bool(policy.pop("backward", False))
     return TaskOverview(
-        TaskLine(*found[:4], *(tuple(part.split()) for part in found[4:7]), bests),
+        _line(found, bests),
         found.path,
         found.source,
         tuple(Workload.from_json(each) for each in found.workloads),
@@ -241,8 +251,15 @@ def task_overview(session: Session, task_id: str, tops: int) -> TaskOverview | N
         backward,
         {row[0]: row[1] for row in files},
         tuple(task_tops(session, task_id, tops, bests)),
-        tuple(TaskBaseline(*each) for each in newest.values()),
+        tuple(newest.values()),
     )
+
+
+def _baseline(row: Any) -> TaskBaseline:
+    return TaskBaseline(
+        row.name, TimingKind(row.timing_kind), row.gpu, row.seconds, row.seconds_low, row.seconds_high, row.interval_source,
+        row.created,
+    )  # fmt: skip
 
 
 def task_records(session: Session, task_id: str) -> list[TaskRecord]:
@@ -263,7 +280,11 @@ def task_records(session: Session, task_id: str) -> list[TaskRecord]:
         .where(row.id.in_(ids))
         .order_by(row.timing_kind, row.gpu, row.created, row.id)
     )  # fmt: skip
-    return [TaskRecord(gpu, TimingKind(kind), *rest) for gpu, kind, *rest in session.execute(query)]
+    found: list[TaskRecord] = []
+    for each in session.execute(query):
+        given: dict[str, Any] = dict(each._mapping)
+        found.append(TaskRecord(kind=TimingKind(given.pop("timing_kind")), **given))
+    return found
 
 
 def task_dtypes(session: Session, task_ids: Collection[str]) -> dict[str, list[str]]:

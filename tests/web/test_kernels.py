@@ -46,12 +46,16 @@ def fill(site: Site) -> None:
     site.store.add_evaluation(evil, hostile, evaluation(hostile, 1e-6, evil))
     measured = Kernel("class ModelNew: measured = 1\n", "ada")
     timing = Timing(
-        kind=TimingKind.MEASURED, gpu="H200", seconds=2e-5, baseline_seconds=3e-5, bound_seconds=1e-6, speedup_low=1.4, speedup_high=1.6
+        kind=TimingKind.MEASURED,
+        gpu="H200",
+        seconds=2e-5,
+        baseline_seconds=3e-5,
+        bound_seconds=1e-6,
+        speedup_low=1.4,
+        speedup_high=1.6,
     )
     device = DEVICE.model_copy(update={"kind": "cuda", "name": "NVIDIA H200"})
-    site.store.add_evaluation(
-        SOFTMAX, measured, evaluation(measured, 2e-5, SOFTMAX, device=device, timing=timing)
-    )
+    site.store.add_evaluation(SOFTMAX, measured, evaluation(measured, 2e-5, SOFTMAX, device=device, timing=timing))
 
 
 def test_measured_comes_first_and_alone(talk: tuple[TestClient, Site]) -> None:

@@ -100,7 +100,8 @@ def configuration_page() -> str:
         "rounds = 10",
         "```",
         "",
-        "`KERNELWRIGHT_CACHE` is also read by the worker processes. Keys of models are better kept in the variables that their",
+        "`KERNELWRIGHT_CACHE` is also read by the worker processes. `OMP_NUM_THREADS` bounds the threads of torch in each of them.",
+        "Keys of models are better kept in the variables that their",
         "vendors name (`OPENAI_API_KEY`, `ANTHROPIC_API_KEY`), which win over the settings; wherever they are, they are never stored or",
         "logged, and are not in the environment of the processes that run kernels ([models](models.md)).",
     ]

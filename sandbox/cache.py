@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["CACHE_BYTES", "cache_folder", "cache_root", "cached", "store_atomically", "trim_cache"]
+__all__ = ["CACHE_BYTES", "cache_folder", "cache_root", "cached", "locked", "store_atomically", "trim_cache"]
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,19 @@ def cached(path: Path) -> Path:
         return path
     other = Path(beneath) / path.relative_to(cache_root())
     return other if other.exists() else path
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time, for a build that takes long: who comes second finds it made.
+
+    Raises:
+        OSError: the lock, an empty file, can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def store_atomically(path: Path, data: bytes) -> None:

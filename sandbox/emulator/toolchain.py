@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.errors import EmulatorError
-from kernelwright.sandbox.cache import cache_folder, cached, store_atomically, trim_cache
+from kernelwright.sandbox.cache import cache_folder, cached, locked, store_atomically, trim_cache
 from kernelwright.sandbox.cxx import need_cxx
 
 __all__ = ["Toolchain", "ensure_runtime", "toolchain"]
@@ -111,7 +111,7 @@ def ensure_runtime() -> None:
     cache = cache_folder("emulator")
     compiler = (need_cxx(), f"-march={os.environ.get(MARCH_VARIABLE, 'native')}")
     folder = cache / f"runtime-{_identity(compiler)}"
-    if not (folder / "libkwruntime.so").is_file():
+    if not _whole(folder):
         _build_runtime(compiler, cache, folder)
 
 
@@ -121,10 +121,10 @@ def _toolchain(cache: Path, march: str) -> Toolchain:
     compiler = (need_cxx(), f"-march={march}")
     identity = _identity(compiler)
     folder = cached(cache / f"runtime-{identity}")
-    library = folder / "libkwruntime.so"
-    runtime = _load(library, ctypes.RTLD_GLOBAL) if library.is_file() else None
-    if runtime is None or not (folder / "kernel.hpp").is_file():
-        folder = _build_runtime(compiler, cache, cache / f"runtime-{identity}")
+    there = _whole(folder)
+    runtime = _load(folder / "libkwruntime.so", ctypes.RTLD_GLOBAL) if there else None
+    if runtime is None:
+        folder = _build_runtime(compiler, cache, cache / f"runtime-{identity}", anew=there)
         runtime = _load(folder / "libkwruntime.so", ctypes.RTLD_GLOBAL)
     if runtime is None:
         raise EmulatorError("the emulator's runtime library can't be loaded")
@@ -164,10 +164,23 @@ def _processor() -> str:
     return platform.machine() + "".join(line for line in text.splitlines() if line.startswith(kept))
 
 
-def _build_runtime(compiler: tuple[str, ...], cache: Path, folder: Path) -> Path:
-    """Compiles the runtime and the precompiled header beside each other; two processes may do so at once."""
+def _build_runtime(compiler: tuple[str, ...], cache: Path, folder: Path, *, anew: bool = False) -> Path:
+    """Compiles the runtime and the precompiled header, unless another process just has (`anew`: even then)."""
+    try:
+        with locked(folder.with_suffix(".lock")):
+            if anew or not _whole(folder):
+                _compile_runtime(compiler, cache, folder)
+    except OSError as error:
+        raise EmulatorError(f"the emulator's runtime library can't be stored in {cache}: {error}") from error
+    return folder
+
+
+def _whole(folder: Path) -> bool:
+    return (folder / "libkwruntime.so").is_file() and (folder / "kernel.hpp").is_file()
+
+
+def _compile_runtime(compiler: tuple[str, ...], cache: Path, folder: Path) -> None:
     log.info("building the emulator's runtime library (once per machine)")
-    cache.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".runtime-", dir=cache))
     try:
         for path in _SOURCES.iterdir():
@@ -183,14 +196,8 @@ def _build_runtime(compiler: tuple[str, ...], cache: Path, folder: Path) -> Path
         _run([*compiler, "-shared", "-o", "libkwruntime.so", *objects, "-lpthread"], work)
         for unit in objects:
             (work / unit).unlink()
-        try:
-            os.rename(work, folder)
-        except OSError:
-            if not (folder / "libkwruntime.so").is_file():
-                raise
-        return folder
-    except OSError as error:
-        raise EmulatorError(f"the emulator's runtime library can't be stored in {cache}: {error}") from error
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -7,7 +7,6 @@ takes 20 s to make, once per machine and torch; with it an extension's source co
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import logging
@@ -17,13 +16,13 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.errors import BuildError, EmulatorError
-from kernelwright.sandbox.cache import cache_folder, cached
+from kernelwright.sandbox.cache import cache_folder, cached, locked
 from kernelwright.sandbox.cxx import need_cxx
 
 __all__ = ["FLAVOURS", "HERE", "HostTool", "host_tool", "trim_folders"]
@@ -68,7 +67,7 @@ class HostTool:
                     "-include",
                     str(header),
                 ]  # making one that ends with this process takes longer than doing without
-            with _locked(folder.with_suffix(".lock")):
+            with locked(folder.with_suffix(".lock")):
                 if not made.with_suffix(".hpp.gch").is_file():
                     self._precompile(header, folder, flavour, dialect)
         else:
@@ -265,15 +264,6 @@ def _digest(*parts: str) -> str:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time."""
-    _made(path.parent)
-    with open(path, "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _trim_headers(folder: Path) -> None:

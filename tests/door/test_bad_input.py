@@ -99,10 +99,10 @@ def _refused(cli: Cli, *arguments: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_bad_task(kept: Path, cli: Cli, change: tuple[str, str], line: int | None, said: str) -> None:
+def test_bad_task(kept: Path, here: Cli, change: tuple[str, str], line: int | None, said: str) -> None:
     assert change[0] in TASK
     Path("task.py").write_text(TASK.replace(*change, 1))
-    error = _refused(cli, "optimize", "task.py")
+    error = _refused(here, "optimize", "task.py")
     assert error["kind"] == "TaskError"
     assert said in error["message"] + error["mend"]
     assert str(error["path"]).endswith("task.py")
@@ -110,9 +110,9 @@ def test_bad_task(kept: Path, cli: Cli, change: tuple[str, str], line: int | Non
         assert error["line"] == line
 
 
-def test_module_that_changes_its_input(kept: Path, cli: Cli) -> None:
+def test_module_that_changes_its_input(kept: Path, here: Cli) -> None:
     Path("task.py").write_text(TASK.replace("return x * 2.0", "y = x * 2.0\n        x.add_(1.0)\n        return y"))
-    error = _refused(cli, "optimize", "task.py")
+    error = _refused(here, "optimize", "task.py")
     assert (error["kind"], error["line"]) == ("TaskError", 8)
     assert "in place" in error["message"]
     assert "clone" in error["mend"]
@@ -160,21 +160,21 @@ def test_good_kernel_passes(kept: Path, cli: Cli) -> None:
     assert view["device"]["kind"] == "emulator"
 
 
-def test_kernel_without_model_new(kept: Path, cli: Cli) -> None:
-    view = _judged(cli, KERNEL.replace("class ModelNew", "class Model0"))
+def test_kernel_without_model_new(kept: Path, here: Cli) -> None:
+    view = _judged(here, KERNEL.replace("class ModelNew", "class Model0"))
     assert view["verdict"] == "rejected"
     assert "ModelNew" in view["reason"]
 
 
-def test_kernel_that_is_no_python(kept: Path, cli: Cli) -> None:
-    view = _judged(cli, "class ModelNew(:\n    pass\n")
+def test_kernel_that_is_no_python(kept: Path, here: Cli) -> None:
+    view = _judged(here, "class ModelNew(:\n    pass\n")
     assert view["verdict"] in {"rejected", "compile_error"}
     assert "(line 1)." in view["reason"]
     assert view["stages"][-1]["evidence"]["excerpt"] == "    1 | class ModelNew(:"
 
 
-def test_cuda_that_does_not_compile(kept: Path, cli: Cli) -> None:
-    view = _judged(cli, KERNEL.replace("2.0f * x[i];", "2.0f * z[i];"))
+def test_cuda_that_does_not_compile(kept: Path, here: Cli) -> None:
+    view = _judged(here, KERNEL.replace("2.0f * x[i];", "2.0f * z[i];"))
     assert view["verdict"] == "compile_error"
     assert '"z"' in view["reason"]
     assert view["reason"].lower().count("does not compile") == 1
@@ -198,10 +198,10 @@ def test_cuda_that_does_not_compile(kept: Path, cli: Cli) -> None:
         ),
     ],
 )
-def test_kernel_that_never_ends(kept: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+def test_kernel_that_never_ends(kept: Path, here: Cli, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     monkeypatch.setenv("KERNELWRIGHT_CALL_SECONDS", "2")
     assert old in KERNEL
-    view = _judged(cli, KERNEL.replace(old, new))
+    view = _judged(here, KERNEL.replace(old, new))
     assert view["verdict"] == "timeout"
 
 

@@ -43,8 +43,8 @@ def test_all_runs(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_one_run_by_the_beginning_of_its_id(cli: Cli) -> None:
-    done = cli("costs", "softmax")
+def test_one_run_by_the_beginning_of_its_id(here: Cli) -> None:
+    done = here("costs", "softmax")
     assert done.returncode == 0, done.stderr
     for part in ("coder", "judge", "3 (1 failed)", "$0.0000042", "$2.00", "gpt-6-sol"):
         assert part in done.stdout
@@ -52,8 +52,8 @@ def test_one_run_by_the_beginning_of_its_id(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_json_is_exact(cli: Cli) -> None:
-    view = json.loads(cli("costs", "--json").stdout)
+def test_json_is_exact(here: Cli) -> None:
+    view = json.loads(here("costs", "--json").stdout)
     assert view["dollars"] == "2.4500042"
     assert view["dollars_per_solved_task"] == "2.4500042"
     assert {one["name"]: (one["solved"], one["dollars"]) for one in view["tasks"]} == {
@@ -66,28 +66,28 @@ def test_json_is_exact(cli: Cli) -> None:
     assert attempts[RUN, 2]["dollars"] == "2"
     for part in ("runs", "models", "roles", "attempts"):
         assert sum(Decimal(one["dollars"]) for one in view[part]) == Decimal("2.4500042")
-    only = json.loads(cli("costs", RUN, "--json").stdout)
+    only = json.loads(here("costs", RUN, "--json").stdout)
     assert (only["run_id"], only["dollars"]) == (RUN, "2.3500042")
 
 
-def test_none_yet(cli: Cli, home: Path) -> None:
-    done = cli("costs")
+def test_none_yet(here: Cli, home: Path) -> None:
+    done = here("costs")
     assert (done.returncode, "No calls of language models yet" in done.stdout) == (0, True)
-    view = json.loads(cli("costs", "--json").stdout)
+    view = json.loads(here("costs", "--json").stdout)
     assert (view["dollars"], view["runs"], view["dollars_per_solved_task"]) == ("0", [], None)
     with Store(home / "kernelwright.db") as store:
         store.create_run(run())
-    assert f"Run {RUN} made no calls" in cli("costs", RUN).stdout
-    done = cli("costs", "nobody")
+    assert f"Run {RUN} made no calls" in here("costs", RUN).stdout
+    done = here("costs", "nobody")
     assert done.returncode == 2
     assert "no run with the id 'nobody'" in done.stderr
 
 
-def test_doctor_says_which_keys_are_set(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_says_which_keys_are_set(here: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "canary-1")
     monkeypatch.setenv("ANTHROPIC_API_KEY", " ")
     Path("kernelwright.toml").write_text('anthropic_api_key = "canary-2"\n')
-    done = cli("doctor", "--json")
+    done = here("doctor", "--json")
     named = {check["name"]: check["detail"] for check in json.loads(done.stdout)["checks"]}
     assert (named["OPENAI_API_KEY"], named["ANTHROPIC_API_KEY"]) == ("set", "set by the settings")
     assert "canary" not in done.stdout + done.stderr
@@ -102,9 +102,9 @@ def test_a_key_under_a_wrong_name_is_not_repeated(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("text", ['openai_api_key = ["canary-1"]', "anthropic_api_key = 12345678"])
-def test_a_key_of_the_wrong_type_is_not_repeated(cli: Cli, text: str) -> None:
+def test_a_key_of_the_wrong_type_is_not_repeated(here: Cli, text: str) -> None:
     Path("kernelwright.toml").write_text(text)
-    done = cli("doctor")
+    done = here("doctor")
     assert done.returncode == 2
     assert "is no key" in done.stderr
     assert "canary" not in done.stdout + done.stderr

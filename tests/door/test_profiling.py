@@ -66,8 +66,8 @@ def test_a_report_of_nsight_compute(cli: Cli, tmp_path: Path) -> None:
         (["--roofline", "/no/such/folder/picture.svg"], "folder"),
     ],
 )
-def test_reports_that_are_misread_on_no_account(cli: Cli, arguments: list[str], word: str) -> None:
-    done = cli("profile", SAMPLE, *arguments)
+def test_reports_that_are_misread_on_no_account(here: Cli, arguments: list[str], word: str) -> None:
+    done = here("profile", SAMPLE, *arguments)
     assert done.returncode == 2
     assert word in done.stderr
     assert "Traceback" not in done.stderr
@@ -76,14 +76,14 @@ def test_reports_that_are_misread_on_no_account(cli: Cli, arguments: list[str], 
 @pytest.mark.parametrize(
     "text", ["", "a,b\n1,2\n", "\x00\xff", '"ID","Kernel Name"\n"0","k"\n', "==ERROR== ERR_NVGPUCTRPERM\n"]
 )
-def test_files_that_are_no_report(cli: Cli, tmp_path: Path, text: str) -> None:
+def test_files_that_are_no_report(here: Cli, tmp_path: Path, text: str) -> None:
     file = tmp_path / "report.csv"
     file.write_text(text, encoding="latin-1")
-    done = cli("profile", file)
+    done = here("profile", file)
     assert done.returncode == 2
     assert "report.csv" in done.stderr
     assert "Traceback" not in done.stderr
-    assert cli("profile", tmp_path / "none.csv").returncode == 2
+    assert here("profile", tmp_path / "none.csv").returncode == 2
 
 
 def test_machine_code_and_picture_of_a_program(cli: Cli, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_machine_code_and_picture_of_a_program(cli: Cli, tmp_path: Path) -> None
     assert {each["kernel"] for each in found} == {"_Z9transposeILi32EEvPKfPfi", "_Z9transposeILi16EEvPKfPfi"}
 
 
-def test_doctor_names_the_profilers(cli: Cli) -> None:
-    body = json.loads(cli("doctor", "--json").stdout)
+def test_doctor_names_the_profilers(here: Cli) -> None:
+    body = json.loads(here("doctor", "--json").stdout)
     names = {check["name"] for check in body["checks"]}
     assert {"ncu", "compute-sanitizer", "nvdisasm", "cuxray", "matplotlib"} <= names

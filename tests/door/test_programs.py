@@ -69,13 +69,13 @@ def test_a_programs_own_exit_code_is_passed_on(cli: Cli, tmp_path: Path) -> None
     assert cli("run", program).returncode == 7
 
 
-def test_a_race_is_told_at_its_line_and_fails(cli: Cli) -> None:
-    done = cli("sanitize", REDUCE, "-X", "-DFORGET_BARRIER", "--schedules", "2", "--seed", "1", "--", "5000")
+def test_a_race_is_told_at_its_line_and_fails(here: Cli) -> None:
+    done = here("sanitize", REDUCE, "-X", "-DFORGET_BARRIER", "--schedules", "2", "--seed", "1", "--", "5000")
     assert done.returncode == 1
     assert f"shared race in block_sums, line {BARRIER_LINE}" in done.stdout
     assert "__syncthreads()" in done.stdout
     body = found(
-        cli("sanitize", REDUCE, "-X", "-DFORGET_BARRIER", "--json", "--schedules", "2", "--seed", "1", "--", "5000")
+        here("sanitize", REDUCE, "-X", "-DFORGET_BARRIER", "--json", "--schedules", "2", "--seed", "1", "--", "5000")
     )
     violations = body["violations"]
     assert isinstance(violations, list)
@@ -110,33 +110,33 @@ def test_a_crash_of_the_host_code_is_told(cli: Cli) -> None:
     assert (done.returncode, done.stderr.strip()) == (139, "The program's host code was ended by SIGSEGV.")
 
 
-def test_a_host_pointer_is_told_as_one(cli: Cli) -> None:
+def test_a_host_pointer_is_told_as_one(here: Cli) -> None:
     Path("host.cu").write_text(
         "#include <cuda_runtime.h>\n"
         "__device__ int table[4];\n"
         "__global__ void f(int* p) { p[threadIdx.x] = table[0]; }\n"
         "int main() { int x[32]; f<<<1, 32>>>(x); return cudaDeviceSynchronize(); }\n"
     )
-    done = cli("run", "host.cu")
+    done = here("run", "host.cu")
     assert done.returncode == 700 % 256  # cudaErrorIllegalAddress, as a shell sees it
     assert "`p` is 0x" in done.stderr
     assert "no memory of the device" in done.stderr
 
 
-def test_a_kernel_that_was_not_launched_is_told_with_those_that_were(cli: Cli) -> None:
-    done = cli("profile", REDUCE, "--kernel", "nope", "--", "1000")
+def test_a_kernel_that_was_not_launched_is_told_with_those_that_were(here: Cli) -> None:
+    done = here("profile", REDUCE, "--kernel", "nope", "--", "1000")
     assert done.returncode == 1
     assert "but: block_sums" in done.stdout
 
 
-def test_run_says_what_a_kernel_broke_and_fails(cli: Cli, tmp_path: Path) -> None:
+def test_run_says_what_a_kernel_broke_and_fails(here: Cli, tmp_path: Path) -> None:
     program = tmp_path / "far.cu"
     program.write_text(
         "#include <cuda_runtime.h>\n"
         "__global__ void f(int* p) { p[threadIdx.x + 1] = 1; }\n"
         "int main() { int* p; cudaMalloc(&p, 32 * 4); f<<<1, 32>>>(p); cudaDeviceSynchronize(); return 0; }\n"
     )
-    done = cli("run", program)
+    done = here("run", program)
     assert done.returncode == 1
     assert "out of bounds in f, line 2" in done.stderr
 
@@ -148,37 +148,37 @@ int main() { int* p; cudaMalloc(&p, 4); f<<<4, 64>>>(p, 7); cudaDeviceSynchroniz
 """
 
 
-def test_writes_of_one_value_are_a_note_and_no_failure(cli: Cli) -> None:
+def test_writes_of_one_value_are_a_note_and_no_failure(here: Cli) -> None:
     Path("same.cu").write_text(SAME_VALUE)
-    done = cli("run", "same.cu")
+    done = here("run", "same.cu")
     assert done.returncode == 0
     assert "note: same value in f, line 2" in done.stderr
     assert "benign: `p[0]` is written by this block" in done.stderr
-    done = cli("sanitize", "same.cu", "--schedules", "2", "--seed", "1")
+    done = here("sanitize", "same.cu", "--schedules", "2", "--seed", "1")
     assert done.returncode == 0
     assert "Nothing found in 1 launch" in done.stdout
     assert "note: same value in f, line 2" in done.stdout
-    body = found(cli("sanitize", "same.cu", "--schedules", "2", "--seed", "1", "--json"))
+    body = found(here("sanitize", "same.cu", "--schedules", "2", "--seed", "1", "--json"))
     notes = body["notes"]
     assert isinstance(notes, list)
     assert body["violations"] == []
     assert [(n["kind"], n["line"], n["schedules"]) for n in notes] == [("same_value", 2, ["forward", "reversed"])]
 
 
-def test_a_clean_program_is_clean(cli: Cli) -> None:
-    done = cli("sanitize", REDUCE, "--seed", "5", "--", "3000")
+def test_a_clean_program_is_clean(here: Cli) -> None:
+    done = here("sanitize", REDUCE, "--seed", "5", "--", "3000")
     assert done.returncode == 0
     assert "Nothing found in 1 launch under 3 schedules" in done.stdout
     assert "seed 5" in done.stdout
 
 
-def test_profile_of_a_program_by_line(cli: Cli) -> None:
-    done = cli("profile", REDUCE, "--line", "--gpu", "A100", "--", "100000")
+def test_profile_of_a_program_by_line(here: Cli) -> None:
+    done = here("profile", REDUCE, "--line", "--gpu", "A100", "--", "100000")
     assert done.returncode == 0
     assert "modelled for A100" in done.stdout
     assert f"{BARRIER_LINE}  " in done.stdout
     assert "int i = blockIdx.x * blockDim.x + threadIdx.x" in done.stdout
-    body = found(cli("profile", REDUCE, "--json", "--", "100000"))
+    body = found(here("profile", REDUCE, "--json", "--", "100000"))
     kernels = body["kernels"]
     assert isinstance(kernels, list)
     (kernel,) = kernels
@@ -192,23 +192,23 @@ def test_profile_of_a_program_by_line(cli: Cli) -> None:
     assert "values[i]" in loads[0]["text"]
 
 
-def test_a_profile_of_some_blocks_says_so(cli: Cli) -> None:
-    done = cli("profile", REDUCE, "--blocks", "5", "--", "100000")
+def test_a_profile_of_some_blocks_says_so(here: Cli) -> None:
+    done = here("profile", REDUCE, "--blocks", "5", "--", "100000")
     assert "Counted over a sample of 5 of 64 blocks; the time is for all." in done.stdout
 
 
-def test_an_extension_is_judged_sanitized_and_profiled(cli: Cli, tmp_path: Path) -> None:
+def test_an_extension_is_judged_sanitized_and_profiled(here: Cli, tmp_path: Path) -> None:
     task, kernel = tmp_path / "task.py", tmp_path / "kernel.py"
     task.write_text(TASK)
     kernel.write_text(EXTENSION)
-    judged = found(cli("verify", task, kernel, "--json"))
+    judged = found(here("verify", task, kernel, "--json"))
     assert judged["verdict"] == "passed", judged["reason"]
-    assert cli("sanitize", task, kernel, "--schedules", "1").returncode == 0
-    done = cli("profile", task, kernel, "--line")
+    assert here("sanitize", task, kernel, "--schedules", "1").returncode == 0
+    done = here("profile", task, kernel, "--line")
     assert "relu_kernel" in done.stdout
     assert "y[i] = fmaxf(x[i], 0.f);" in done.stdout
     kernel.write_text(EXTENSION.replace("if (i < n) ", "").replace("n + 255", "n + 511"))
-    judged = found(cli("verify", task, kernel, "--json"))
+    judged = found(here("verify", task, kernel, "--json"))
     assert judged["verdict"] == "unsafe"
     assert "relu_kernel, CUDA source line 6" in str(judged["reason"])
 
@@ -226,11 +226,11 @@ def test_an_extension_is_judged_sanitized_and_profiled(cli: Cli, tmp_path: Path)
         (["profile", "nonsense"], 2, "nonsense"),
     ],
 )
-def test_misuse(cli: Cli, arguments: list[str], code: int, words: str) -> None:
+def test_misuse(here: Cli, arguments: list[str], code: int, words: str) -> None:
     Path("empty.cu").write_text("")
     Path("broken.cu").write_text("#include <cuda_runtime.h>\nint main() { return nothing; }\n")
     Path("binary.cu").write_bytes(b"\x7fELF\xff\xfe")
     Path("task.py").write_text(TASK)
-    done = cli(*arguments)
+    done = here(*arguments)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert words in done.stderr

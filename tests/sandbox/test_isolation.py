@@ -207,6 +207,15 @@ def test_environment_holds_no_key(start, monkeypatch):
     assert not {"OPENAI_API_KEY", "SSH_AUTH_SOCK"} & set(found)
 
 
+def test_threads_are_as_many_as_asked_for_and_wait_without_spinning(start, monkeypatch):
+    look = "import os; found = [os.environ.get('OMP_NUM_THREADS'), os.environ['OMP_WAIT_POLICY']]"
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert ask(start(), look) == ["3", "PASSIVE"]
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert ask(start(), look) == ["3", "ACTIVE"]
+
+
 def test_a_worker_collects_garbage_but_not_what_it_imported(start):
     assert ask(start(), "import gc; found = [gc.isenabled(), gc.get_freeze_count() > 10_000]") == [True, True]
 

@@ -19,7 +19,9 @@ def placed(*entries: Entry) -> list[tuple[str, int, bool]]:
 
 
 def test_intervals_that_are_apart_make_places() -> None:
-    found = placed(one("c", 1.0, (0.9, 1.1)), one("a", 3.0, (2.9, 3.1)), one("b", 2.0, (1.9, 2.1)), one("d", 0.5, (0.4, 0.6)))
+    found = placed(
+        one("c", 1.0, (0.9, 1.1)), one("a", 3.0, (2.9, 3.1)), one("b", 2.0, (1.9, 2.1)), one("d", 0.5, (0.4, 0.6))
+    )
     assert found == [("a", 1, False), ("b", 2, False), ("c", 3, False)]
 
 
@@ -50,7 +52,9 @@ def test_a_speed_up_that_no_kernel_could_have_is_cut_off_and_told_from_none() ->
 
 
 def test_repeats_count_with_their_median_and_the_hull_of_their_intervals() -> None:
-    twice = entry([trial("t", s, repeat=r, speedup_interval=(s - 0.1, s + 0.1)) for r, s in enumerate((1.0, 3.0, 2.0))], id="x")
+    twice = entry(
+        [trial("t", s, repeat=r, speedup_interval=(s - 0.1, s + 0.1)) for r, s in enumerate((1.0, 3.0, 2.0))], id="x"
+    )
     (found,) = medals([twice], "t")
     assert (found.speedup, found.low, found.high) == (2.0, 0.9, 3.1)
 
@@ -60,14 +64,12 @@ def test_tally() -> None:
     assert tally(entries, ["t", "u"]) == {"a": [2, 0, 0]}
 
 
-@given(
-    st.lists(
-        st.tuples(st.floats(0.1, 9.9), st.floats(0.0, 0.5)) | st.none(), min_size=1, max_size=12
-    )
-)
+@given(st.lists(st.tuples(st.floats(0.1, 9.9), st.floats(0.0, 0.5)) | st.none(), min_size=1, max_size=12))
 def test_places_are_in_order_of_speed_and_within_bounds(given_: list[tuple[float, float] | None]) -> None:
     entries = [
-        one(f"e{n:02}", None) if each is None else one(f"e{n:02}", each[0], (each[0] * (1 - each[1]), each[0] * (1 + each[1])))
+        one(f"e{n:02}", None)
+        if each is None
+        else one(f"e{n:02}", each[0], (each[0] * (1 - each[1]), each[0] * (1 + each[1])))
         for n, each in enumerate(given_)
     ]
     found = medals(entries, "t")

@@ -179,7 +179,7 @@ class LookStore(Transactions):
         """Sources of those kernels with exactly these ids that are stored."""
         query = select(KernelRow.id, KernelRow.source).where(KernelRow.id.in_(kernel_ids))
         with self._reading() as session:
-            return dict(session.execute(query).tuples().all())
+            return {row.id: row.source for row in session.execute(query)}
 
     def task_without_files(self, task_id: str) -> Task:
         """The task with exactly this id, without what its source reads: its own `id` is another one if it has files.
@@ -270,11 +270,8 @@ def _judgements(session: Session, kernel_id: str, limit: int) -> list[Judgement]
         .limit(limit)
     )  # fmt: skip
     found = session.execute(query).all()
-    devices = dict(
-        session.execute(select(DeviceRow.id, DeviceRow.name).where(DeviceRow.id.in_({row.device_id for row in found})))
-        .tuples()
-        .all()
-    )
+    named = select(DeviceRow.id, DeviceRow.name).where(DeviceRow.id.in_({row.device_id for row in found}))
+    devices = {row.id: row.name for row in session.execute(named)}
     return [
         Judgement(
             evaluation_id=row.id,

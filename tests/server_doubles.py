@@ -14,14 +14,16 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from web_site import settings_for
 
-from kernelwright.config import load_settings
 from kernelwright.db.access import Role, new_credential
 from kernelwright.db.store import Store
+from kernelwright.service.inspection import Inspector
 from kernelwright.service.queue import Queue
 from kernelwright.web.access.policy import Policy
 from kernelwright.web.app import create_app
 from kernelwright.web.context import Site
+from kernelwright.web.live import Live
 
 
 @dataclass
@@ -85,7 +87,9 @@ def placed(folder: Path) -> Iterator[Place]:
     for path in _empty().iterdir():
         shutil.copy(path, folder)
     with Store(folder / "k.db", clock=clock) as store, Queue(store) as queue:
-        yield Place(store, queue, Site(load_settings(data=folder, cache=folder), store, queue), clock)
+        settings = settings_for(folder)
+        with Inspector(settings, seconds=5, wall_seconds=30) as inspector:
+            yield Place(store, queue, Site(settings, store, queue, inspector, Live(store), on_gpu=False), clock)
 
 
 def client_of(app: FastAPI, *, token: str = "", host: str = "localhost", raises: bool = True) -> TestClient:

@@ -36,6 +36,10 @@ def describe(app: FastAPI) -> None:
             schema.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             for path, item in schema["paths"].items():
                 for operation in item.values():
+                    for status, answer in operation["responses"].items():
+                        if status >= "400":  # FastAPI gives refusals the media type of the answer
+                            parts = list(answer.get("content", {}).values())
+                            answer["content"] = {"application/json": parts[0]} if parts else {}
                     operation["security"] = [] if path in {"/healthz", "/readyz"} else [{"token": []}]
             app.openapi_schema = schema
         return app.openapi_schema

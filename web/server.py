@@ -10,7 +10,9 @@ from fastapi import FastAPI
 
 from kernelwright import logs
 from kernelwright.web.access.policy import Policy
+from kernelwright.web.context import Site
 from kernelwright.web.limits import Streams
+from kernelwright.web.live import Live
 from kernelwright.web.patience import protocol_with
 
 __all__ = ["Server", "server_for"]
@@ -25,12 +27,13 @@ class Server(uvicorn.Server):
     Seen with uvicorn 0.54 alone: one open stream held SIGTERM up for the whole `timeout_graceful_shutdown`, and was cut off then.
     """
 
-    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+    def __init__(self, config: uvicorn.Config, streams: Streams, live: Live) -> None:
         super().__init__(config)
-        self._streams = streams
+        self._streams, self._live = streams, live
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Takes no more requests, and ends."""
+        self._live.close()
         self._streams.end()
         await super().shutdown(sockets)
 
@@ -56,4 +59,5 @@ def server_for(app: FastAPI, policy: Policy) -> Server:
         timeout_graceful_shutdown=_LEAVE_SECONDS,
     )
     streams: Streams = app.state.streams
-    return Server(config, streams)
+    site: Site = app.state.site
+    return Server(config, streams, site.live)

@@ -26,6 +26,8 @@ from kernelwright.web.server import Server, server_for
 QUICK = Limits(head_seconds=0.4, pause_seconds=0.4, body_seconds=1.0, rest_seconds=0.4, reads=0, writes=0)
 SHORT = replace(QUICK, idle_seconds=0)
 PATIENT = Limits(reads=0, writes=0)
+LETS_GO = replace(PATIENT, idle_seconds=0, rest_seconds=3.0)
+"""Time enough for a busy machine, and an end soon after the answer."""
 HOST = b"Host: localhost\r\n"
 WELL = b"GET /healthz HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n"
 LARGE = 30_000_000
@@ -284,14 +286,14 @@ def test_a_body_without_a_length_is_counted(place: Place, size: int) -> None:
     body = b"".join(
         b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (b"x" * min(7777, size - at) for at in range(0, size, 7777))
     )
-    with running(place, Policy(limits=replace(SHORT, body_bytes=100_000))) as one:
+    with running(place, Policy(limits=replace(LETS_GO, body_bytes=100_000))) as one:
         answer = asked(one, request + body + b"0\r\n\r\n")
     assert status(answer) == (200 if size <= 100_000 else 413)
 
 
 @pytest.mark.parametrize("sent", [0, 5_000_000])
 def test_an_announced_body_is_refused_before_it_is_read(place: Place, sent: int) -> None:
-    with running(place, Policy(limits=SHORT)) as one:
+    with running(place, Policy(limits=LETS_GO)) as one:
         answer = asked(
             one,
             b"POST /api/v1/read HTTP/1.1\r\n"

@@ -13,7 +13,7 @@ from starlette.types import Scope
 from kernelwright.db.access import Role
 from kernelwright.errors import AccessError
 
-__all__ = ["LOCAL", "NOBODY", "How", "Identity", "Who", "identity_in", "needs", "set_identity"]
+__all__ = ["LOCAL", "NOBODY", "How", "Identity", "Who", "check_owner", "identity_in", "needs", "set_identity"]
 
 _log = logging.getLogger(__name__)
 _KEY = "who"
@@ -101,6 +101,19 @@ def check(who: Identity, role: Role, what: str) -> None:
         f"This needs the role {role.value}" + (f"; the token {who.name} has the role {who.role.value}." if who.role else "."),
         mend="Ask who runs this server for a token with that role.",
     )  # fmt: skip
+
+
+def check_owner(who: Identity, owner: str | None, run_id: str) -> None:
+    """Refuses who may not cancel or resume the run of this owner.
+
+    Raises:
+        AccessError: they may not.
+    """
+    if not who.may_change(owner):
+        _log.warning("refused a change of run %s: %r did not submit it", run_id, who.name)
+        raise AccessError(
+            f"The token {who.name} did not submit run {run_id}.", mend="Whoever did can do this, and the role admin."
+        )
 
 
 def needs(role: Role) -> Any:

@@ -13,7 +13,7 @@ from kernelwright.errors import StoreError
 from kernelwright.web.access.identity import needs
 from kernelwright.web.context import Here, Site
 from kernelwright.web.metrics import CONTENT_TYPE, Metrics
-from kernelwright.web.twins import Problem
+from kernelwright.web.openapi import REFUSALS
 
 __all__ = ["Health", "Readiness", "router"]
 
@@ -54,7 +54,7 @@ def readyz(site: Here, response: Response) -> Readiness:
     "/metrics",
     dependencies=[needs(Role.ADMIN)],
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, 403: {"model": Problem}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **REFUSALS},
 )
 def metrics(request: Request) -> Response:
     """What was counted, as Prometheus reads it; for administrators."""

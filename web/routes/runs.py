@@ -13,6 +13,7 @@ from kernelwright.errors import MisuseError
 from kernelwright.rl.run import RunStatus
 from kernelwright.rl.strategies import STRATEGIES
 from kernelwright.service.queue import Job
+from kernelwright.web.access.identity import Who, check_owner
 from kernelwright.web.charts.best_so_far import best_so_far
 from kernelwright.web.context import Here, Site
 from kernelwright.web.rendering import render
@@ -91,32 +92,34 @@ _problems = {404: {"model": Problem}, 422: {"model": Problem}}
 
 
 @twins.api.post("/runs/{run_id}/cancel", responses=_problems)  # type: ignore[arg-type]
-def cancel(site: Here, run_id: str) -> Done:
+def cancel(site: Here, who: Who, run_id: str) -> Done:
     """Takes a search out of the queue, or interrupts it; attempts that have ended are kept, and it can be gone on with."""
     found = site.store.run(run_id).id
+    check_owner(who, site.store.owner_of_run(found), found)
     changed = site.queue.cancel(found)
     return Done(id=found, status=site.store.run_status(found), changed=changed)
 
 
 @twins.api.post("/runs/{run_id}/resume", status_code=202, responses=_problems)  # type: ignore[arg-type]
-def resume(site: Here, run_id: str) -> Done:
+def resume(site: Here, who: Who, run_id: str) -> Done:
     """Puts a search that was interrupted, or has failed, back into the queue."""
     found = site.store.run(run_id).id
+    check_owner(who, site.store.owner_of_run(found), found)
     job = _resume(site, found)
     return Done(id=found, status=site.store.run_status(found), changed=job is not None)
 
 
 @twins.pages.post("/runs/{run_id}/cancel")
-def cancel_page(site: Here, run_id: str) -> RedirectResponse:
+def cancel_page(site: Here, who: Who, run_id: str) -> RedirectResponse:
     """The same for a form."""
-    done = cancel(site, run_id)
+    done = cancel(site, who, run_id)
     return RedirectResponse(f"/runs/{done.id}", status_code=303)
 
 
 @twins.pages.post("/runs/{run_id}/resume")
-def resume_page(site: Here, run_id: str) -> RedirectResponse:
+def resume_page(site: Here, who: Who, run_id: str) -> RedirectResponse:
     """The same for a form."""
-    done = resume(site, run_id)
+    done = resume(site, who, run_id)
     return RedirectResponse(f"/runs/{done.id}", status_code=303)
 
 

@@ -6,14 +6,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from kernelwright.errors import TaskError
 from kernelwright.jobs import queue_search
-from kernelwright.views import error_json
+from kernelwright.web.access.identity import Identity, Who
 from kernelwright.web.context import Here, Site
 from kernelwright.web.rendering import render
 from kernelwright.web.twins import Problem, Twins
@@ -36,7 +36,7 @@ from kernelwright.web.views.submit import (
 )
 from kernelwright.words import one_line
 
-__all__ = ["refused", "twins"]
+__all__ = ["twins"]
 
 twins = Twins("submit")
 
@@ -44,7 +44,7 @@ twins = Twins("submit")
 class RefusedBody(Problem):
     """What is wrong, and at which fields."""
 
-    problems: list[FieldProblem]
+    problems: list[FieldProblem] = []  # noqa: RUF012 (pydantic copies it)
 
 
 _busy: dict[int | str, dict[str, Any]] = {422: {"model": RefusedBody}, 503: {"model": Problem}}
@@ -69,9 +69,9 @@ def lowerings(site: Here, asked: Source) -> LoweringView:
 
 
 @twins.api.post("/runs", status_code=201, responses=_busy)
-def search(site: Here, asked: Submission) -> Created:
+def search(site: Here, who: Who, asked: Submission) -> Created:
     """Puts a search for kernels of a module into the queue."""
-    return created(_queued(site, asked))
+    return created(_queued(site, who, asked))
 
 
 @twins.pages.post("/submit/look")
@@ -98,12 +98,12 @@ async def lowering_part(site: Here, request: Request) -> Response:
 
 
 @twins.pages.post("/submit")
-async def submitted(site: Here, request: Request) -> Response:
+async def submitted(site: Here, who: Who, request: Request) -> Response:
     """Puts what a form asks for into the queue and shows the run; or shows the form again, with what is wrong at its fields."""
     asked, problems, given = await _form(request, Submission)
     if asked is not None:
         try:
-            run = await run_in_threadpool(_queued, site, asked)
+            run = await run_in_threadpool(_queued, site, who, asked)
             return RedirectResponse(f"/runs/{run.id}", status_code=303)
         except Refused as error:
             problems = error.problems
@@ -112,14 +112,7 @@ async def submitted(site: Here, request: Request) -> Response:
     )  # fmt: skip
 
 
-def refused(_request: Request, error: Exception) -> Response:
-    """The API's answer to a submission with problems at its fields."""
-    assert isinstance(error, Refused)
-    body = error_json(error) | {"problems": [each.model_dump() for each in error.problems]}
-    return JSONResponse(body, status_code=422)
-
-
-def _queued(site: Site, asked: Submission) -> Any:
+def _queued(site: Site, who: Identity, asked: Submission) -> Any:
     settings = checked(site.settings, asked)
     try:
         task = site.inspector.look(with_workloads(asked), name=asked.name).at(asked.scale, gpu=site.on_gpu)
@@ -128,6 +121,8 @@ def _queued(site: Site, asked: Submission) -> Any:
             [FieldProblem(field="source", message=error.message, mend=error.mend or "", line=error.line)]
         ) from error
     run = queue_search(task, settings, store=site.store)
+    if who.name:
+        site.store.own_run(run.id, who.name)
     site.queue.put(run.id)
     return run
 

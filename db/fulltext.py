@@ -33,13 +33,22 @@ class Terms:
     beginnings: tuple[str, ...] = ()
 
 
-def spelt(session: Session, words: Sequence[str]) -> Terms:
-    """Of words that a person asks for, those that some row has; the others as beginnings, if they have three letters.
+def spelt(session: Session, asked: Sequence[tuple[str, ...]]) -> Terms:
+    """Of words that a person asks for, those that some row has; of others their parts. What no row has stands for all that begin so, if
+    it has three letters.
+
+    Args:
+        asked: as `search_terms.asked_words` gives them.
 
     A beginning costs more: all rows of all words that begin so are gathered before the first is given.
     """
     dialect = session.get_bind().dialect.name
-    there = {word for word in words if session.scalar(matching(dialect, Terms((word,))).limit(1)) is not None}
+    known = {
+        word: session.scalar(matching(dialect, Terms((word,))).limit(1)) is not None
+        for word in dict.fromkeys(word for words in asked for word in words)
+    }
+    words = [word for one in asked for word in (one[:1] if known[one[0]] or len(one) == 1 else one[1:])]
+    there = {word for word in words if known[word]}
     begun = tuple(word for word in words if word not in there and len(word) >= _PREFIX_FROM)
     return Terms(tuple(word for word in words if word not in begun), begun)
 

@@ -39,13 +39,15 @@ def words_of(text: str) -> list[str]:
     return list(found)
 
 
-def asked_words(text: str) -> list[str]:
-    """What to look for when a person asks for these words: of `LayerNorm` its parts, which are found in `layer_norm` too."""
-    found: dict[str, None] = {}
+def asked_words(text: str) -> list[tuple[str, ...]]:
+    """The words that a person asks for: each whole, and behind it its parts if it has humps, as `LayerNorm` has, which may be
+    what `layer_norm` is found by."""
+    found: dict[tuple[str, ...], None] = {}
     for match in _WORD.finditer(text[:_READ]):
         parts = _spelt(match[0])
-        humped = len(parts) > 1 and any(a.islower() and b.isupper() for a, b in pairwise(match[0]))
-        found.update(dict.fromkeys(parts[1:] if humped else parts[:1]))
+        humped = any(a.islower() and b.isupper() for a, b in pairwise(match[0]))
+        if parts:
+            found[parts if humped else parts[:1]] = None
     return list(found)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select, tuple_, union_all
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, union_all
 from sqlalchemy.orm import Session
 
 from kernelwright.bench_tasks.task import NumericPolicy, Workload
@@ -142,8 +142,8 @@ def task_lines(session: Session, words: str, after: str, limit: int) -> TaskLine
         .order_by(TaskRow.created.desc(), TaskRow.id.desc())
         .limit(limit + 1)
     )  # fmt: skip
-    for word in asked_words(words)[:8]:  # a word is letters and digits: nothing that LIKE reads otherwise
-        query = query.where(or_(traits.terms.like(f"% {word}%"), traits.terms.like(f"{word}%")))
+    for word, *parts in asked_words(words)[:8]:
+        query = query.where(or_(_begins(word), and_(*map(_begins, parts))) if parts else _begins(word))
     if after:
         query = query.where(tuple_(TaskRow.created, TaskRow.id) < tuple_(*_place(after)))
     rows = session.execute(query).all()
@@ -155,6 +155,12 @@ def task_lines(session: Session, words: str, after: str, limit: int) -> TaskLine
         else ""
     )
     return TaskLines(lines, last)
+
+
+def _begins(word: str) -> ColumnElement[bool]:
+    """Whether a term begins so. A word is letters and digits: nothing that LIKE reads otherwise."""
+    terms = TaskTraitsRow.terms
+    return or_(terms.like(f"% {word}%"), terms.like(f"{word}%"))
 
 
 def _line(row: Any, bests: Iterable[TaskBest]) -> TaskLine:

@@ -231,6 +231,7 @@ class TestFinding:
             ({"task_id": SOFTMAX.id}, [1, 2, 5]),
             ({"words": "soft"}, [1, 2, 5]),
             ({"words": "ROW softmax"}, [1, 2, 5]),
+            ({"words": "SoftMax"}, [1, 2, 5]),
             ({"words": "RowReduce"}, [1]),
             ({"words": "row_reduce softmax"}, [1]),
             ({"words": "bob"}, [3]),
@@ -347,8 +348,13 @@ def test_many_are_gone_along_and_few_are_counted(store: Store, monkeypatch: pyte
 
 def test_words() -> None:
     assert words_of("row_softmax LayerNorm") == ["row", "softmax", "layernorm", "layer", "norm"]
-    assert asked_words("LayerNorm H200 row_softmax") == ["layer", "norm", "h200", "row", "softmax"]
-    assert set(asked_words("naïve")) <= set(words_of("a naïve one"))
+    assert asked_words("LayerNorm H200 row_softmax") == [
+        ("layernorm", "layer", "norm"),
+        ("h200",),
+        ("row",),
+        ("softmax",),
+    ]
+    assert {word for (word,) in asked_words("naïve")} <= set(words_of("a naïve one"))
     assert all(word.isascii() and word.isalnum() for word in words_of("日本 naïve ÅB 'x' \u202e \ud800 x₂"))
 
 

@@ -56,7 +56,7 @@ def fast_p_chart(rows: Sequence[BoardRow], p: float) -> Markup:
         for at, value in [_named_at(row, place)]
     )
     return Markup(
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-hidden="true" focusable="false" data-fast-p data-left="{_LEFT}" '
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-hidden="true" focusable="false" data-fast-p="" data-left="{_LEFT}" '
         f'data-right="{_WIDTH - _RIGHT}" data-least="{_LEAST}" data-most="{MOST_P}">{grid}'
         f'<polygon class="band" points="{upper} {" ".join(lower)}"/>{curves}{names}'
         f'<line class="mark" x1="{_x(p):.1f}" x2="{_x(p):.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'

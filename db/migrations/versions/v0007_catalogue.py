@@ -76,9 +76,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_kernels_created"), "kernels", ["created"])
     op.create_index(op.f("ix_tasks_created"), "tasks", ["created"])
     if op.get_bind().dialect.name == "postgresql":
-        op.execute(
-            "CREATE INDEX ix_catalogue_terms ON catalogue USING gin (array_to_tsvector(string_to_array(terms, ' ')))"
-        )
+        op.execute("CREATE INDEX ix_catalogue_terms ON catalogue USING gin (terms_vector)")
     else:
         op.execute(
             "CREATE VIRTUAL TABLE catalogue_fts USING fts5(terms, content='catalogue', content_rowid='id', detail='none', columnsize=0, tokenize='ascii')"

@@ -1,4 +1,4 @@
-"""Several coders in one run: each turn is handed to the one that it names."""
+"""Several coders in one run: each turn is handed to the one that it names, and each sees what is for it to see."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from kernelwright.agents.protocols import Advice, Coder, PastAttempt, Proposal, Turn
 from kernelwright.errors import ConfigError
 
-__all__ = ["Authors"]
+__all__ = ["Authors", "BeginningOnly"]
 
 
 class Authors:
@@ -38,3 +38,15 @@ class Authors:
         if name not in self._coders:
             raise ConfigError(f"the run has no coder called {name!r}.", mend=f"It has {', '.join(names)}.")
         return self._coders[name].propose(history, advice, turn)
+
+
+class BeginningOnly:
+    """A Coder that sees of a run what it is to begin from and nothing else, where another one of the run is shown all of it."""
+
+    def __init__(self, coder: Coder) -> None:
+        self._coder = coder
+        self.name = coder.name
+
+    def propose(self, history: tuple[PastAttempt, ...], advice: Advice | None, turn: Turn) -> Proposal | None:
+        """As `Coder.propose`."""
+        return self._coder.propose(() if turn.parent is None else (turn.parent,), advice, turn)

@@ -57,7 +57,7 @@ class Turn:
     others: tuple[PastAttempt, ...] = ()
     """Further parents, for an operator that takes several: the second one of a crossover."""
     author: str = ""
-    """Which coder is asked, where a run has several; empty: its only one."""
+    """Which coder is asked, where a run has several; who has only one, or lets another go first, need not heed it."""
 
 
 @dataclass(frozen=True)

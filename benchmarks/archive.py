@@ -36,9 +36,9 @@ from kernelwright.db.store import Store
 from kernelwright.rl.archive.cells import all_cells
 from kernelwright.rl.archive.islands import ArchiveSettings
 from kernelwright.rl.archive.reading import read
-from kernelwright.rl.archive.source import normal_source
 from kernelwright.rl.operators import Operator
 from kernelwright.rl.run import Attempt, Run, RunStatus
+from kernelwright.rl.same_kernel import normal_source
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import (
     DeviceInfo,

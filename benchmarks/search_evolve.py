@@ -103,4 +103,4 @@ def evolved(task: SimulatedTask, seed: str, budget: int, target: float, policy: 
     if policy is not None:
         coder = PolicyOperators(SimulatedPolicySampler(simulated, seed, find_gpu(task.gpu), policy), coder)
     with _archive(task, seed, budget) as archive:
-        return simulate(task, Evolve(Evolution(archive, _RUN, seed)), coder, None, budget, target)
+        return simulate(task, Evolve(Evolution(archive, _RUN, seed, (coder.name,))), coder, None, budget, target)

@@ -14,6 +14,7 @@ from kernelwright.db.archive_absorb import is_there, island_of, take_in
 from kernelwright.db.archive_check import problems
 from kernelwright.db.archive_draw import make_draw, stored_draw
 from kernelwright.db.archive_models import ArchiveRow, EntryRow, IslandRow
+from kernelwright.db.engine import read_one_moment
 from kernelwright.db.models import AttemptRow, ModelCallRow
 from kernelwright.db.transactions import insert_once
 from kernelwright.db.types import content_id
@@ -26,7 +27,7 @@ from kernelwright.rl.operators import Operator
 from kernelwright.rl.run import Attempt
 from kernelwright.verifier.evaluation import TimingKind
 
-__all__ = ["SHARED", "DatabaseArchive", "archive_row"]
+__all__ = ["SHARED", "DatabaseArchive", "archive_row", "shared_name"]
 
 SHARED = "shared"
 """Name of the archive that all runs on a task may feed; a run's own is named by its id, which no run's is."""
@@ -34,6 +35,15 @@ _LATEST = 256
 """Outcomes that a choice of operator is made from; older ones count for less than a hundredth (`rl.bandit`)."""
 
 Transaction = Callable[[], AbstractContextManager[Session]]
+
+
+def shared_name(calibration: str) -> str:
+    """The name of the store's archive of a task. Times under different calibrations of the model are never ranked together.
+
+    Args:
+        calibration: `Gpu.calibration_digest`; empty is the model without one.
+    """
+    return f"{SHARED}-{calibration}" if calibration else SHARED
 
 
 def archive_row(
@@ -131,7 +141,7 @@ class DatabaseArchive:
                     EntryRow.run_id,
                     EntryRow.number,
                     EntryRow.operator,
-                    EntryRow.author,
+                    AttemptRow.author,  # of its kernel: who was asked may have let another one write it
                     EntryRow.gain,
                     EntryRow.seconds,
                     AttemptRow.seconds.label("spent"),
@@ -164,8 +174,10 @@ class DatabaseArchive:
         ]
 
     def problems(self) -> list[str]:
-        """Where what is kept beside entries and draws differs from what they say; nothing, or a bug. Looks at every entry."""
+        """Where what is kept beside entries and draws differs from what they say; nothing, or a bug. Looks at every entry, as they
+        were at one moment: others may write meanwhile."""
         with self._reading() as session:
+            read_one_moment(session)
             return problems(session, self.id)
 
     def drawn(self, run_id: str, number: int) -> Draw | None:

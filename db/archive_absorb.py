@@ -86,7 +86,7 @@ def take_in(
     timing = attempt.evaluation.timing
     seconds = None if timing is None else timing.seconds
     draw = session.execute(
-        select(DrawRow.id, DrawRow.island, DrawRow.operator, DrawRow.author).where(
+        select(DrawRow.id, DrawRow.island, DrawRow.operator).where(
             DrawRow.run_id == attempt.run_id, DrawRow.number == attempt.number, DrawRow.archive_id == archive.id
         )
     ).first()
@@ -107,7 +107,7 @@ def take_in(
             kernel_id=attempt.kernel.id,
             island=island,
             operator="" if draw is None else draw.operator,
-            author=attempt.kernel.author if draw is None else draw.author,
+            author=attempt.kernel.author,
             generation=_generation(session, None if draw is None else draw.id),
             verdict=attempt.evaluation.verdict.value,
             seconds=seconds,

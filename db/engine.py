@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from kernelwright.db.types import dump_json, load_json
 from kernelwright.errors import StoreError
 
-__all__ = ["BUSY_SECONDS", "make_engine", "place_of", "use_wal", "writing"]
+__all__ = ["BUSY_SECONDS", "make_engine", "place_of", "read_one_moment", "use_wal", "writing"]
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one, in seconds. Ours hold the lock for milliseconds."""
@@ -82,6 +83,13 @@ def writing(engine: Engine) -> Engine:
     and then writes fails at once, without waiting, when another process wrote in between.
     """
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+
+
+def read_one_moment(session: Session) -> None:
+    """Lets all statements of a session that has not begun yet see the database as it is at the first of them. A transaction on
+    SQLite does; on PostgreSQL each statement sees what was committed before it, unless it is told otherwise."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
 
 def use_wal(engine: Engine) -> None:

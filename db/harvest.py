@@ -24,14 +24,9 @@ from kernelwright.db.models import (
     RunRow,
     SubmissionItemRow,
 )
-from kernelwright.verifier.evaluation import Verdict
+from kernelwright.verifier.evaluation import FOUND_OUT, NOTHING_AGAINST, Verdict
 
-__all__ = ["FOUND_OUT", "NOTHING_AGAINST", "Flags", "JudgedRow", "flags", "judged", "reasonings", "tallies"]
-
-NOTHING_AGAINST = (Verdict.PASSED, Verdict.TIMEOUT, Verdict.UNSUPPORTED, Verdict.CRASHED, Verdict.OUTCLASSED)
-"""Verdicts that another machine, a busy one or a faster rival may give on a kernel that is right."""
-FOUND_OUT = (Verdict.CHEATING, Verdict.UNSAFE)
-"""Verdicts that tell against a kernel on every task."""
+__all__ = ["Flags", "JudgedRow", "flags", "judged", "reasonings", "tallies"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from kernelwright.db.attempt_lines import AttemptLine, attempt_lines
 from kernelwright.db.locks import Locks
 from kernelwright.db.models import RunRow
 from kernelwright.db.run_events import RunEvent, add_run_event, last_run_event, run_events
+from kernelwright.db.size import StoreSize, store_size
 from kernelwright.db.transactions import Transactions
 from kernelwright.errors import NotFoundError
 from kernelwright.events import Event
@@ -59,6 +60,11 @@ class LiveStore(Transactions):
         if found is None:
             raise NotFoundError(f"There is no run {run_id}.", mend="`kernelwright runs` lists what is stored.")
         return RunStatus(found)
+
+    def size(self) -> StoreSize:
+        """How much is stored."""
+        with self._reading() as session:
+            return store_size(session, self.file)
 
     def queued_runs(self) -> list[str]:
         """Ids of runs that wait for a worker, oldest first."""

@@ -7,10 +7,12 @@ PostgreSQL they are advisory locks of a connection that is kept for them.
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import os
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -99,10 +101,26 @@ class Locks:
         if self._engine.dialect.name == "postgresql":
             with translated(place_of(self._engine)), self._engine.connect() as connection:
                 return connection.execute(_HELD, {"kind": _half(f"{kind}-")}).scalar() or 0
-        try:
-            return 0 if self._folder is None else sum(map(_is_held, self._folder.glob(f"{kind}-*.lock")))
-        except OSError as error:
-            raise StoreError(f"The locks in {self._folder} can't be read ({error.strerror}).") from error
+        return len(self.held_of(f"{kind}-", ()))
+
+    def held_of(self, beginning: str, known: Iterable[str]) -> list[str]:
+        """Names of locks that somebody holds now.
+
+        Args:
+            beginning: of their names. On a server names can't be listed, so only `known` ones are looked at there.
+            known: names that there may be.
+        """
+        if self._engine.dialect.name == "postgresql":
+            return [name for name in known if self._is_held(name)]
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        return sorted(path.stem for path in self._folder.glob(f"{glob.escape(beginning)}*.lock") if _is_locked(path))
+
+    def _is_held(self, name: str) -> bool:
+        held = self._try_server(name)
+        if held is not None:
+            held.release()
+        return held is None
 
     def _try(self, name: str) -> Held | None:
         if self._engine.dialect.name == "postgresql":
@@ -151,9 +169,12 @@ def _half(name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"kernelwright {name}".encode()).digest()[:4], "big")
 
 
-def _is_held(path: Path) -> bool:
-    """Whether a process has it. It is shared for that moment: who takes it just then is told that it is not free."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds it. It is shared for that moment: who takes it just then is told that it is not free."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

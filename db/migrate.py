@@ -22,7 +22,7 @@ HEAD = "0008"
 VERSION_TABLE = "kernelwright_schema"
 """Alembic's version table under a name of our own: another program's database is then recognised."""
 
-_KNOWN = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0008"})
+_KNOWN = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"})
 _ADVISORY_LOCK = 0x6B77_0001
 """Key of the PostgreSQL lock that lets one process migrate at a time; any constant will do."""
 

@@ -92,7 +92,7 @@ class TaskRow(Immutable, Base):
     """``[[name, distribution, seeds], ...]``"""
     policy: Mapped[dict[str, Any]]
     """The numeric policy; `backward` besides, if the task asks for gradients."""
-    created: Mapped[datetime]
+    created: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     attachments: Mapped[list[TaskAttachmentRow]] = relationship(order_by="TaskAttachmentRow.name", lazy="selectin")
 
 
@@ -116,7 +116,7 @@ class KernelRow(Immutable, Base):
     author: Mapped[str] = mapped_column(Text, index=True)
     parameters: Mapped[dict[str, Any]]
     path: Mapped[str | None]
-    created: Mapped[datetime]
+    created: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     parents: Mapped[list[KernelParentRow]] = relationship(order_by="KernelParentRow.position", lazy="selectin")
 
 
@@ -180,7 +180,7 @@ class EvaluationRow(Immutable, Base):
 
 
 class RunRow(Base):
-    """`kernelwright.rl.run.Run`: of its rows only status, message and `updated` change."""
+    """`kernelwright.rl.run.Run`: of its rows only status, message and `updated` change, and a licence that was not known may be noted."""
 
     __tablename__ = "runs"
 

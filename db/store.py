@@ -20,7 +20,9 @@ from kernelwright.db import rows
 from kernelwright.db.access_store import AccessStore
 from kernelwright.db.archive import DatabaseArchive, archive_row
 from kernelwright.db.archive_view import ArchiveView, archive_views
+from kernelwright.db.browse import BrowseStore
 from kernelwright.db.calls import answer_query, call_columns, call_of, reply_of
+from kernelwright.db.catalogue import catalogue_evaluation
 from kernelwright.db.costs import Costs, costs
 from kernelwright.db.harvest import Flags, JudgedRow, flags, judged, reasonings, tallies
 from kernelwright.db.health import HealthStore
@@ -71,7 +73,7 @@ class StoredTask:
     source: str
 
 
-class Store(SubmissionStore, LiveStore, LookStore, AccessStore, HealthStore):
+class Store(SubmissionStore, LiveStore, LookStore, BrowseStore, AccessStore, HealthStore):
     """Nouns in, nouns out; implements `kernelwright.rl.run.RunStore` and
     `kernelwright.agents.models.calls.CallStore`.
 
@@ -116,6 +118,20 @@ class Store(SubmissionStore, LiveStore, LookStore, AccessStore, HealthStore):
             row = _run_row(session, run_id)
             row.status, row.message, row.updated = status.value, message, self._clock()
 
+    def set_archive_licence(self, run_id: str, licence: str) -> None:
+        """Notes the licence of a run's kernels, which an archive had (`settings["archive"]`).
+
+        Raises:
+            NotFoundError: no run has exactly this id.
+            StoreError: the run is of no archive, or has another licence.
+        """
+        with self._writing() as session:
+            row = _run_row(session, run_id)
+            about = row.settings.get("archive")
+            if not isinstance(about, dict) or about.get("licence", "") not in {"", licence}:
+                raise StoreError(f"Run {run_id} can't be given the licence {licence!r}: it has {about!r}.")
+            row.settings = {**row.settings, "archive": {**about, "licence": licence}}
+
     def add_attempt(self, attempt: Attempt) -> None:
         """Stores a finished attempt, with its kernel and evaluation, in one transaction.
 
@@ -141,7 +157,7 @@ class Store(SubmissionStore, LiveStore, LookStore, AccessStore, HealthStore):
                     f"Attempt {attempt.number} of run {run.id} was evaluated on task {attempt.evaluation.task_id}, "
                     f"but the run is about {run.task_id}."
                 )
-            self._add_evaluation(session, attempt.kernel, attempt.evaluation)
+            self._add_evaluation(session, attempt.kernel, attempt.evaluation, attempt.plan)
             session.execute(insert(AttemptRow).values(columns))
             run.updated = self._clock()
 
@@ -266,10 +282,11 @@ class Store(SubmissionStore, LiveStore, LookStore, AccessStore, HealthStore):
             )
             return [rows.evaluation_of(row) for row in session.scalars(query)]
 
-    def variants(self, task_id: str, gpu: str, kind: TimingKind) -> list[Variant]:
-        """Kernels that passed on the task with exactly this id, timed for this GPU in this way, oldest first."""
+    def variants(self, task_id: str, gpu: str, kind: TimingKind, before: datetime | None = None) -> list[Variant]:
+        """Kernels that passed on the task with exactly this id, timed for this GPU in this way, oldest first; with `before`
+        only what was stored before that time."""
         with self._reading() as session:
-            return variants_of(session, task_id, gpu, kind)
+            return variants_of(session, task_id, gpu, kind, before)
 
     def measured(self) -> list[MeasuredRow]:
         """Every evaluation with a measured time, oldest first."""
@@ -373,7 +390,7 @@ class Store(SubmissionStore, LiveStore, LookStore, AccessStore, HealthStore):
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _add_evaluation(self, session: Session, kernel: Kernel, evaluation: Evaluation) -> str:
+    def _add_evaluation(self, session: Session, kernel: Kernel, evaluation: Evaluation, plan: str = "") -> str:
         if evaluation.kernel_id != kernel.id:
             raise StoreError(f"The evaluation is about kernel {evaluation.kernel_id}, not {kernel.id}.")
         now = self._clock()
@@ -383,7 +400,8 @@ class Store(SubmissionStore, LiveStore, LookStore, AccessStore, HealthStore):
                 session.execute(insert(KernelParentRow).values(values))
         insert_once(session, DeviceRow, rows.device_columns(evaluation.device, now))
         columns = rows.evaluation_columns(evaluation, now)
-        insert_once(session, EvaluationRow, columns)
+        if insert_once(session, EvaluationRow, columns):
+            catalogue_evaluation(session, columns, kernel.source, evaluation.device, plan)
         return str(columns["id"])
 
 

@@ -15,6 +15,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from kernelwright.bench_tasks.task import Task
 from kernelwright.db import rows
+from kernelwright.db.catalogue import traits_row
+from kernelwright.db.catalogue_models import TaskTraitsRow
 from kernelwright.db.engine import BUSY_SECONDS, make_engine, place_of, use_wal, writing
 from kernelwright.db.migrate import upgrade
 from kernelwright.db.models import Base, TaskAttachmentRow, TaskRow
@@ -73,6 +75,7 @@ class Transactions:
 
     def _add_task(self, session: Session, task: Task) -> None:
         if insert_once(session, TaskRow, rows.task_columns(task, self._clock())):
+            session.execute(insert(TaskTraitsRow).values(traits_row(task.id, task.name, task.source)))
             for name, data in task.attachments.items():
                 session.execute(insert(TaskAttachmentRow).values(task_id=task.id, name=name, data=data))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from kernelwright.bench_tasks.scoring.results import Integrity
-from kernelwright.db.harvest import FOUND_OUT, NOTHING_AGAINST
 from kernelwright.db.models import EvaluationRow, KernelRow, SubmissionItemRow
 from kernelwright.rl.contrastive.exemplars import Variant
-from kernelwright.verifier.evaluation import TimingKind, Verdict
+from kernelwright.verifier.evaluation import FOUND_OUT, NOTHING_AGAINST, TimingKind, Verdict
 
 __all__ = ["MOST_VARIANTS", "variants_of"]
 
@@ -17,10 +18,15 @@ MOST_VARIANTS = 5000
 """Of a task, the newest: some tens of MB of source."""
 
 
-def variants_of(session: Session, task_id: str, gpu: str, kind: TimingKind) -> list[Variant]:
+def variants_of(
+    session: Session, task_id: str, gpu: str, kind: TimingKind, before: datetime | None = None
+) -> list[Variant]:
     """Kernels that passed on the task, timed for this GPU in this way, oldest first; each evaluation once.
 
     None that was found out at any time: that cheated or was unsafe anywhere, was wrong here, or is not clean in a submission.
+
+    Args:
+        before: only evaluations from before this time, aware.
     """
     harmless = [verdict.value for verdict in NOTHING_AGAINST]
     judged_badly = select(EvaluationRow.kernel_id).where(
@@ -42,6 +48,7 @@ def variants_of(session: Session, task_id: str, gpu: str, kind: TimingKind) -> l
             EvaluationRow.verdict == Verdict.PASSED.value,
             EvaluationRow.timing_kind == kind.value,
             EvaluationRow.gpu == gpu,
+            *(() if before is None else (EvaluationRow.created < before,)),
             KernelRow.id.not_in(judged_badly),
             KernelRow.id.not_in(submitted),
         )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,18 +18,19 @@ from kernelwright.bench_tasks.collections import find_suite
 from kernelwright.bench_tasks.own import OWN, own_suite, tasks_of_file
 from kernelwright.bench_tasks.suite import Scale, Suite
 from kernelwright.bench_tasks.task import Task
+from kernelwright.dataset_folder import check_place, replace_set
 from kernelwright.db.harvest import JudgedRow
 from kernelwright.db.store import Store
 from kernelwright.errors import KernelwrightError, MisuseError, TaskError
 from kernelwright.rl.curation.candidate import Candidate, Condemned, Harvest, Reasoning
-from kernelwright.rl.curation.card import DATA_FILE, DROPPED_FILE, Facts, card, dropped_lines
+from kernelwright.rl.curation.card import CARD_FILE, DATA_FILE, DROPPED_FILE, Facts, card, dropped_lines
 from kernelwright.rl.curation.heldout import HeldOut, HeldOutIndex, Strictness
 from kernelwright.rl.curation.parquet import need_pyarrow, write_parquet
 from kernelwright.rl.curation.rows import content_digest, rows_of
 from kernelwright.rl.curation.select import Rules, Selection, select
 from kernelwright.verifier.evaluation import Stage, TimingKind, Verdict
 
-__all__ = ["Built", "build", "check_place", "harvest", "held_out_tasks", "write"]
+__all__ = ["Built", "build", "harvest", "held_out_tasks", "write"]
 
 _PAGE = 200  # attempts that are read at once
 _FENCED = re.compile(r"^(`{3,}|~{3,})[^\n]*\n.*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
@@ -104,44 +102,14 @@ def write(built: Built, out: Path, *, force: bool = False) -> list[Path]:
             mend="See why with --dry-run; fill the store with `kernelwright bench run` or `kernelwright dataset expand`.",
         )
     text = card(built.selection, built.rows, built.rules, built.harvest, built.held_out, built.facts)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
-            (part / DATA_FILE).parent.mkdir()
-            write_parquet(built.rows, built.rules.purpose, part / DATA_FILE)
-            (part / DROPPED_FILE).write_text(dropped_lines(built.selection), encoding="utf-8")
-            (part / "README.md").write_text(text, encoding="utf-8")
-            part.chmod(0o777 & ~_umask())
-            if out.is_dir():
-                old = part / ".old"
-                os.rename(out, old)
-                os.rename(part, out)
-                shutil.rmtree(out / ".old")
-            else:
-                os.rename(part, out)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
-        raise KernelwrightError(f"the data set can't be written: {error.strerror}.", path=str(out)) from error
-    return [out / DATA_FILE, out / DROPPED_FILE, out / "README.md"]
 
+    def files(folder: Path) -> None:
+        (folder / DATA_FILE).parent.mkdir()
+        write_parquet(built.rows, built.rules.purpose, folder / DATA_FILE)
+        (folder / DROPPED_FILE).write_text(dropped_lines(built.selection), encoding="utf-8")
+        (folder / CARD_FILE).write_text(text, encoding="utf-8")
 
-def check_place(out: Path, *, force: bool) -> None:
-    """Whether a data set may be written there.
-
-    Raises:
-        MisuseError: it may not.
-    """
-    if out.exists() and not out.is_dir():
-        raise MisuseError("a file is in the way.", mend="Name a folder.", path=str(out))
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / DATA_FILE).is_file():
-            raise MisuseError(
-                "the folder has other things in it.", mend="Name an empty folder, or a new one.", path=str(out)
-            )
-        if not force:
-            raise MisuseError("a data set is in the way.", mend="Name another folder, or add --force.", path=str(out))
+    return replace_set(out, files, force=force)
 
 
 def held_out_tasks(names: Sequence[str], imported: Path) -> list[HeldOut]:
@@ -263,9 +231,3 @@ def _held(suite: Suite, name: str) -> Iterable[HeldOut]:
         with suppress(TaskError):  # a twin that does not fit its file: at full size it is held out all the same
             ids.add(each.at(Scale.TWIN).id)
         yield HeldOut(name, each.name, each.task.source, frozenset(ids))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

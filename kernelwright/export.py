@@ -107,7 +107,7 @@ def check_target(path: Path, *, force: bool = False) -> None:
         raise MisuseError(
             "the folder of the file to write is not writable.", mend="Choose another with --out.", path=where
         )
-    if not force and path.exists() and not _is_ours(path):
+    if not force and path.is_file() and not _is_ours(path):
         raise MisuseError(
             "a file that kernelwright did not write is in the way.",
             mend="Choose another name with --out, or add --force to overwrite it.",
@@ -126,23 +126,29 @@ def write_kernel_file(path: Path, text: str, *, force: bool = False) -> None:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Writes beside `path` and renames, so that `path` never holds half a file.
+    """Writes beside `path` and renames, so that `path` never holds half a file; into what is no file (`/dev/stdout`, a pipe) it writes.
 
     Raises:
         MisuseError: the disk is full, or the folder is not writable.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    data = content.encode() if isinstance(content, str) else content
     try:
-        with open(beside, "xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
+        place = Path(os.path.realpath(path))  # of a link, the file that it stands for
+        beside = place.with_name(f".kernelwright-{secrets.token_hex(8)}")
+        try:
+            with open(beside, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, place)
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
     except OSError as error:
         raise MisuseError(f"the file can't be written: {error.strerror or error}.", path=str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def _is_ours(path: Path) -> bool:

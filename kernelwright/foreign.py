@@ -145,26 +145,29 @@ def import_archive(
 
     Args:
         name: what the archive is called; the author of its kernels.
-        licence: of its contents, as its publisher says.
+        licence: of its contents, as its publisher says; kernels that came without one before take it too.
         scale: `twin`, `full`, or `auto`: twins on the emulator, found by probing.
         jobs: tasks at a time.
         limit: entries to judge at most, those judged before not counted.
         judge: instead of the verifier.
 
     Raises:
-        MisuseError: another command imports the same file.
+        MisuseError: another command imports the same file, or kernels of it are stored with another licence.
         ConfigError: the device or the isolation is not available here.
         KeyboardInterrupt: what was judged is stored.
     """
     target = resolve_target(settings)
+    name, licence = one_line(name, 100), one_line(licence, 100)
     found = Imported()
     runs = planned(archive, found.left)
     at = scale_for(scale, target.device.kind)
-    with only_one(_lock_folder(settings), f"import-{archive.digest[:12]}"):
+    called = f"the import of {one_line(archive.path.name, 80)}"
+    with only_one(_lock_folder(settings), f"import-{archive.digest[:12]}", called=called):
         runs = _sized(runs, at, settings, jobs, found.left, on_step)
-        work: list[_Work] = []
-        for each in runs:
-            work.append(_begun(each, archive, target, settings, store, name, licence, at))
+        stored = [_run_of(each, archive, target, settings, store, name, licence, at) for each in runs]
+        if licence:
+            _license(stored, licence, store)
+        work = [_begun(each, run, store) for each, run in zip(runs, stored, strict=True)]
         for begun in work:
             for done in begun.done:
                 found.judged.append(done)
@@ -266,30 +269,48 @@ def _sized(
     return kept
 
 
-def _begun(
+def _run_of(
     each: ArchiveRun, archive: Archive, target: Target, settings: Settings, store: Store, name: str, licence: str, at: Scale
-) -> _Work:  # fmt: skip
-    """The run of a task, made unless it is there."""
+) -> Run:  # fmt: skip
+    """The run of a task: the stored one, or one that is to be."""
     task = each.task.at(at)
     # other kernels under the same numbers (another --field), or another GPU, are another run
     parts = [archive.digest, target.device.kind, target.gpu.name, *(kernel.id for _, kernel in each.entries)]
     run_id = f"import-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:10]}-{task.id[:10]}"
-    about: dict[str, Any] = {
-        "name": one_line(name, 100),
-        "licence": one_line(licence, 100),
-        "sha256": archive.digest,
-        "file": archive.path.name,
-    }
+    if store.has_run(run_id):
+        return store.run(run_id)
+    about = {"name": name, "licence": licence, "sha256": archive.digest, "file": archive.path.name}
     claims = {str(number): entry.claim() for number, (entry, _) in enumerate(each.entries, start=1)}
-    run = Run(
-        id=run_id, task=task, strategy=STRATEGY, coder=one_line(name, 100), judge="none", device=target.device.kind, gpu=target.gpu.name,
+    return Run(
+        id=run_id, task=task, strategy=STRATEGY, coder=name, judge="none", device=target.device.kind, gpu=target.gpu.name,
         rounds=len(each.entries), status=RunStatus.RUNNING, created=utc_now(),
         settings={"fenced": True, "isolation": settings.isolation, "archive": about, "claims": claims},
     )  # fmt: skip
-    if not store.has_run(run_id):
+
+
+def _license(runs: Sequence[Run], licence: str, store: Store) -> None:
+    """Notes the licence with the stored runs that have none.
+
+    Raises:
+        MisuseError: one has another; then none is changed.
+    """
+    others = sorted({run.settings["archive"]["licence"] for run in runs} - {"", licence})
+    if others:
+        raise MisuseError(
+            f"this archive is stored with the licence {' and '.join(map(repr, others))}, not {licence!r}.",
+            mend="Leave --licence out to go on with the one that is stored. Under another one it needs a store of its own: KERNELWRIGHT_DATA=FOLDER.",
+        )
+    for run in runs:
+        if not run.settings["archive"]["licence"]:
+            store.set_archive_licence(run.id, licence)
+
+
+def _begun(each: ArchiveRun, run: Run, store: Store) -> _Work:
+    """What is left to do of a run, which is stored unless it is."""
+    if not store.has_run(run.id):
         store.create_run(run)
-    entries = tuple((entry, Kernel(kernel.source, one_line(name, 100))) for entry, kernel in each.entries)
-    before = {attempt.number: attempt for attempt in store.attempts(run_id)}
+    entries = tuple((entry, Kernel(kernel.source, run.coder)) for entry, kernel in each.entries)
+    before = {attempt.number: attempt for attempt in store.attempts(run.id)}
     done = [
         _judged(entries[number - 1][0], run, number, attempt.evaluation, before=True)
         for number, attempt in before.items()

@@ -409,8 +409,9 @@ def _parameter(words: Sequence[str]) -> tuple[str, str]:
         kept = kept[: kept.index("[")]
     named = len(kept) > 1 and re.fullmatch(r"[A-Za-z_]\w*", kept[-1]) and kept[-1] not in _INTEGERS | {"const"}
     kind, name = (kept[:-1], kept[-1]) if named else (kept, "")
-    if "*" not in kind and not array:
-        kind = [word for word in kind if word != "const"]
+    if not array:  # a constant copy of a number or pointer is passed like any other
+        last = max((place for place, word in enumerate(kind) if word == "*"), default=-1)
+        kind = [word for place, word in enumerate(kind) if word != "const" or place < last]
     text = re.sub(r"\s*(::|<|>|,)\s*", r"\1", " ".join([*kind, *(["*"] if array else [])]))
     return text.replace(" *", "*"), name
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,12 +19,14 @@ from kernelwright.config import ENVIRONMENT_PREFIX, Settings
 from kernelwright.db.lookup import Kind
 from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError, KernelwrightError, MisuseError, NotFoundError, StoreError
-from kernelwright.events import Event, Observer
+from kernelwright.events import Observer
+from kernelwright.policy_weights import kept_weights, with_weights
 from kernelwright.rl.run import Attempt, Run, RunStatus
 from kernelwright.rl.strategies import STRATEGIES, strategy_named
 from kernelwright.sandbox.device import Device, gpu_here, gpu_problem, resolve_device
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.sandbox.process import Limits
+from kernelwright.under_way import alone, heard
 from kernelwright.verifier.evaluation import Evaluation, Timing, TimingKind
 from kernelwright.verifier.model.calibration import calibrated_gpu
 from kernelwright.verifier.model.gpus import Gpu, find_gpu
@@ -35,7 +36,6 @@ from kernelwright.writers import (
     NO_TRAFFIC,
     Traffic,
     author_names,
-    authors_of,
     chosen_names,
     exemplars_for,
     models_of,
@@ -240,7 +240,7 @@ def _planned(
     from kernelwright.rl.ids import new_run_id
 
     coder, judge = chosen_names(settings)
-    kept = _kept(settings)
+    kept = _kept(settings) | kept_weights(settings)
     if start is not None:
         kept["start"] = {"source": start.source, "language": start.language}
     if fenced:
@@ -249,6 +249,8 @@ def _planned(
         kept["authors"] = list(authors)
     if coder != BUILTIN:
         kept["exemplars"] = exemplars_for(task, target.gpu, store, settings.exemplars, traffic)
+    if target.gpu.calibration_digest:
+        kept[_CALIBRATION] = target.gpu.calibration_digest
     return Run(
         id=run_id or new_run_id(task.name),
         task=task,
@@ -282,7 +284,9 @@ def resume_run(
 
     Raises:
         NotFoundError: no such run.
-        MisuseError: it is finished, its kernels were submitted, or another process works on it.
+        MisuseError: it is finished, its kernels were submitted, another process works on it, or it shares an archive and the
+            calibration has changed.
+        ConfigError: the weights of its sampler are gone, or others now.
     """
     run = store.run(run_id)
     if run.status is RunStatus.FINISHED:
@@ -302,7 +306,15 @@ def resume_run(
     kept = {name: value for name, value in run.settings.items() if name in Settings.model_fields}
     kept["budget"] = budget if budget is not None else kept.get("budget") and Decimal(kept["budget"])
     settings = settings.model_copy(update={**kept, "gpu": run.gpu, "device": run.device, "rounds": run.rounds})
-    return _search(run, resolve_target(settings), settings, store, observer, traffic, clock, patience)
+    settings = with_weights(settings, run.settings)
+    target = resolve_target(settings)
+    if _shares(run, settings) and run.settings.get(_CALIBRATION, "") != target.gpu.calibration_digest:
+        raise MisuseError(
+            f"run {run.id} was begun under another calibration of {run.gpu}: its times and those to come can't be compared, "
+            "and it feeds a shared archive.",
+            mend="Begin a new run.",
+        )
+    return _search(run, target, settings, store, observer, traffic, clock, patience)
 
 
 def stored_kernel(store: Store, identifier: str) -> StoredKernel:
@@ -392,19 +404,19 @@ def _search(
     from kernelwright.sandbox.spares import Spares
 
     fence = target.device.isolation if run.settings.get("fenced") else None
-    observer = _heard(run, store, observer)
+    observer = heard(run, store, observer)
     with (
-        _alone(run, store, patience),
+        alone(run, store, patience),
         models_of(run, settings, store, observer, traffic=traffic, clock=clock) as models,
         Spares(target.device, target.limits) as spares,
         open_reference(run.task, target.limits, observer, fence=fence) as reference,
     ):
         writers = writers_of(run, settings, target.gpu, reference, models, observer)
-        evolution = _evolution(run, settings, store)
+        evolution = _evolution(run, target.gpu, settings, store, writers.authors)
         try:
             search(
                 run,
-                strategy=strategy_named(run.strategy, settings.candidates, evolution, show_all=_learns(run, settings)),
+                strategy=strategy_named(run.strategy, settings.candidates, evolution, show_all=writers.learns),
                 coder=writers.coder,
                 judge=writers.judge,
                 ranker=writers.ranker,
@@ -420,59 +432,25 @@ def _search(
     return Outcome(store.run(run.id), tuple(store.attempts(run.id)), store.best(run.id))
 
 
-def _heard(run: Run, store: Store, observer: Observer) -> Observer:
-    """`observer`, with every event kept for who watches the run from another process."""
-    from kernelwright.events import RunStarted
-
-    stored = False
-
-    def hear(event: Event) -> None:
-        nonlocal stored
-        stored = stored or isinstance(event, RunStarted) or store.has_run(run.id)
-        if stored:  # a new run is not there before its first event
-            store.add_run_event(run.id, event)
-        observer(event)
-
-    return hear if store.shared else observer
+def _shares(run: Run, settings: Settings) -> bool:
+    """Whether it draws from a shared archive, with modelled times."""
+    return run.strategy == "evolve" and settings.archive == "shared" and run.device != "cuda"
 
 
-def _alone(run: Run, store: Store, patience: float) -> AbstractContextManager[object]:
-    """Holds the run's lock.
-
-    Raises:
-        MisuseError: another process has it.
-    """
-    if not store.shared:
-        return nullcontext()
-    held = store.locks.take(run.id, patience=patience)
-    if held is None:
-        raise MisuseError(
-            f"run {run.id} is being worked on by another process.",
-            mend=f"Let it end, or stop it. Watch it: kernelwright show {run.id}",
-        )
-    return held
-
-
-def _evolution(run: Run, settings: Settings, store: Store) -> Evolution | None:
+def _evolution(run: Run, gpu: Gpu, settings: Settings, store: Store, authors: tuple[str, ...]) -> Evolution | None:
     """What the strategy `evolve` works on; None for the others."""
     if run.strategy != "evolve":
         return None
-    from kernelwright.db.archive import SHARED
+    from kernelwright.db.archive import shared_name
     from kernelwright.rl.archive.islands import ArchiveSettings
     from kernelwright.rl.strategies.evolve import Evolution
 
     kind = TimingKind.MEASURED if run.device == "cuda" else TimingKind.MODELLED
-    name = SHARED if settings.archive == "shared" else run.id
+    # measured times do not come from the model
+    digest = gpu.calibration_digest if kind is TimingKind.MODELLED else ""
+    name = shared_name(digest) if settings.archive == "shared" else run.id
     archive = store.archive(run.task, run.gpu, kind, name, ArchiveSettings(islands=settings.islands))
-    authors = authors_of(run)
-    return Evolution(archive, run.id, settings.seed or run.id, authors if len(authors) > 1 else ("",))
-
-
-def _learns(run: Run, settings: Settings) -> bool:
-    """Whether the run's coder is a sampler that learns from all attempts before; a model sees what its strategy shows."""
-    from kernelwright.agents.builtin.drawers import LEARNING
-
-    return run.coder == BUILTIN and settings.sampler in LEARNING
+    return Evolution(archive, run.id, settings.seed or run.id, authors)
 
 
 def evaluate_opened(
@@ -524,6 +502,8 @@ def _check_inputs(made_for: Sequence[TensorSpec], _module: object, inputs: tuple
         )
 
 
+_CALIBRATION = "calibration"
+"""In the settings of a stored run: `Gpu.calibration_digest`, absent where that is empty."""
 _KEPT = (
     "isolation", "call_seconds", "memory_bytes", "candidates", "islands", "archive", "seed", "sampler", "cascade", "builtin_first",
     "reasoning", "temperature",

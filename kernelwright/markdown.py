@@ -13,6 +13,7 @@ _SPECIAL = frozenset("\\`*_{}[]<>()#+!|~&$")
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table of cells that are Markdown already."""
+    assert all(len(row) == len(headings) for row in rows)
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -32,7 +32,7 @@ def report_view(report: Report, width: int) -> RenderableType:
     """
     parts: list[RenderableType] = []
     for section in report.sections:
-        headings, rows = _headings(report), [_cells(arm) for arm in section.arms]
+        headings, rows = _headings(report), [_cells(report, arm) for arm in section.arms]
         drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
         shown = _fitting(headings, rows, width)
         for name in shown:
@@ -50,7 +50,7 @@ def markdown_text(report: Report) -> str:
     for section in report.sections:
         parts += [
             f"## {plain(_heading(section))}",
-            table(_headings(report), [[plain(cell) for cell in _cells(arm)] for arm in section.arms]),
+            table(_headings(report), [[plain(cell) for cell in _cells(report, arm)] for arm in section.arms]),
         ]
     return "\n\n".join([*parts, "\n".join(f"- {plain(line)}" for line in _notes(report))]) + "\n"
 
@@ -96,14 +96,16 @@ def _headings(report: Report) -> list[str]:
     return [*headings, "ratio"] if report.control is not None else headings
 
 
-def _cells(arm: ArmFigures) -> list[str]:
+def _cells(report: Report, arm: ArmFigures) -> list[str]:
     missed = f", {arm.missed} never" if arm.missed else ""
     cells = [
         arm.arm, str(arm.tasks), str(arm.runs), str(arm.passed), _figure(arm.share, 100, "{:.0f}", " %"),
         f"{'at least ' if arm.missed else ''}{_figure(arm.evaluations, 1, '{:.1f}')}{missed}", duration(arm.seconds),
         f"${arm.dollars:.4g}" if arm.dollars else "",
     ]  # fmt: skip
-    return [*cells, "" if arm.ratio is None else f"{_figure(arm.ratio, 1, '{:.2f}')}"]
+    if report.control is None:
+        return cells
+    return [*cells, "" if arm.ratio is None else _figure(arm.ratio, 1, "{:.2f}")]
 
 
 def _notes(report: Report) -> Sequence[str]:

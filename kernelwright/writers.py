@@ -16,6 +16,7 @@ from kernelwright.errors import ConfigError, LoweringError
 from kernelwright.events import Note, Observer, StageFinished, StageStarted
 from kernelwright.rl.run import Run
 from kernelwright.rl.search import Clock, Ranker
+from kernelwright.rl.strategies import SHOWN_ALL
 from kernelwright.rl.strategies.translate_evolve import SHOWN
 from kernelwright.verifier.evaluation import TimingKind
 from kernelwright.verifier.model.gpus import Gpu
@@ -57,7 +58,12 @@ class Writers:
 
     coder: Coder
     judge: Judge
+    authors: tuple[str, ...]
+    """The coders that a turn can be given to, by the names that their kernels have for them; one that can write nothing is none."""
     ranker: Ranker | None = None
+    learns: bool = False
+    """Whether the built-in coder writes with a sampler that learns from all earlier attempts. Models of the same run see no more
+    than their strategy shows."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ NO_TRAFFIC = Traffic()
 def chosen_names(settings: Settings) -> tuple[str, str]:
     """Coder and judge as a run names them."""
     judge = settings.judge_model or settings.model
-    return " + ".join(author_names(settings)), ROOFLINE if judge in {"", BUILTIN} else judge
+    return " + ".join(author_names(settings)), ROOFLINE if judge in {"", BUILTIN} else _known_as(judge)
 
 
 def author_names(settings: Settings) -> tuple[str, ...]:
@@ -85,12 +91,24 @@ def author_names(settings: Settings) -> tuple[str, ...]:
     """
     if not all(name.strip() for name in settings.authors):
         raise ConfigError("an author has no name.", mend="Name a model, or `builtin`.")
-    return tuple(dict.fromkeys((settings.model or BUILTIN, *settings.authors)))
+    return tuple(dict.fromkeys(map(_known_as, (settings.model or BUILTIN, *settings.authors))))
 
 
 def authors_of(run: Run) -> tuple[str, ...]:
     """The coders of a stored run; a run of several keeps them in its settings."""
-    return tuple(run.settings.get("authors") or (run.coder,))
+    return tuple(dict.fromkeys(map(_known_as, run.settings.get("authors") or (run.coder,))))
+
+
+def _known_as(name: str) -> str:
+    """A coder as its kernels name it: a model may be written in several ways, with a slash behind its URL for instance."""
+    if name == BUILTIN:
+        return name
+    from kernelwright.agents.models.spec import parse_spec
+
+    try:
+        return parse_spec(name).name
+    except ConfigError:  # told where it is opened
+        return name
 
 
 def exemplars_for(
@@ -215,7 +233,8 @@ def writers_of(
         judge = _roofline(gpu, only)
         if run.judge != ROOFLINE:
             judge = _llm_judge(models[run.judge], _briefing(run, gpu, reference, graph), judge, settings)
-        return Writers(_builtin_for(run, only, settings, gpu), judge)
+        return Writers(_builtin_for(run, only, settings, gpu), judge, authors, learns=_learns(run, settings))
+    from kernelwright.agents.authors import BeginningOnly
     from kernelwright.agents.llm.votes import Voters
 
     found = _graph_if_any(reference, observer)
@@ -224,8 +243,14 @@ def writers_of(
     if BUILTIN in authors and found is not None:
         with suppress(LoweringError):  # told where the coders are put together
             _, builtin = _builtin(run, gpu, reference, observer, found)
-    coders = {name: _llm_coder(models[name], briefing, run, settings) for name in authors if name != BUILTIN}
-    coder: Coder = next(iter(coders.values()))
+    coders: dict[str, Coder] = {}
+    for name in authors:
+        if name != BUILTIN:
+            coders[name] = _llm_coder(models[name], briefing, run, settings)
+    learns = (builtin is not None or settings.builtin_first > 0) and _learns(run, settings)
+    if learns and run.strategy in SHOWN_ALL:
+        coders = {name: BeginningOnly(coder) for name, coder in coders.items()}
+    coder = next(iter(coders.values()))
     if len(authors) > 1:
         coder = _several(authors, coders, builtin, run, settings, gpu, observer)
     if settings.builtin_first:
@@ -233,7 +258,16 @@ def writers_of(
     judge = _roofline(gpu, builtin)
     if run.judge != ROOFLINE:
         judge = _llm_judge(models[run.judge], briefing, judge, settings)
-    return Writers(coder, judge, Voters(models.get(run.judge) or next(iter(models.values())), briefing))
+    writing = tuple(name for name in authors if name != BUILTIN or builtin is not None)
+    voters = Voters(models.get(run.judge) or next(iter(models.values())), briefing)
+    return Writers(coder, judge, writing, voters, learns)
+
+
+def _learns(run: Run, settings: Settings) -> bool:
+    """Whether the built-in coder of a run draws with a sampler that learns."""
+    from kernelwright.agents.builtin.drawers import LEARNING
+
+    return run.strategy != "refine" and settings.sampler in LEARNING
 
 
 def _llm_coder(model: ModelClient, briefing: Briefing, run: Run, settings: Settings) -> Coder:

@@ -37,7 +37,7 @@ class Arm:
 
     operator: Operator
     author: str
-    """Which coder carries it out; see `Turn.author`."""
+    """Which coder carries it out, as its kernels name it."""
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ Runs in worker processes: standard library and torch only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernelwright.sandbox.dispatch import DispatchMode
 from kernelwright.sandbox.launch import OpRecord
 from kernelwright.sandbox.optrace import is_free, record_of
 
@@ -34,15 +34,12 @@ def fake_trace(call: Callable[[], Any]) -> tuple[Any, list[OpRecord]]:
     return result, recorder.records
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(DispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.records: list[OpRecord] = []
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
+    def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         out = func(*args, **kwargs)
         if isinstance(func, torch._ops.OpOverload) and not is_free(func):
             self.records.append(record_of(func, args, kwargs, out))

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernelwright.sandbox.dispatch import DispatchMode
 from kernelwright.sandbox.idle_op import MOVES, IdleOp
 from kernelwright.sandbox.optrace import decomposed, is_free, is_idle_dropout, written_arguments
 from kernelwright.sandbox.trees import tensors_of
@@ -111,7 +111,7 @@ def _storage(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-class _Watcher(TorchDispatchMode):
+class _Watcher(DispatchMode):
     """Keeps every tensor that it sees, so that no storage is taken for another one that is gone."""
 
     def __init__(self, file: str) -> None:
@@ -120,10 +120,7 @@ class _Watcher(TorchDispatchMode):
         self._file = file
         self._alive: list[torch.Tensor] = []
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
+    def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if is_idle_dropout(func, args, kwargs):
             return args[0]
         with self:

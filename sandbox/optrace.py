@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
+from kernelwright.sandbox.dispatch import DispatchMode
 from kernelwright.sandbox.launch import OpRecord
 from kernelwright.sandbox.op_flops import PRODUCTS, product_flops, visible_share
 from kernelwright.sandbox.trees import tensors_of
@@ -224,17 +224,14 @@ def decomposed(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> A
     return NotImplemented
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(DispatchMode):
     """Appends an OpRecord for every operation that moves data."""
 
     def __init__(self) -> None:
         super().__init__()
         self.records: list[OpRecord] = []
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
+    def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if is_idle_dropout(func, args, kwargs):
             return args[0]
         with self:

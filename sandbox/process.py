@@ -34,9 +34,10 @@ __all__ = ["OUTPUT_BYTES", "Limits", "Watch", "Worker", "watched"]
 
 _KEPT = (
     "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "CXX",
-    "KERNELWRIGHT_MARCH",
+    "KERNELWRIGHT_MARCH", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
 )  # fmt: skip
 _SCRATCH = "kernelwright-"
+_START = "kernelwright.sandbox.start"
 OUTPUT_BYTES = 8000
 """Of what a worker prints, the end that is kept, to be shown after a crash."""
 
@@ -148,6 +149,8 @@ class Worker:
         cache = cache_root().absolute()
         cache.mkdir(parents=True, exist_ok=True)
         env = {key: os.environ[key] for key in _KEPT if key in os.environ}
+        # threads that wait for work would spin on cores that the other processes need
+        env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         env |= {
             "HOME": str(home),
             "TMPDIR": str(home),
@@ -165,7 +168,7 @@ class Worker:
         self._output = _Output(output_bytes)
         try:
             order = Order(
-                command=(*under, sys.executable, "-P", "-m", module, str(theirs.fileno())),
+                command=(*under, sys.executable, "-P", "-m", _START, module, str(theirs.fileno())),
                 environment=env,
                 fds=(theirs.fileno(), *pass_fds),
                 output=self._output.entrance,

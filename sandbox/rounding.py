@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernelwright.sandbox.dispatch import DispatchMode
 from kernelwright.sandbox.rounded_gradients import backward_in_parts, convolution_terms
 from kernelwright.sandbox.rounded_operations import WHOLE, dims_of
 
@@ -55,7 +55,7 @@ def random_signs(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
     return bits.double().mul_(2).sub_(1).view(shape)
 
 
-class HonestRounding(TorchDispatchMode):
+class HonestRounding(DispatchMode):
     """While active, float64 operations of torch err as those of a dtype with machine epsilon `eps` may.
 
     Args:
@@ -68,11 +68,7 @@ class HonestRounding(TorchDispatchMode):
         self.eps, self.generator = eps, generator
         self.sum_eps = min(eps, _ACCUMULATOR_EPS)
 
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        del types
-        kwargs = kwargs or {}
+    def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = func._schema.name.removeprefix("aten::")
         whole = WHOLE.get(f"{name}.{func._overloadname}", WHOLE.get(name)) or backward_in_parts(func, name)
         if whole is not None and _wide(args[0]):

@@ -7,6 +7,7 @@ by which the judge tells a verdict: `build`, `unsupported`, `launch`, `task`, `l
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -49,6 +50,8 @@ def serve(handlers: Mapping[str, Handler]) -> None:
 def judge_channel() -> Channel:
     """The channel to the judge, after this process has set its own limits; a worker opens it once."""
     _limit_self()
+    gc.freeze()  # what was imported stays
+    gc.enable()
     return Channel(socket.socket(fileno=int(sys.argv[-1])))
 
 

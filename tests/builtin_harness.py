@@ -29,11 +29,10 @@ class Runner:
     """Emulated device of one test session.
 
     Args:
-        cache: folder for what the emulator compiles.
-        monkeypatch: to stand in for the GPU's stream.
+        cache: folder for what the emulator compiles; None takes the cache of builds.
     """
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path | None = None) -> None:
         self.cache = cache
         self.reports: list[LaunchReport] = []
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from search_doubles import EPOCH, TASK, Outcome, evaluation
 
@@ -13,7 +14,7 @@ from kernelwright.rl.contrastive.exemplars import Variant
 from kernelwright.rl.contrastive.prompt import Messages
 from kernelwright.rl.contrastive.reward import Scale
 from kernelwright.rl.run import Attempt
-from kernelwright.rl.training.environment import Environment, Evaluator, Lost, Place, Request
+from kernelwright.rl.training.environment import Environment, Evaluator, Lost, Place, Request, confirmed
 from kernelwright.rl.training.history import History
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation, Verdict
@@ -41,23 +42,29 @@ class ScriptedEvaluator:
 
     outcomes: Mapping[str, Sequence[Outcome | Lost]]
     asked: list[str] = field(default_factory=list)
+    ends_at: int | None = None
+    """Where the process ends: before so many kernels are evaluated."""
 
-    def evaluate(self, requests: Sequence[Request]) -> list[Evaluation | Lost]:
-        found: list[Evaluation | Lost] = []
-        for request in requests:
-            name = name_of(request.kernel)
-            told = self.outcomes[name]
-            outcome = told[min(self.asked.count(name), len(told) - 1)]
-            self.asked.append(name)
-            found.append(outcome if isinstance(outcome, Lost) else evaluation(request.kernel, outcome, request.task))
-        return found
+    def evaluate(self, requests: Sequence[Request]) -> Iterator[tuple[int, list[Evaluation] | Lost]]:
+        for place, request in enumerate(requests):
+            yield place, confirmed(request, partial(self._once, request))
+
+    def _once(self, request: Request) -> Evaluation | Lost:
+        if self.ends_at is not None and len(self.asked) >= self.ends_at:
+            raise KeyboardInterrupt
+        name = name_of(request.kernel)
+        told = self.outcomes[name]
+        outcome = told[min(self.asked.count(name), len(told) - 1)]
+        self.asked.append(name)
+        return outcome if isinstance(outcome, Lost) else evaluation(request.kernel, outcome, request.task)
 
 
 class Pieces:
     """Judges kernels of the tiny model (`rl.training.tiny`) by their text: no process, no compiler."""
 
-    def evaluate(self, requests: Sequence[Request]) -> list[Evaluation | Lost]:
-        return [evaluation(r.kernel, self._outcome(r.kernel.source), r.task) for r in requests]
+    def evaluate(self, requests: Sequence[Request]) -> Iterator[tuple[int, list[Evaluation] | Lost]]:
+        for place, request in enumerate(requests):
+            yield place, [evaluation(request.kernel, self._outcome(request.kernel.source), request.task)]
 
     def _outcome(self, source: str) -> Outcome:
         if "allclose" in source:
@@ -98,9 +105,10 @@ class WordPrompts:
 def environment(
     evaluator: Evaluator, store: MemoryStore, tasks: Sequence[Task] = (TASK,), *,
     variants: Sequence[Variant] = (), scale: Scale | None = None, changed: Callable[[Place], None] = lambda _place: None,
+    done: int = 0,
 ) -> Environment:  # fmt: skip
     """With a place for each task, whose run is called as the task is."""
     places = {task.id: Place(task, task.name, History(variants, scale)) for task in tasks}
     for place in places.values():
         changed(place)
-    return Environment(evaluator, store, places, "trained:scripted", lambda: EPOCH)  # type: ignore[arg-type]
+    return Environment(evaluator, store, places, "trained:scripted", lambda: EPOCH, done=done)  # type: ignore[arg-type]

@@ -2,7 +2,8 @@
 
 On the emulator the figure of a passed kernel is the model's time of its calls on the task's own workload (`verifier.timing`), so
 those calls decide it: after the first, a kernel is let go only where all others would have to be much faster; after the last,
-its figure is known. On a GPU only a bound is known before measuring: what the counters of its launches say must be done.
+its figure is known. On a GPU only a bound is known before measuring: what the counters of its launches say must be done. It is
+far below what most kernels take, so few are let go there, and none that could have won.
 """
 
 from __future__ import annotations
@@ -19,34 +20,44 @@ from kernelwright.verifier.stages import StageFailed
 from kernelwright.verifier.timing import ModelledCall
 from kernelwright.verifier.wording import duration
 
-__all__ = ["Cascade", "least_seconds"]
+__all__ = ["Cascade", "least_seconds", "must_pass_dram"]
 
 _NOTICEABLE = 1.005
 """As `agents.ranking.NOTICEABLE`: a kernel must be faster than the best by this factor to take over."""
 _OTHER_CALLS = 0.8
 """What the fastest of a kernel's calls takes of another at least, an allowance of ours: calls of the task's own workload differ by
 the values of their inputs only, which matter where a loop is left early."""
-_LAUNCH_SHARE = 0.5
-"""Part of a GPU's launch cost that a launch on a busy stream is sure to take."""
+_CLOCKS = 1.25
+"""By how much a card may run above its data sheet's clocks at most, ours: the boost of consumer cards and raised memory clocks stay
+below it."""
 
 
 def least_seconds(launches: Sequence[LaunchReport], gpu: Gpu) -> float:
-    """What no GPU of this kind can run these launches in less than, by their own counters: bytes that they touch at the
-    bandwidth of L2, where a launch may find what the one before it wrote; arithmetic at its peak; half of each launch's cost.
-    What is left to torch is not counted."""
-    return sum(_least(report, gpu) for report in launches)
+    """What no GPU of this kind can run these launches in less than, by their own counters: what must pass DRAM whatever L2
+    keeps, and arithmetic, both at the data sheet's peaks and `_CLOCKS` above them, whichever takes longer.
 
-
-def _least(report: LaunchReport, gpu: Gpu) -> float:
-    counters = report.counters
-    grid = report.grid[0] * report.grid[1] * report.grid[2]
-    scale = grid / counters.blocks if counters.blocks else 1.0
-    touched = counters.global_load_unique_bytes + counters.global_store_unique_bytes
-    moved = touched / max(gpu.l2_bandwidth, gpu.dram_bandwidth)
+    Nothing here is an estimate of ours, so some things count nothing at all: traffic with L2, whose bandwidth no data sheet
+    says; the cost of a launch; blocks that were not run; what is left to torch. Launches may run beside one another.
+    """
+    counters = [report.counters for report in launches]
+    moved = sum(
+        must_pass_dram(each.global_load_unique_bytes, each.global_store_unique_bytes, gpu.l2_bytes) for each in counters
+    )
     peaks = {"fp32": gpu.fp32_peak, "fp64": gpu.fp64_peak, "fp16": gpu.fp16_peak}
-    work = max(counters.flops.get(pipe, 0) / peak for pipe, peak in peaks.items())
-    # of a sample of blocks the bytes are not scaled up: blocks that were left out may read the same
-    return max(moved, work * scale) + _LAUNCH_SHARE * gpu.launch_seconds
+    work = max(sum(each.flops.get(pipe, 0) for each in counters) / peak for pipe, peak in peaks.items())
+    return max(moved / gpu.dram_bandwidth, work) / _CLOCKS
+
+
+def must_pass_dram(loaded: int, stored: int, l2_bytes: int) -> int:
+    """Bytes that a launch moves from or to DRAM at least, whatever L2 keeps and throws out.
+
+    Of the distinct bytes that it touches, as many as L2 holds may be there before, and as many of those that it stores may be
+    there after it. All others are fetched or written back. How many of the bytes loaded and stored are the same is not known.
+
+    Args:
+        loaded, stored: distinct bytes.
+    """
+    return max(0, max(loaded, stored) - l2_bytes - min(stored, l2_bytes))
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,8 @@ class Cascade:
         ordered = sorted(own, key=lambda call: call.seconds)
         figure = ordered[(len(ordered) - 1) // 2]
         if self.kind is TimingKind.MEASURED:
-            least, how = min(least_seconds(call.launches, self.gpu) for call in own), "its launches alone need"
+            least = _OTHER_CALLS * min(least_seconds(call.launches, self.gpu) for call in own)
+            how = "its launches alone need"
         elif last:
             least, how = figure.seconds, "it takes"
         else:

@@ -12,6 +12,8 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "FOUND_OUT",
+    "NOTHING_AGAINST",
     "DeviceInfo",
     "Evaluation",
     "Profile",
@@ -49,6 +51,12 @@ class Verdict(StrEnum):
     OUTCLASSED = "outclassed"
     """Correct on the calls that were made, and its bound can't beat the best of the run; not judged further. Only a search with
     a cascade says so."""
+
+
+NOTHING_AGAINST = (Verdict.PASSED, Verdict.TIMEOUT, Verdict.UNSUPPORTED, Verdict.CRASHED, Verdict.OUTCLASSED)
+"""Verdicts that another machine, a busy one or a faster rival may give on a kernel that is right."""
+FOUND_OUT = (Verdict.CHEATING, Verdict.UNSAFE)
+"""Verdicts that tell against a kernel on every task."""
 
 
 class StageStatus(StrEnum):

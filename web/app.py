@@ -18,6 +18,7 @@ from kernelwright.web.openapi import REFUSALS, describe
 from kernelwright.web.routes import NOUNS, OPERATION
 from kernelwright.web.routes.submit import refused
 from kernelwright.web.static_files import MOUNT, Assets
+from kernelwright.web.timing import ServerTiming
 from kernelwright.web.twins import API
 from kernelwright.web.views.submit import Refused
 
@@ -60,5 +61,6 @@ def create_app(site: Site, policy: Policy | None = None) -> FastAPI:
     app.add_middleware(RateLimit, rates=rates)
     app.add_middleware(problems.Bugs)
     app.add_middleware(SecurityHeaders, proxies=policy.proxies)
+    app.add_middleware(ServerTiming)
     app.add_middleware(Observed, metrics=metrics)
     return app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -11,6 +11,7 @@ from kernelwright.config import Settings
 from kernelwright.db.store import Store
 from kernelwright.service.inspection import Inspector
 from kernelwright.service.queue import Queue
+from kernelwright.web.kept import Kept
 from kernelwright.web.live import Live
 
 __all__ = ["Here", "Site"]
@@ -27,6 +28,8 @@ class Site:
     live: Live
     on_gpu: bool
     """Whether kernels are judged on a GPU here."""
+    kept: Kept = field(default_factory=Kept)
+    """Answers that are expensive to make."""
 
 
 def _site(request: Request) -> Site:

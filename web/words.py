@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from kernelwright.words import clock_words, one_line, ratio
 from kernelwright.words import duration as duration_words
@@ -22,9 +24,16 @@ def clock(seconds: float | None) -> str:
     return "-" if seconds is None else duration_words(seconds) if seconds < 60 else clock_words(seconds)
 
 
-def line(text: str) -> str:
-    """Stranger's text on one line, without what turns the writing's direction round or moves a cursor."""
-    return one_line(text, 2000)
+def line(text: str, limit: int = 2000) -> str:
+    """Stranger's text on one line, at most `limit` characters, without what turns the writing's direction round or moves a cursor."""
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text  # most are: a list has hundreds
+    return one_line(text[: 4 * limit], limit)
+
+
+def address(chosen: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> str:
+    """The query of a link to the same page with some choices changed; empty ones are left out."""
+    return urlencode({name: value for name, value in {**chosen, **(changes or {})}.items() if value not in ("", None)})
 
 
 def speedup(value: float | None) -> str:
@@ -57,9 +66,26 @@ def verdict_words(verdict: str | None) -> str:
     return "none" if verdict is None else verdict.replace("_", " ")
 
 
+def curve_json(curve: Sequence[Any]) -> str:
+    """Points of a fast_p curve for a script: `[[p, value, low, high], ...]`."""
+    digits = 4
+    return json.dumps(
+        [
+            [
+                round(each.p, digits),
+                *(None if v is None else round(v, digits) for v in (each.value, each.low, each.high)),
+            ]
+            for each in curve
+        ],
+        separators=(",", ":"),
+    )
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
+    "address": address,
     "ago": ago,
     "clock": clock,
+    "curve_json": curve_json,
     "duration": duration,
     "line": line,
     "percent": percent,

@@ -10,7 +10,7 @@ __all__ = ["Seeded"]
 
 class Seeded:
     """A Coder that lets `first` make the attempts 1 to `count`, and `then` all others; `then` steps in wherever `first` has
-    nothing new or can write nothing.
+    nothing new or can write nothing. Whom the turn names counts for `then`: kernels say who wrote them.
 
     Args:
         first: as a rule the built-in coder; None where it could not be made, because nothing of the module can be lowered.

@@ -20,7 +20,7 @@ _LOOK = 0.1
 
 
 @contextmanager
-def only_one(folder: Path, bench_run_id: str, *, patience: float = _PATIENCE) -> Iterator[int]:
+def only_one(folder: Path, bench_run_id: str, *, called: str = "", patience: float = _PATIENCE) -> Iterator[int]:
     """Holds the lock of a run of a suite; gives its descriptor, which every child is to inherit.
 
     The kernel lets go of it when the last process that has the descriptor is gone, however it ended. So who goes on with a run
@@ -28,6 +28,7 @@ def only_one(folder: Path, bench_run_id: str, *, patience: float = _PATIENCE) ->
 
     Args:
         folder: where the lock's file lies.
+        called: what is worked on, in words; without it that is the run of a suite.
         patience: seconds to wait for the children of a command that is gone.
 
     Raises:
@@ -41,7 +42,7 @@ def only_one(folder: Path, bench_run_id: str, *, patience: float = _PATIENCE) ->
     except OSError as error:
         raise ConfigError(f"it can't be opened: {error.strerror}.", path=str(path)) from error
     try:
-        _take(descriptor, bench_run_id, patience)
+        _take(descriptor, called or f"bench run {bench_run_id}", patience)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield descriptor
@@ -49,7 +50,7 @@ def only_one(folder: Path, bench_run_id: str, *, patience: float = _PATIENCE) ->
         os.close(descriptor)
 
 
-def _take(descriptor: int, bench_run_id: str, patience: float) -> None:
+def _take(descriptor: int, called: str, patience: float) -> None:
     end = time.monotonic() + patience
     while True:
         try:
@@ -59,7 +60,7 @@ def _take(descriptor: int, bench_run_id: str, patience: float) -> None:
             alive = holder.isdigit() and Path(f"/proc/{holder}").exists()
             if alive or time.monotonic() >= end:
                 raise MisuseError(
-                    f"bench run {bench_run_id} is being worked on by process {holder or 'unknown'}.",
+                    f"{called} is being worked on by process {holder or 'unknown'}.",
                     mend="Let it end, or stop it with Ctrl-C first.",
                 ) from None
             time.sleep(_LOOK)

@@ -18,6 +18,7 @@ from kernelwright.config import Settings
 from kernelwright.db.bench import BenchItem, BenchRun, BenchStatus, ItemStatus
 from kernelwright.errors import MisuseError
 from kernelwright.jobs import Target
+from kernelwright.policy_weights import kept_weights, with_weights
 from kernelwright.rl.ids import new_run_id
 from kernelwright.writers import chosen_names
 
@@ -131,6 +132,7 @@ def plan_run(
         created=now,
         settings={
             **{name: plain(getattr(settings, name)) for name in KEPT},
+            **kept_weights(settings),
             **options.to_json(),
             "fenced": suite.format != "kernelwright",  # a collection may be a stranger's
             **({"twins": [sum(bool(each.twin) for each in tasks), len(tasks)]} if scale is Scale.TWIN else {}),
@@ -164,9 +166,13 @@ def settings_of(run: BenchRun, here: Settings) -> Settings:
 
     Args:
         here: those in force on this machine.
+
+    Raises:
+        ConfigError: the weights of its sampler are gone, or others now.
     """
     kept: Mapping[str, Any] = {name: _back(run.settings[name]) for name in KEPT if name in run.settings}
-    return here.model_copy(update={**kept, "gpu": run.gpu, "device": run.device, "budget": None})
+    settings = here.model_copy(update={**kept, "gpu": run.gpu, "device": run.device, "budget": None})
+    return with_weights(settings, run.settings)
 
 
 def options_of(run: BenchRun) -> Options:

@@ -10,6 +10,7 @@ Answering ``--help`` imports click and nothing else of weight: every command imp
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -53,7 +54,7 @@ from kernelwright.cli.stored import export, runs, show
 from kernelwright.cli.token import token
 from kernelwright.cli.train import train
 from kernelwright.cli.work import optimize, resume, translate, verify
-from kernelwright.errors import KernelwrightError
+from kernelwright.errors import KernelwrightError, MisuseError
 
 __all__ = ["group", "main", "run"]
 
@@ -106,8 +107,14 @@ for _command in (
     group.add_command(_command)
 
 
+_OF_THE_MACHINE = frozenset({errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENOSPC})
+"""What a system refuses wherever it is asked: a name that is too long, a full disk, one file too many."""
+
+
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the `kernelwright` program."""
+    # set before torch is loaded: its threads would spin on cores that the workers need
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
@@ -137,6 +144,8 @@ def run(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE  # as if the signal had ended us, which is what other tools answer
     except Exception as error:  # noqa: BLE001 - the outermost edge: a bug becomes one line and a log entry
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            return _known(_refused(error), as_json, debug)
         return _bug(error, as_json, debug)
     return code if isinstance(code, int) else 0
 
@@ -151,6 +160,12 @@ def _known(error: KernelwrightError, as_json: bool, debug: bool) -> int:
         print_json(error_json(error))
     make_console(sys.stderr).print(error_text(error), soft_wrap=True)
     return error.exit_code
+
+
+def _refused(error: OSError) -> KernelwrightError:
+    path = error.filename if isinstance(error.filename, str) else None
+    kind = MisuseError if error.errno == errno.ENAMETOOLONG else KernelwrightError
+    return kind(f"the system refuses: {error.strerror}.", path=path)
 
 
 def _usage(error: click.ClickException, as_json: bool) -> int:

@@ -55,7 +55,7 @@ _SHOWN = 30  # attempts that a dry run lists; --json has them all
     help="No family has more rows than X times the middle one; 0 is no limit.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Write nothing: show what would be kept, and why the rest would not.")
-@click.option("--force", is_flag=True, help="Replace a data set at OUT.")
+@click.option("--force", is_flag=True, help="Replace a data set at OUT; a folder with other files in it is refused.")
 @common_flags
 def build(
     out: Path, purpose: str, held_out: tuple[str, ...], kind: str | None, gpu: str | None, min_speedup: float | None,
@@ -78,7 +78,8 @@ def build(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from kernelwright.curating import build as build_set
-    from kernelwright.curating import check_place, held_out_tasks, write
+    from kernelwright.curating import held_out_tasks, write
+    from kernelwright.dataset_folder import check_place
     from kernelwright.jobs import open_store
     from kernelwright.rl.curation.heldout import Strictness
     from kernelwright.rl.curation.select import Rules
@@ -108,7 +109,9 @@ def build(
         files = [] if dry_run else write(built, out, force=force)
     _show(built, screen, dry_run=dry_run)
     if not dry_run:
-        screen.print(f"Written: {out}", markup=False, soft_wrap=True)
+        from kernelwright.words import one_line
+
+        screen.print(f"Written: {one_line(str(out))}", markup=False, soft_wrap=True)
     if as_json:
         kept = [
             {"run_id": k.candidate.run_id, "attempt": k.candidate.number, "task": k.candidate.task.name, "family": k.family, "why": k.why}

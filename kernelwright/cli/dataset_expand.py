@@ -49,7 +49,7 @@ _ROUNDS = 2
     "--out",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where the task files go (default: in the data folder).",
+    help="Where the task files go (default: in the data folder); tasks that an earlier run made there go.",
 )
 @click.option("--no-search", is_flag=True, help="Only make the tasks: look for no kernels.")
 @click.option(
@@ -88,7 +88,7 @@ def expand(
     from kernelwright.linting import LintJob
     from kernelwright.sandbox.isolation import choose_isolation
     from kernelwright.sandbox.process import Limits
-    from kernelwright.words import counted
+    from kernelwright.words import counted, one_line
 
     settings = start(verbose=verbose, gpu=gpu, device=device, isolation=isolation, model="", judge_model="")
     settings = settings.model_copy(update={"rounds": rounds or _ROUNDS})
@@ -111,7 +111,7 @@ def expand(
     suite = write_tasks(found, folder, seed=seed)
     why = ", ".join(f"{reason} {number}" for reason, number in sorted(found.dropped.items()))
     screen.print(
-        f"{counted(len(found.tasks), 'task')} of {counted(found.grown, 'graph')}" + (f" (dropped: {why})" if why else "") + f", in {folder}",
+        f"{counted(len(found.tasks), 'task')} of {counted(found.grown, 'graph')}" + (f" (dropped: {why})" if why else "") + f", in {one_line(str(folder))}",
         markup=False, soft_wrap=True,
     )  # fmt: skip
     if no_search:

@@ -93,7 +93,7 @@ def import_kernels(
             )  # fmt: skip
     if as_json:
         print_json({"archives": results, "judged": told})
-    return 0 if any(archive.entries for archive in archives) else 1
+    return 0 if told else 1
 
 
 def _json(judged: Judged) -> dict[str, object]:
@@ -123,10 +123,16 @@ def _show_read(archive: Archive, screen: Console) -> None:
     if archive.without_kernel:
         words += f", {archive.without_kernel} without a kernel"
     if archive.malformed:
-        words += f", {archive.malformed and len(archive.malformed)} malformed"
+        words += f", {len(archive.malformed)} malformed"
     screen.print(words, markup=False, soft_wrap=True)
     for each in archive.malformed[:_SHOWN]:
         screen.print(f"  line {each.line}: {one_line(each.why, 160)}", style="dim", markup=False, soft_wrap=True)
+    if not archive.entries and any(each.why.startswith("it has no") for each in archive.malformed):
+        screen.print(
+            "  Where an entry has its task and its kernel can be said: --field task=NAME --field kernel=NAME.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _show_result(

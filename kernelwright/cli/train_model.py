@@ -135,6 +135,12 @@ def sft(
 @click.option("--rounds", type=int, metavar="N", help="Rounds of sampling and training (default: 3).")
 @click.option("--samples", type=int, metavar="N", help="Replies for each task and round (default: 4).")
 @click.option("--batch", type=int, metavar="N", help="Replies of a step of training (default: 4).")
+@click.option(
+    "--held-out-samples",
+    type=int,
+    metavar="N",
+    help="Replies for each held-out task, before and after rounds (default: 4).",
+)
 @_sampling_flags
 @device_flags
 @common_flags

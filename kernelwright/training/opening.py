@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,11 @@ def timing_kind(target: Target) -> TimingKind:
     return TimingKind.MEASURED if target.device.kind == "cuda" else TimingKind.MODELLED
 
 
-def history_of(store: Store, task: Task, target: Target, scale: Scale | None = None) -> History:
-    """What the store knows of a task on a target."""
-    return History(store.variants(task.id, target.gpu.name, timing_kind(target)), scale)
+def history_of(
+    store: Store, task: Task, target: Target, scale: Scale | None = None, before: datetime | None = None
+) -> History:
+    """What the store knows of a task on a target, or knew `before` a time."""
+    return History(store.variants(task.id, target.gpu.name, timing_kind(target), before), scale)
 
 
 def writer_of(task: Task, target: Target) -> ContrastivePrompt:
@@ -139,7 +142,8 @@ def places_of(
     tasks: Tasks, runs: Mapping[str, str], scales: Mapping[str, Sequence[float]], store: Store, settings: Settings,
     *, stage: str, coder: str, rounds: int,
 ) -> dict[str, Place]:  # fmt: skip
-    """The places of a stage, and its runs in the store, made where they are not there yet.
+    """The places of a stage, with the history that each task had when the stage began, and its runs in the store, made where
+    they are not there yet.
 
     Args:
         runs: ids of runs by task.
@@ -164,15 +168,12 @@ def places_of(
             settings={"held_out": task.id in held_out},
         )
         try:
-            store.run(run.id)
+            run = store.run(run.id)
             store.set_status(run.id, RunStatus.RUNNING)
         except NotFoundError:
             store.create_run(run)
-        scale = Scale(*scales[task.id])
-        history = history_of(store, task, target, scale)
-        if task.id in held_out:  # what earlier looks found is not shown either
-            own = {attempt.kernel.id for attempt in store.attempts(run.id)}
-            history = History((v for v in history.variants if v.kernel_id not in own), scale)
+        # as the stage began: what it found itself comes in step by step, and other runs must not change what it shows
+        history = history_of(store, task, target, Scale(*scales[task.id]), before=run.created)
         places[task.id] = Place(task, run.id, history, grows=task.id not in held_out)
     return places
 

@@ -237,19 +237,22 @@ def _sampled(
         _statuses(store, tuple(runs.values())) as finished,
         EvaluationPool(WORKER, order_of(settings), size=asked.workers, seconds=asked.evaluation_seconds) as pool,
     ):
-        environment = Environment(pool, store, places, f"trained:{loaded.name}", utc_now)
+        found = folder.latest()
+        done = 0 if found is None else found[1]["step"]
+        environment = Environment(pool, store, places, f"trained:{loaded.name}", utc_now, done=done)
         training = [task.id for task in asked.tasks.training]
+        held_out = [task.id for task in asked.tasks.held_out]
         if isinstance(asked.settings, SelfSettings):
             from kernelwright.rl.training.selftrain import train_self
 
             ended = train_self(
-                loaded, environment, writers, asked.settings, folder, training=training, stop=stop, watcher=watcher
-            )
+                loaded, environment, writers, asked.settings, folder, training=training, held_out=held_out, stop=stop,
+                watcher=watcher,
+            )  # fmt: skip
         else:
             from kernelwright.rl.training.grpo import train_grpo
 
             assert isinstance(asked.settings, GrpoSettings)
-            held_out = [task.id for task in asked.tasks.held_out]
             ended = train_grpo(
                 loaded, environment, writers, asked.settings, folder, training=training, held_out=held_out, stop=stop,
                 watcher=watcher,
@@ -261,7 +264,7 @@ def _sampled(
 
 def _most_attempts(settings: StageSettings) -> int:
     if isinstance(settings, SelfSettings):
-        return settings.rounds * settings.samples
+        return max(settings.rounds * settings.samples, (1 + settings.rounds) * settings.held_out_samples)
     assert isinstance(settings, GrpoSettings)
     looks = 2 + settings.steps // settings.held_out_every
     return max(settings.steps * settings.tasks * settings.group, looks * settings.held_out_samples * settings.turns)

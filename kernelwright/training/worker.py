@@ -1,7 +1,8 @@
 """An evaluator's process: `python -m kernelwright.training.worker`, started by `kernelwright.rl.training.pool`.
 
 It reads its order, one line of JSON with the settings of the trainer, then requests, one a line, and answers each with a line:
-`evaluation`, or `problem` where it could not judge. The references of the last few tasks stay open. When its standard input ends,
+`evaluation`, or `problem` where it could not judge. Before that it says where it is, a line each: `device`, once the reference is
+open and only the kernel is waited for, then each `stage`. The references of the last few tasks stay open. When its standard input ends,
 its parent is gone, and it stops as by Ctrl-C.
 """
 
@@ -14,20 +15,21 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import Any
 
 from kernelwright.config import Settings, load_settings
 from kernelwright.errors import KernelwrightError
-from kernelwright.events import ignore
+from kernelwright.events import Event, StageStarted, ignore
 from kernelwright.jobs import Target, evaluate_opened, resolve_target
 from kernelwright.logs import keep_traceback, set_up
 from kernelwright.opening import open_reference
 from kernelwright.rl.training.wire import kernel_from_json, task_from_json
 from kernelwright.sandbox.reference import Reference
 from kernelwright.sandbox.spares import Spares
+from kernelwright.verifier.device_info import device_info
 
 __all__ = ["HERE", "WORKER", "main"]
 
@@ -60,11 +62,15 @@ def main() -> int:
     set_up(settings.log_file, settings.log_level)
     requests: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
+
+    def say(line: Mapping[str, Any]) -> None:
+        out.write(json.dumps(line) + "\n")
+        out.flush()
+
     try:
-        with _Judge(settings) as judge:
+        with _Judge(settings, say) as judge:
             while line := requests.get():
-                out.write(json.dumps(judge.answer(json.loads(line))) + "\n")
-                out.flush()
+                say(judge.answer(json.loads(line)))
     except KeyboardInterrupt:
         return 130
     return 0
@@ -73,7 +79,8 @@ def main() -> int:
 class _Judge:
     """Judges kernels, with the references of the last few tasks open."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, say: Callable[[Mapping[str, Any]], None]) -> None:
+        self._say = say
         self._target: Target = resolve_target(settings)
         self._stack = ExitStack()
         self._spares = self._stack.enter_context(Spares(self._target.device, self._target.limits))
@@ -97,7 +104,8 @@ class _Judge:
             self._open[task.id] = reference
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)[1].close()
-            evaluation = evaluate_opened(task, self._target, reference, self._spares, kernel, ignore)
+            self._say({"device": device_info(self._target.device).model_dump()})
+            evaluation = evaluate_opened(task, self._target, reference, self._spares, kernel, self._hear)
         except KernelwrightError as error:  # of the task, the reference or a process of ours, not of the kernel
             return {"problem": str(error)}
         except Exception as error:  # noqa: BLE001 - the outermost edge: a bug ends this judgement only
@@ -106,6 +114,10 @@ class _Judge:
             }
         # not mode="json": that writes None for an infinity or NaN in the evidence
         return {"evaluation": evaluation.model_dump()}
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self._say({"stage": event.stage})
 
 
 def _read(requests: SimpleQueue[str]) -> None:

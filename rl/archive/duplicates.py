@@ -1,6 +1,6 @@
 """Whether two kernels are the same but for their looks, in three steps, each for what the one before it misses.
 
-1. The hash of the normal form of the source (`kernelwright.rl.archive.source`): other names, comments, layout.
+1. The hash of the normal form of the source (`kernelwright.rl.same_kernel`): other names, comments, layout.
 2. The hash of the compiled code with its launches: other C++ that the compiler makes the same PTX of.
 3. How many short runs of tokens the two sources share, estimated by MinHash (Broder 1997) where the extra `dedupe`
    (`datasketch`) is installed: lines in another order, a helper function more. Sources that differ by one number share almost
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from kernelwright.rl.archive.source import NormalSource
+from kernelwright.rl.same_kernel import NormalSource
 from kernelwright.verifier.evaluation import Evaluation
 
 __all__ = ["ALIKE", "code_hash", "similarity", "sketch"]

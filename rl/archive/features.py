@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kernelwright.rl.archive.source import NormalSource, normal_source
+from kernelwright.rl.same_kernel import NormalSource, normal_source
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation
 

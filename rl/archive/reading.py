@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from kernelwright.rl.archive.cells import cell_of
 from kernelwright.rl.archive.duplicates import code_hash, sketch
 from kernelwright.rl.archive.features import Features, features
-from kernelwright.rl.archive.source import normal_source
 from kernelwright.rl.run import Attempt
+from kernelwright.rl.same_kernel import normal_source
 from kernelwright.verifier.evaluation import Evaluation, StageStatus
 
 __all__ = ["UNPROFILED", "Reading", "nearness", "read"]

@@ -24,6 +24,7 @@ __all__ = ["FIELDS", "Archive", "Entry", "Malformed", "read_archive"]
 
 _LONGEST_LINE = 16 << 20  # bytes; the largest known entry has half a megabyte
 _LARGEST_TEXT = 1 << 20  # characters of a task or a kernel
+_SHOWN = 8  # fields of an entry that are named
 _LARGEST_ARRAY = 512 << 20  # bytes of a file that is one JSON array, which has to be read at once
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -97,7 +98,8 @@ def read_archive(path: Path, given: Mapping[str, str] | None = None) -> Archive:
         if key not in FIELDS:
             raise MisuseError(f"an entry has no {key!r}.", mend=f"There are {', '.join(FIELDS)}: --field kernel=NAME.")
     if not path.is_file():
-        what = "this is a directory, not a file." if path.is_dir() else "there is no such file."
+        what = "this is not a regular file." if path.exists() else "there is no such file."
+        what = "this is a directory, not a file." if path.is_dir() else what
         raise MisuseError(what, path=str(path), mend="Give a file of JSON lines.")
     reader = _Reader(
         {key: (*([given[key]] if given and key in given else []), *names) for key, names in FIELDS.items()}
@@ -139,7 +141,8 @@ class _Reader:
             return
         missing = [key for key, text in (("task", task), ("kernel", kernel)) if not text]
         if missing:
-            self.malformed.append(Malformed(line, f"it has no {' and no '.join(missing)}"))
+            there = ", ".join(repr(str(name)[:40]) for name in list(value)[:_SHOWN]) or "nothing"
+            self.malformed.append(Malformed(line, f"it has no {' and no '.join(missing)} that is text; it has {there}"))
             return
         if max(len(task), len(kernel)) > _LARGEST_TEXT:
             self.malformed.append(Malformed(line, f"its task or kernel is longer than {_LARGEST_TEXT:,} characters"))
@@ -230,5 +233,7 @@ def _loaded(line: int, raw: bytes) -> Any:
         return json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return Malformed(line, "it is not UTF-8 text")
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return Malformed(line, "it is nested too deeply")
+    except ValueError as error:
         return Malformed(line, f"it is no JSON: {str(error)[:100]}")

@@ -13,8 +13,9 @@ from kernelwright.rl.curation.heldout import HeldOutIndex
 from kernelwright.rl.curation.rows import COLUMNS
 from kernelwright.rl.curation.select import Reason, Rules, Selection
 
-__all__ = ["DATA_FILE", "DROPPED_FILE", "Facts", "card", "dropped_lines"]
+__all__ = ["CARD_FILE", "DATA_FILE", "DROPPED_FILE", "Facts", "card", "dropped_lines"]
 
+CARD_FILE = "README.md"
 DATA_FILE = "data/train-00000-of-00001.parquet"
 DROPPED_FILE = "dropped.jsonl"
 _RULES = {

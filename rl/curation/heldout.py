@@ -84,22 +84,26 @@ class HeldOutIndex:
         self._sources: dict[str, str] = {}
         self._operations: dict[tuple[str, ...], str] = {}
         self._near = Near(self.strictness.similarity)
+        self._called: dict[str, str] = {}
+        """Suite and name, by what a module is told apart by: two may be called the same."""
         for each in self.tasks:
             which = f"{each.suite}/{each.name}"
             for task_id in each.ids:
                 self._ids.setdefault(task_id, which)
             tokens = normal_task(each.source)
+            key = _key(each.source, tokens)
+            self._called.setdefault(key, which)
             if tokens:
-                self._sources.setdefault(digest(tokens), which)
+                self._sources.setdefault(key, which)
             if operations := operations_in_order(each.source):
                 self._operations.setdefault(operations, which)
-            if len(runs := shingles(tokens)) >= _LEAST_SHINGLES and which not in self._near:
-                self._near.add(which, runs)
+            if len(runs := shingles(tokens)) >= _LEAST_SHINGLES and key not in self._near:
+                self._near.add(key, runs)
         self._grams = self._own_grams()
         self._holders: dict[str, list[str]] = {}
-        for which, grams in self._grams.items():
+        for key, grams in self._grams.items():
             for gram in grams:
-                self._holders.setdefault(gram, []).append(which)
+                self._holders.setdefault(gram, []).append(key)
         self._asked: dict[tuple[str, str], Match | None] = {}
 
     def __bool__(self) -> bool:
@@ -117,7 +121,7 @@ class HeldOutIndex:
         found: Counter[str] = Counter()
         for gram in set(_grams(words(text), self.strictness.ngram)):
             found.update(self._holders.get(gram, ()))
-        shares = [(count / len(self._grams[which]), which) for which, count in found.items()]
+        shares = [(count / len(self._grams[key]), self._called[key]) for key, count in found.items()]
         share, which = max(shares, key=lambda s: (s[0], s[1]), default=(0.0, ""))
         return Match("text", which, share) if share >= self.strictness.overlap else None
 
@@ -131,24 +135,23 @@ class HeldOutIndex:
             return Match("operations", which)
         runs = shingles(tokens)
         if len(runs) >= _LEAST_SHINGLES and (found := self._near.nearest(runs)):
-            return Match("near", found[0], found[1])
+            return Match("near", self._called[found[0]], found[1])
         return self.text(_module_text(source))
 
     def _own_grams(self) -> dict[str, frozenset[str]]:
-        """Word runs of each held-out module that no other one has; of modules that are the same but for sizes, the first's."""
+        """Word runs of each held-out module that no other one has, by `_key`; of modules that are the same but for sizes, the first's."""
         grams: dict[str, frozenset[str]] = {}
-        seen: set[str] = set()
         for each in self.tasks:
-            tokens = normal_task(each.source)
-            if (key := digest(tokens) if tokens else each.source) in seen:
-                continue  # a variant: its runs would be nobody's own
-            seen.add(key)
-            grams[f"{each.suite}/{each.name}"] = frozenset(
-                _grams(words(_module_text(each.source)), self.strictness.ngram)
-            )
+            if (key := _key(each.source, normal_task(each.source))) not in grams:  # a variant's runs are nobody's own
+                grams[key] = frozenset(_grams(words(_module_text(each.source)), self.strictness.ngram))
         held = Counter(gram for each in grams.values() for gram in each)
-        own = {which: frozenset(g for g in each if held[g] == 1) for which, each in grams.items()}
-        return {which: each for which, each in own.items() if len(each) >= _LEAST_GRAMS}
+        own = {key: frozenset(g for g in each if held[g] == 1) for key, each in grams.items()}
+        return {key: each for key, each in own.items() if len(each) >= _LEAST_GRAMS}
+
+
+def _key(source: str, tokens: Sequence[str]) -> str:
+    """What a module is told apart by: its normal form, or its text where it has none."""
+    return digest(tokens or (source,))
 
 
 def _grams(tokens: Sequence[str], length: int) -> Iterable[str]:

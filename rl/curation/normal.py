@@ -1,7 +1,7 @@
-"""Normal forms of sources: what stays the same when names, comments, layout and, of tasks, sizes are changed.
+"""Normal forms of tasks: what stays the same when names, comments, layout, sizes, and how an operation is spelt are changed.
 
-Python is read as a syntax tree, CUDA C++ within its strings as tokens. Names that a source makes up are numbered in the order in
-which they come, names that it only uses (of torch, of CUDA) stay. Text that is no Python is taken word by word. Nothing is run.
+Names that a module makes up are numbered in the order in which they come, names that it only uses (of torch) stay. Text that is no
+Python is taken word by word. Nothing is run. What is the same kernel is `kernelwright.rl.same_kernel`'s.
 """
 
 from __future__ import annotations
@@ -15,33 +15,11 @@ from functools import lru_cache
 
 from kernelwright.bench_tasks.traits import imported_names, plain
 
-__all__ = ["digest", "normal_kernel", "normal_task", "shingles", "words"]
+__all__ = ["digest", "normal_task", "shingles", "words"]
 
 _SHINGLE = 5  # tokens; fewer make everything alike, more make one changed line count for many
 _LARGEST = 1 << 20  # characters that are looked at
-_CUDA = re.compile(r"__global__|__device__|#\s*include|<<<")
-_C_TOKEN = re.compile(
-    r"""//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[A-Za-z_]\w*|\.?\d(?:[eEpP][+-]|[\w.])*|<<<|>>>|\#|[^\w\s]""",
-    re.DOTALL | re.VERBOSE,
-)
-_C_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """
-    alignas alignof asm auto bool break case catch char class const const_cast constexpr continue decltype default
-    delete do double else enum explicit extern false float for friend goto if inline int long mutable namespace new
-    noexcept nullptr operator private protected public register reinterpret_cast restrict return short signed sizeof
-    static static_assert static_cast struct switch template this throw true try typedef typename union unsigned
-    using virtual void volatile while __global__ __device__ __host__ __shared__ __constant__ __restrict__
-    __forceinline__ __launch_bounds__ __noinline__ threadIdx blockIdx blockDim gridDim warpSize define undef ifdef
-    ifndef endif include pragma unroll defined size_t ptrdiff_t int8_t int16_t int32_t int64_t uint8_t uint16_t
-    uint32_t uint64_t half half2 __half __half2 __nv_bfloat16 __nv_bfloat162 float2 float3 float4 int2 int3 int4
-    uint uint2 uint4 double2 dim3 INFINITY NAN FLT_MAX std torch at c10
-    """,
-    )
-)
-_NOT_CALLED = frozenset({"if", "for", "while", "switch", "return", "sizeof", "alignof", "catch"})
-_MADE_UP = re.compile(r"[cfgl]\d+\Z")
+_MADE_UP = re.compile(r"[cfgln]\d+\Z")
 _WORD = re.compile(r"\w+|[^\w\s]")
 _KEPT_NAMES = frozenset({"Model", "ModelNew", "forward", "self", "super", "get_inputs", "get_init_inputs"})
 _BUILTINS = frozenset(dir(builtins))
@@ -54,15 +32,14 @@ def digest(tokens: Iterable[str]) -> str:
 
 
 @lru_cache(maxsize=8192)
-def normal_kernel(source: str) -> tuple[str, ...]:
-    """The normal form of a kernel's module: numbers count, names and comments don't."""
-    return _normal(source, numbers=True)
-
-
-@lru_cache(maxsize=8192)
 def normal_task(source: str) -> tuple[str, ...]:
     """The normal form of a task's module, without how its inputs are made: numbers don't count, nor how an operation is spelt."""
-    return _normal(source, numbers=False)
+    source = source[:_LARGEST]
+    try:
+        tree = ast.parse(source)
+        return tuple(_Module(tree).tokens(tree))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return tuple(words(source))
 
 
 def shingles(tokens: Sequence[str]) -> frozenset[str]:
@@ -78,33 +55,18 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text[:_LARGEST].lower())
 
 
-def _normal(source: str, *, numbers: bool) -> tuple[str, ...]:
-    source = source[:_LARGEST]
-    try:
-        tree = ast.parse(source)
-        return tuple(_Module(tree, numbers=numbers).tokens(tree))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return tuple(_c_tokens(source, {}))
-
-
 class _Module:
-    """One module; `numbers` says whether they count."""
+    """One module."""
 
-    def __init__(self, tree: ast.Module, *, numbers: bool) -> None:
-        self.numbers = numbers
+    def __init__(self, tree: ast.Module) -> None:
         self.imports = imported_names(tree)
         self.globals: dict[str, str] = {}
         self.attributes: dict[str, str] = {}
-        self.cuda: dict[str, str] = {}
         self.scopes: list[dict[str, str]] = []
-        for node in ast.walk(tree):  # names of kernels are strings of Python too, perhaps before their text comes
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _CUDA.search(node.value):
-                for _ in _c_tokens(node.value, self.cuda):
-                    pass
 
     def tokens(self, tree: ast.Module) -> Iterator[str]:
         for node in tree.body:
-            if self.numbers or (isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name not in _BOILERPLATE):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name not in _BOILERPLATE:
                 yield from self._node(node)
 
     def _node(self, node: ast.AST) -> Iterator[str]:
@@ -118,8 +80,8 @@ class _Module:
             case ast.Attribute():
                 yield from self._attribute(node)
             case ast.Constant(value=value):
-                yield from self._constant(value)
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant()) if not self.numbers:
+                yield repr(value) if isinstance(value, str | bool | None) else "#"
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant()):
                 yield "#"
             case ast.arg():  # without its annotation
                 yield self._name(node.arg)
@@ -138,7 +100,7 @@ class _Module:
             case ast.keyword():
                 yield f"{node.arg}="
                 yield from self._node(node.value)
-            case ast.Call() if not self.numbers:
+            case ast.Call():
                 yield from self._task_call(node)
             case _:
                 yield type(node).__name__
@@ -188,17 +150,6 @@ class _Module:
         yield from self._node(node.value)
         yield f".{node.attr}"
 
-    def _constant(self, value: object) -> Iterator[str]:
-        if isinstance(value, str):
-            if _CUDA.search(value):
-                yield from _c_tokens(value, self.cuda)
-            else:
-                yield self.cuda.get(value, repr(value))
-        elif isinstance(value, bool) or value is None or self.numbers:
-            yield repr(value)
-        else:
-            yield "#"
-
     def _task_call(self, node: ast.Call) -> Iterator[str]:
         """A call of a task: a function of torch, a method and a layer alike, arguments by name behind the others."""
         name = _dotted(node.func, self.imports)
@@ -222,44 +173,3 @@ def _dotted(node: ast.expr, names: dict[str, str]) -> str:
         parts.append(node.attr)
         node = node.value
     return ".".join([names.get(node.id, node.id), *reversed(parts)]) if isinstance(node, ast.Name) else ""
-
-
-def _c_tokens(text: str, named: dict[str, str]) -> Iterator[str]:
-    """Tokens of C++; names that the text defines or declares are numbered in `named`, called functions of others stay."""
-    tokens = [t for t in _C_TOKEN.findall(text) if not t.startswith(("//", "/*"))]
-    defined = _defined(tokens)
-    for at, token in enumerate(tokens):
-        if not (token[0].isalpha() or token[0] == "_") or token in _C_WORDS:
-            yield token
-            continue
-        before = tokens[at - 1] if at else ""
-        called = at + 1 < len(tokens) and tokens[at + 1] in {"(", "::"}
-        member = before in {".", ":"} or (before == ">" and at > 1 and tokens[at - 2] == "-")
-        if member or (called and token not in defined and token not in named):
-            yield token
-        else:
-            yield named.setdefault(token, f"c{len(named)}")
-
-
-def _defined(tokens: Sequence[str]) -> frozenset[str]:
-    """Functions and macros that the text defines."""
-    found = set()
-    for at, token in enumerate(tokens[:-1]):
-        if token == "define":
-            found.add(tokens[at + 1])
-        elif tokens[at + 1] == "(" and (token[0].isalpha() or token[0] == "_") and token not in _NOT_CALLED:
-            before = tokens[at - 1] if at else ""
-            if before in {"*", "&", ">"} or before[:1].isalpha() or before.startswith("_") or before == ")":
-                end = _closed(tokens, at + 1)
-                if end + 1 < len(tokens) and tokens[end + 1] in {"{", "const"}:
-                    found.add(token)
-    return frozenset(found - _C_WORDS)
-
-
-def _closed(tokens: Sequence[str], at: int) -> int:
-    depth = 0
-    for place in range(at, len(tokens)):
-        depth += {"(": 1, ")": -1}.get(tokens[place], 0)
-        if depth == 0:
-            return place
-    return len(tokens)

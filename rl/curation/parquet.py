@@ -47,7 +47,10 @@ def write_parquet(rows: Sequence[Mapping[str, Any]], purpose: Purpose, file: Pat
 
     schema = _schema(purpose)
     table = pyarrow.Table.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema=schema)
-    parquet.write_table(table, file, compression="zstd", row_group_size=_GROUP, version="2.6", use_dictionary=True)
+    with file.open("wb") as opened:  # pyarrow itself opens no path that is not UTF-8
+        parquet.write_table(
+            table, opened, compression="zstd", row_group_size=_GROUP, version="2.6", use_dictionary=True
+        )
 
 
 def _schema(purpose: Purpose) -> pyarrow.Schema:

@@ -20,7 +20,8 @@ from kernelwright.rl.curation.candidate import REQUIRED_STAGES, Candidate, Harve
 from kernelwright.rl.curation.families import family_cap, family_of
 from kernelwright.rl.curation.heldout import HeldOutIndex
 from kernelwright.rl.curation.near import Near
-from kernelwright.rl.curation.normal import digest, normal_kernel, normal_task, shingles
+from kernelwright.rl.curation.normal import digest, normal_task, shingles
+from kernelwright.rl.same_kernel import unmasked_source
 from kernelwright.verifier.evaluation import TimingKind
 
 __all__ = ["Dropped", "Kept", "Reason", "Rules", "Selection", "select"]
@@ -164,13 +165,15 @@ class _Sieve:
         self.harvest, self.held_out, self.rules, self.kind, self.on_step = harvest, held_out, rules, kind, on_step
         self.dropped: list[Dropped] = []
         self.modules: dict[str, str] = {}
+        self.unmasked: dict[str, str] = {}
+        """Hash of its unmasked source by a kernel's id."""
         condemned = harvest.condemned
-        self.cheats = {digest(normal_kernel(source)) for source in condemned.sources}
+        self.cheats = {unmasked_source(source).hash for source in condemned.sources}
         everyone = sorted(harvest.candidates, key=lambda each: each.key)
         self.tasks = {each.task.id: each.task for each in everyone}
         self.candidates = everyone
         self.tainted: dict[str, str] = {}
-        """Why, by hash of a kernel's normal form: it passed on a held-out task."""
+        """Why, by hash of a kernel's unmasked source: it passed on a held-out task."""
 
     def kept(self) -> Iterator[Kept]:
         clean = [each for each in self._each("looking at attempts") if self._sound(each)]
@@ -200,7 +203,7 @@ class _Sieve:
         """Whether it is of the wanted kind, and nothing speaks against it."""
         condemned = self.harvest.condemned
         why = condemned.everywhere.get(each.kernel_id) or condemned.on_task.get((each.task.id, each.kernel_id))
-        if why is None and self.cheats and digest(normal_kernel(each.kernel)) in self.cheats:
+        if why is None and self.cheats and self._unmasked(each) in self.cheats:
             why = "cheating, but for its names"
         if why is not None:
             return self._drop(each, Reason.CONDEMNED, why)
@@ -222,7 +225,7 @@ class _Sieve:
             return self._drop(each, Reason.HELD_OUT, str(match))
         if not self.tainted:
             self._find_tainted()
-        if which := self.tainted.get(digest(normal_kernel(each.kernel))):
+        if which := self.tainted.get(self._unmasked(each)):
             return self._drop(each, Reason.HELD_OUT_KERNEL, which)
         texts = [each.kernel, *([each.reasoning.text] if each.reasoning is not None else [])]
         for text in texts:
@@ -235,7 +238,12 @@ class _Sieve:
         self.tainted[""] = ""
         for each in self.candidates:
             if match := self.held_out.task(each.task.id, each.task.source):
-                self.tainted.setdefault(digest(normal_kernel(each.kernel)), str(match))
+                self.tainted.setdefault(self._unmasked(each), str(match))
+
+    def _unmasked(self, each: Candidate) -> str:
+        if each.kernel_id not in self.unmasked:
+            self.unmasked[each.kernel_id] = unmasked_source(each.kernel).hash
+        return self.unmasked[each.kernel_id]
 
     def _fast(self, each: Candidate) -> bool:
         least = self.rules.least_speedup
@@ -252,18 +260,17 @@ class _Sieve:
         """Without kernels that are the same as a better one but for names, comments, layout, or a few lines.
 
         Args:
-            seen: kernels of other modules by their normal form; added to.
+            seen: kernels of other modules by their unmasked source; added to.
         """
         near = Near(self.rules.similarity)
         for each in self._ranked(group):
-            tokens = normal_kernel(each.kernel)
-            key = digest(tokens)
+            key = self._unmasked(each)
             if key in seen:
                 other = seen[key]
                 self._drop(each, Reason.DUPLICATE, f"of {other.run_id}/{other.number}")
                 continue
             seen[key] = each
-            runs = shingles(tokens)
+            runs = shingles(unmasked_source(each.kernel).tokens)
             if found := near.nearest(runs):
                 self._drop(each, Reason.NEAR_DUPLICATE, f"of {found[0]}, {found[1]:.0%} in common")
                 continue

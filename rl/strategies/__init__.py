@@ -13,7 +13,7 @@ from kernelwright.rl.strategies.refine import Refine
 from kernelwright.rl.strategies.translate_evolve import TranslateEvolve
 from kernelwright.rl.strategy import Strategy
 
-__all__ = ["STRATEGIES", "strategy_named"]
+__all__ = ["SHOWN_ALL", "STRATEGIES", "strategy_named"]
 
 STRATEGIES: Mapping[str, str] = MappingProxyType(
     {
@@ -25,6 +25,10 @@ STRATEGIES: Mapping[str, str] = MappingProxyType(
     }
 )
 """What each one does, by the name that `--strategy` takes."""
+SHOWN_ALL: Mapping[str, type[BestOfN] | type[FeatureSearch]] = MappingProxyType(
+    {kind.name: kind for kind in (BestOfN, FeatureSearch)}
+)
+"""Strategies that show what an attempt begins from and nothing else, unless they are told to show all."""
 
 
 def strategy_named(
@@ -49,8 +53,7 @@ def strategy_named(
         return Refine()
     if name == TranslateEvolve.name:
         return TranslateEvolve() if candidates is None else TranslateEvolve(candidates)
-    several: dict[str, type[BestOfN] | type[FeatureSearch]] = {kind.name: kind for kind in (BestOfN, FeatureSearch)}
-    if name in several:
-        kind = several[name]
+    if name in SHOWN_ALL:
+        kind = SHOWN_ALL[name]
         return kind(show_all=show_all) if candidates is None else kind(candidates, show_all)
     raise ConfigError(f"there is no strategy {name!r}.", mend=f"Choose one of {', '.join(STRATEGIES)}.")

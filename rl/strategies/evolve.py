@@ -30,8 +30,9 @@ class Evolution:
     run_id: str
     seed: str
     """Decides every draw together with the number of the attempt and what the archive holds."""
-    authors: tuple[str, ...] = ("",)
-    """The coders that there are; see `Turn.author`."""
+    authors: tuple[str, ...]
+    """The coders that a turn can be given to (`Turn.author`), named as their kernels name them: what an attempt brought is
+    credited to the author of its kernel, whoever was asked."""
 
 
 @dataclass(frozen=True)

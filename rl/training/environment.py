@@ -1,14 +1,18 @@
 """The environment of training: replies in, rewards out; in between the verifier, in processes of its own.
 
-What is judged is kept in the store as attempts of a run of its task (strategy `train:self` or `train:grpo`), each kernel once a
-run: a kernel that is written again has the reward that it had, without another evaluation. An evaluator that dies says nothing
-about a kernel: the reply then has no reward at all.
+What is judged is kept in the store as attempts of a run of its task (strategy `train:self` or `train:grpo`), as soon as it is judged
+and each kernel once a run: a kernel that is written again has the reward that it had, without another evaluation. An evaluator
+that dies says nothing about a kernel: the reply then has no reward at all.
+
+A step that was under way when the process ended is made again. Its replies are the same ones; what was judged of them is known,
+and comes into the history of its task when the step made again has it, as it did the first time.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -23,11 +27,13 @@ from kernelwright.rl.training.history import History
 from kernelwright.sandbox.kernel import Kernel
 from kernelwright.verifier.evaluation import Evaluation
 
-__all__ = ["Environment", "Evaluator", "Judged", "Lost", "Place", "Reply", "Request", "TrainingStore"]
+__all__ = ["Environment", "Evaluator", "Judged", "Lost", "Place", "Reply", "Request", "TrainingStore", "confirmed"]
 
 _log = logging.getLogger(__name__)
 _MOST_LOST = 0.5
-"""Share of a batch without a judgement from which the evaluators are taken to be broken, not the kernels to be unlucky."""
+"""Share of a step's kernels without a judgement from which the evaluators are taken to be broken, not the kernels to be unlucky."""
+_STEP = re.compile(r"(?:step|round) (\d+)")
+"""In the note of an attempt."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Request:
 
     task: Task
     kernel: Kernel
+    best: float | None = None
+    """The best speed-up of the task before; with it a jump is told."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,28 @@ class Lost:
     why: str
 
 
+def confirmed(request: Request, once: Callable[[], Evaluation | Lost]) -> list[Evaluation] | Lost:
+    """All evaluations of a request: one, or two where the first was a jump.
+
+    Args:
+        once: evaluates it.
+    """
+    first = once()
+    if isinstance(first, Lost):
+        return first
+    if not is_jump(first, request.best):
+        return [first]
+    # a jump that nobody could confirm is not believed, and not held against the kernel either
+    again = once()
+    return again if isinstance(again, Lost) else [first, again]
+
+
 class Evaluator(Protocol):
     """Judges kernels, several at a time, outside of the trainer's process."""
 
-    def evaluate(self, requests: Sequence[Request]) -> Sequence[Evaluation | Lost]:
-        """One result a request, in order; each evaluation draws secret seeds of its own."""
+    def evaluate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Evaluation] | Lost]]:
+        """The place of each request in `requests` and all its evaluations (see `confirmed`), as soon as it has them; each
+        evaluation draws secret seeds of its own."""
         ...
 
 
@@ -84,6 +109,8 @@ class Judged:
     """The kernel and the evaluation that counts; its number is that of the run's attempt. None without a kernel or judgement."""
     fresh: bool = False
     """Whether it was evaluated now, and not known from before."""
+    note: str = ""
+    """Where in training it was evaluated."""
 
     @property
     def cheated(self) -> bool:
@@ -119,6 +146,7 @@ class Environment:
         places: by the task's id.
         author: as kernels name their author.
         clock: tells the time of attempts.
+        done: the step, or round, that a stage is gone on with after; what was judged in later ones is known, but not history yet.
 
     Raises:
         StoreError: from every method that stores.
@@ -126,87 +154,72 @@ class Environment:
 
     def __init__(
         self, evaluator: Evaluator, store: TrainingStore, places: Mapping[str, Place], author: str,
-        clock: Callable[[], datetime],
+        clock: Callable[[], datetime], *, done: int = 0,
     ) -> None:  # fmt: skip
         self.places = dict(places)
         self._evaluator, self._store, self._author, self._clock = evaluator, store, author, clock
         for place in self.places.values():
-            self._recall(place)
+            self._recall(place, done)
 
-    def judge(self, replies: Sequence[Reply], note: str = "") -> list[Judged]:
-        """One result a reply, in order.
+    def judge(self, replies: Sequence[Reply], note: str) -> list[Judged]:
+        """One result a reply, in order. What is judged is stored at once, one by one.
 
         Args:
-            note: kept with new attempts, for instance the step of training.
+            note: where in training this is: `step 12`, `held-out, round 3`. Kept with new attempts.
 
         Raises:
-            SandboxError: half of the kernels or more could not be judged by anybody: something here is broken.
+            SandboxError: half of the kernels of this step or more, be it the only one, could not be judged by anybody:
+                something here is broken.
         """
         found: dict[int, Judged] = {}
         waiting: dict[tuple[str, str], list[int]] = {}
+        before: dict[tuple[str, str], Judged] = {}
+        best = {task_id: place.history.best for task_id, place in self.places.items()}
         read = [read_reply(reply.text, self._author, reply.parents) for reply in replies]
         for number, (reply, reading) in enumerate(zip(replies, read, strict=True)):
             place = self.places[reply.task_id]
             if reading.kernel is None:
                 found[number] = Judged(NO_KERNEL, reading.plan, reading.plan)
             elif (known := place.known.get(reading.kernel.id)) is not None:
-                found[number] = Judged(known.reward, known.why, reading.plan, known.attempt)
+                found[number] = _again(known, reading.plan)
+                before[reply.task_id, reading.kernel.id] = known
             else:
                 waiting.setdefault((reply.task_id, reading.kernel.id), []).append(number)
-        first = {pair: numbers[0] for pair, numbers in waiting.items()}
-        kernels = [read[number].kernel for number in first.values()]
-        requests = [
-            Request(self.places[task_id].task, kernel)
-            for (task_id, _), kernel in zip(first, kernels, strict=True)
-            if kernel is not None
-        ]
-        for pair, outcome in zip(first, self._evaluate(requests), strict=True):
-            reading = read[first[pair]]
-            assert reading.kernel is not None
-            judged = self._settle(self.places[pair[0]], reading.kernel, reading.plan, outcome, note)
-            for number in waiting[pair]:
-                found[number] = judged if number == first[pair] else _again(judged, read[number].plan)
+        for (task_id, _), known in before.items():
+            self._into_history(self.places[task_id], known)
+        pairs = list(waiting)
+        requests = [self._request(pair[0], read[waiting[pair][0]].kernel, best) for pair in pairs]
+        lost: list[Lost] = []
+        for which, outcome in self._evaluator.evaluate(requests) if requests else ():
+            first, *others = waiting[pairs[which]]
+            if isinstance(outcome, Lost):
+                _log.warning("a kernel was not judged: %s", outcome.why)
+                lost.append(outcome)
+                judged = Judged(None, f"not judged: {outcome.why}", read[first].plan)
+            else:
+                request = requests[which]
+                place = self.places[request.task.id]
+                judged = self._settle(place, request.kernel, read[first].plan, outcome, note)
+            found |= {first: judged} | {number: _again(judged, read[number].plan) for number in others}
+        # also those that this step had before it was made again: else the rest of it would be held to another measure
+        judging = len(requests) + sum(known.note == note for known in before.values())
+        if lost and len(lost) >= _MOST_LOST * judging:
+            raise SandboxError(
+                f"{len(lost)} of {judging} kernels could not be judged: {lost[0].why}",
+                mend="Look at the log and at `kernelwright doctor`; training goes on with --resume.",
+            )
         return [found[number] for number in range(len(replies))]
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _evaluate(self, requests: Sequence[Request]) -> list[list[Evaluation] | Lost]:
-        """All evaluations of each kernel: one, or two where the first was a jump."""
-        if not requests:
-            return []
-        best = {task_id: place.history.best for task_id, place in self.places.items()}
-        outcomes: list[list[Evaluation] | Lost] = []
-        for outcome in self._evaluator.evaluate(requests):
-            outcomes.append(outcome if isinstance(outcome, Lost) else [outcome])
-        jumps = [
-            number
-            for number, outcome in enumerate(outcomes)
-            if not isinstance(outcome, Lost) and is_jump(outcome[0], best[requests[number].task.id])
-        ]
-        if jumps:
-            for number, again in zip(
-                jumps, self._evaluator.evaluate([requests[number] for number in jumps]), strict=True
-            ):
-                before = outcomes[number]
-                assert not isinstance(before, Lost)
-                # a jump that nobody could confirm is not believed, and not held against the kernel either
-                outcomes[number] = again if isinstance(again, Lost) else [*before, again]
-        lost = [outcome for outcome in outcomes if isinstance(outcome, Lost)]
-        for each in lost:
-            _log.warning("a kernel was not judged: %s", each.why)
-        if len(lost) > 1 and len(lost) >= _MOST_LOST * len(requests):
-            raise SandboxError(
-                f"{len(lost)} of {len(requests)} kernels could not be judged: {lost[0].why}",
-                mend="Look at the log and at `kernelwright doctor`; training goes on with --resume.",
-            )
-        return outcomes
+    def _request(self, task_id: str, kernel: Kernel | None, best: Mapping[str, float | None]) -> Request:
+        assert kernel is not None
+        return Request(self.places[task_id].task, kernel, best[task_id])
 
-    def _settle(self, place: Place, kernel: Kernel, plan: str, outcome: list[Evaluation] | Lost, note: str) -> Judged:
-        if isinstance(outcome, Lost):
-            return Judged(None, f"not judged: {outcome.why}", plan)
+    def _settle(self, place: Place, kernel: Kernel, plan: str, outcome: Sequence[Evaluation], note: str) -> Judged:
         counts = min(outcome, key=lambda e: reward_of([e], place.history.scale))
         reward = reward_of(outcome, place.history.scale)
-        notes = [note] if note else []
+        notes = [note]
         if len(outcome) > 1:
             notes.append("a jump: judged again with new secret seeds, the slower evaluation counts")
             for other in outcome:
@@ -227,20 +240,29 @@ class Environment:
             )
         )
         place.next_number = number + 1
-        return self._known(place, PastAttempt(number, kernel, counts, plan=plan), reward, fresh=True)
-
-    def _known(self, place: Place, attempt: PastAttempt, reward: float, *, fresh: bool) -> Judged:
-        judged = Judged(reward, attempt.evaluation.verdict.value, attempt.plan, attempt, fresh)
-        place.known[attempt.kernel.id] = judged
-        if place.grows:
-            place.history.add(attempt)
+        judged = self._known(place, PastAttempt(number, kernel, counts, plan=plan), reward, note, fresh=True)
+        self._into_history(place, judged)
         return judged
 
-    def _recall(self, place: Place) -> None:
+    def _known(self, place: Place, attempt: PastAttempt, reward: float, note: str, *, fresh: bool) -> Judged:
+        judged = Judged(reward, attempt.evaluation.verdict.value, attempt.plan, attempt, fresh, note)
+        place.known[attempt.kernel.id] = judged
+        return judged
+
+    def _into_history(self, place: Place, judged: Judged) -> None:
+        if place.grows and judged.attempt is not None:
+            place.history.add(judged.attempt)
+
+    def _recall(self, place: Place, done: int) -> None:
         """What the run has already, for a stage that is gone on with."""
         for attempt in self._store.attempts(place.run_id):
             past = PastAttempt(attempt.number, attempt.kernel, attempt.evaluation, plan=attempt.plan)
-            self._known(place, past, reward_of([attempt.evaluation], place.history.scale), fresh=False)
+            note = attempt.notes[0] if attempt.notes else ""
+            reward = reward_of([attempt.evaluation], place.history.scale)
+            judged = self._known(place, past, reward, note, fresh=False)
+            step = _STEP.search(note)
+            if step is None or int(step[1]) <= done:
+                self._into_history(place, judged)
             place.next_number = max(place.next_number, attempt.number + 1)
 
 

@@ -22,11 +22,13 @@ from typing import Any
 
 from kernelwright.errors import ConfigError, MisuseError, NotFoundError
 
-__all__ = ["Folder"]
+__all__ = ["KEPT", "Folder"]
 
 _ASKED = "training.json"
 _COMPLETE = "complete.json"
 _VERSION = 1
+KEPT = 3
+"""Checkpoints kept: the one being written, the last whole one, and one more."""
 
 
 class Folder:
@@ -139,6 +141,13 @@ class Folder:
                 continue
             return checkpoint, state
         return None
+
+    def rotate(self) -> None:
+        """Removes all but the newest `KEPT` checkpoints."""
+        for checkpoint in sorted(self.checkpoints.glob("checkpoint-*"), key=_step)[:-KEPT]:
+            # its mark first: one that is removed in part only must not be gone on with
+            (checkpoint / _COMPLETE).unlink(missing_ok=True)
+            shutil.rmtree(checkpoint, ignore_errors=True)
 
     def discard_if_unused(self) -> None:
         """Removes the folder if no step was made in it, so that the same command can be given again."""

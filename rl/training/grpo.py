@@ -23,7 +23,7 @@ from kernelwright.rl.training.rollouts import Answer, Ask, Rollouts, TurnSample
 from kernelwright.rl.training.settings import GrpoSettings
 from kernelwright.rl.training.trainer import Hooks, common_arguments, train
 
-__all__ = ["asks", "figures_of", "task_order", "train_grpo"]
+__all__ = ["asks", "figures_of", "look_at", "task_order", "train_grpo"]
 
 
 def train_grpo(
@@ -62,16 +62,12 @@ def train_grpo(
     hooks = Hooks("grpo", settings.steps, stop, watcher)
 
     def look(step: int) -> None:
-        if held_out:
-            found = _look(loaded, rollouts, held_out, settings, ask, step)
+        if held_out and (step % settings.held_out_every == 0 or step == settings.steps):
+            found = look_at(held_out, rollouts, settings.held_out_samples, ask, seed=settings.seed, step=step)
             folder.write_log({"kind": "held-out", "step": step, **found})
             watcher(StepDone("grpo", step, settings.steps, {"held_out": found}))
 
-    def after(step: int) -> None:
-        if step % settings.held_out_every == 0 or step == settings.steps:
-            look(step)
-
-    hooks.before_first, hooks.after_step = lambda: look(0), after
+    hooks.look = look
 
     def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
         made = rollouts.make(
@@ -180,14 +176,20 @@ def asks(loaded: Loaded, sampling: Sampling) -> Ask:
     return ask
 
 
-def _look(
-    loaded: Loaded, rollouts: Rollouts, held_out: Sequence[str], settings: GrpoSettings, ask: Ask, step: int
+def look_at(
+    held_out: Sequence[str], rollouts: Rollouts, samples: int, ask: Ask, *, seed: int, step: int, unit: str = "step"
 ) -> dict[str, Any]:
-    """The held-out tasks with the model as it is; leaves the random state of training alone."""
+    """The held-out tasks with the model as it is; leaves the random state of training alone.
+
+    Args:
+        samples: conversations about each.
+        step: after which this is.
+        unit: what the stage counts: steps or rounds.
+    """
     import torch
 
     with torch.random.fork_rng():
-        torch.manual_seed(settings.seed + 1_000_003 * (step + 1))
-        made = rollouts.make(held_out, settings.held_out_samples, ask, f"held-out, step {step}")
+        torch.manual_seed(seed + 1_000_003 * (step + 1))
+        made = rollouts.make(held_out, samples, ask, f"held-out, {unit} {step}")
     found = figures_of(made)
     return {key: found[key] for key in ("samples", "reward", "reward_low", "reward_high", "passed", "unjudged", "best")}

@@ -8,7 +8,7 @@ from kernelwright.agents.protocols import PastAttempt
 from kernelwright.rl.contrastive.exemplars import Variant
 from kernelwright.rl.contrastive.reward import Scale, scale_of, speedup_of
 from kernelwright.sandbox.kernel import Kernel
-from kernelwright.verifier.evaluation import Evaluation
+from kernelwright.verifier.evaluation import NOTHING_AGAINST, Evaluation
 
 __all__ = ["History", "variant_of"]
 
@@ -31,6 +31,7 @@ class History:
 
     def __init__(self, variants: Iterable[Variant] = (), scale: Scale | None = None) -> None:
         self._variants: dict[str, Variant] = {}
+        self._found_out: set[str] = set()
         for variant in variants:
             self._keep(variant)
         self.scale = scale or scale_of(variant.score for variant in self._variants.values())
@@ -46,12 +47,15 @@ class History:
         return max((variant.score for variant in self._variants.values()), default=None)
 
     def add(self, attempt: PastAttempt) -> None:
-        """Takes in a judged kernel, if it passed."""
+        """Takes in a judged kernel, if it passed. One that is found out now is no variant any more, as in the store."""
+        if attempt.evaluation.verdict not in NOTHING_AGAINST:
+            self._found_out.add(attempt.kernel.id)
+            self._variants.pop(attempt.kernel.id, None)
         variant = variant_of(attempt.kernel, attempt.evaluation)
         if variant is not None:
             self._keep(variant)
 
     def _keep(self, variant: Variant) -> None:
         known = self._variants.get(variant.kernel_id)
-        if known is None or variant.score < known.score:
+        if variant.kernel_id not in self._found_out and (known is None or variant.score < known.score):
             self._variants[variant.kernel_id] = variant

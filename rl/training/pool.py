@@ -1,8 +1,10 @@
 """The pool of evaluators: processes that judge kernels, apart from the trainer's, started anew when one dies or hangs.
 
 Each evaluator is a plain child process that takes one request at a time as a line of JSON on its standard input and answers
-with a line on its standard output (`kernelwright.training.worker` is one). A request whose evaluator dies, hangs or says that it
-could not judge goes to a fresh process; after `TRIES` it is `Lost`. None of this makes a reward.
+with a line on its standard output (`kernelwright.training.worker` is one). Before it answers it may say where it is: `device` once
+the task is open and the kernel's turn begins, then the `stage`. A request whose evaluator dies, hangs or says that it could not
+judge goes to a fresh process; after `TRIES` it is `Lost`, which makes no reward. But if the kernel's turn had begun each time and
+did not end in time, it is the kernel that does not end: the verdict is `timeout`.
 """
 
 from __future__ import annotations
@@ -16,17 +18,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Self
 
 import kernelwright
-from kernelwright.rl.training.environment import Lost, Request
+from kernelwright.rl.training.environment import Lost, Request, confirmed
 from kernelwright.rl.training.wire import kernel_json, task_json
-from kernelwright.verifier.evaluation import Evaluation
+from kernelwright.verifier.evaluation import DeviceInfo, Evaluation, Stage, StageStatus, Verdict
 
 __all__ = ["TRIES", "EvaluationPool"]
 
@@ -44,11 +47,20 @@ class _Failed(Exception):
     """This process will not answer; the message says why."""
 
 
+class _Stalled(_Failed):
+    """It gave no answer in time, and had the kernel in hand."""
+
+    def __init__(self, seconds: float, device: DeviceInfo, stage: str) -> None:
+        super().__init__(f"it gave no answer within {seconds:g} s")
+        self.seconds, self.device, self.stage = seconds, device, stage
+
+
 class _Child:
     """One evaluator."""
 
     def __init__(self, command: Sequence[str], order: Mapping[str, Any]) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self._read = bytearray()
         paths = [str(Path(kernelwright.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             [sys.executable, *command],
@@ -72,14 +84,24 @@ class _Child:
             _Failed: it died, hung, or answered nonsense.
         """
         self._write(request)
-        line = self._line(seconds)
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            raise _Failed("its answer was no JSON") from None
-        if not isinstance(answer, dict):
-            raise _Failed("its answer was no object")
-        return answer
+        end = time.monotonic() + seconds
+        device, stage = None, ""
+        while (line := self._line(end)) is not None:
+            try:
+                answer = json.loads(line)
+                if not isinstance(answer, dict):
+                    raise _Failed("its answer was no object")
+                if "device" in answer:
+                    device = DeviceInfo.model_validate(answer["device"])
+                elif "stage" in answer:
+                    stage = str(answer["stage"])
+                else:
+                    return answer
+            except ValueError:
+                raise _Failed("its answer can't be read") from None
+        if device is not None:
+            raise _Stalled(seconds, device, stage)
+        raise _Failed(f"it gave no answer within {seconds:g} s")
 
     def close(self) -> None:
         """Asks it to end, by ending its input, and ends it if it does not."""
@@ -107,22 +129,22 @@ class _Child:
         except (BrokenPipeError, ValueError):
             raise _Failed(self._end()) from None
 
-    def _line(self, seconds: float) -> bytes:
+    def _line(self, end: float) -> bytes | None:
+        """What it says next; None when it is `end` of the monotonic clock before it has said it."""
         assert self._process.stdout is not None
-        end = time.monotonic() + seconds
-        read = bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            while b"\n" not in read:
+            while b"\n" not in self._read:
                 if not selector.select(max(0.0, end - time.monotonic())):
-                    raise _Failed(f"it gave no answer within {seconds:g} s")
+                    return None
                 part = os.read(self._process.stdout.fileno(), _CHUNK)
                 if not part:
                     raise _Failed(self._end())
-                read += part
-                if len(read) > _LARGEST:
+                self._read += part
+                if len(self._read) > _LARGEST:
                     raise _Failed(f"its answer has more than {_LARGEST:,} bytes")
-        return bytes(read).partition(b"\n")[0]
+        line, _, self._read = self._read.partition(b"\n")
+        return bytes(line)
 
     def _end(self) -> str:
         try:
@@ -157,9 +179,14 @@ class EvaluationPool:
         self._size = size
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="evaluate")
 
-    def evaluate(self, requests: Sequence[Request]) -> list[Evaluation | Lost]:
+    def evaluate(self, requests: Sequence[Request]) -> Iterator[tuple[int, list[Evaluation] | Lost]]:
         """See `Evaluator`."""
-        return list(self._threads.map(self._one, requests))
+        places = {
+            self._threads.submit(confirmed, request, partial(self._one, request)): place
+            for place, request in enumerate(requests)
+        }
+        for done in as_completed(places):
+            yield places[done], done.result()
 
     def close(self, *, at_once: bool = False) -> None:
         """Ends all evaluators, when they have answered or `at_once`."""
@@ -181,6 +208,7 @@ class EvaluationPool:
     def _one(self, request: Request) -> Evaluation | Lost:
         message = {"task": task_json(request.task), "kernel": kernel_json(request.kernel)}
         why = ""
+        stalls: list[_Stalled] = []
         child = self._idle.get()
         try:
             for _ in range(TRIES):
@@ -194,6 +222,7 @@ class EvaluationPool:
                         return self._checked(request, answer)
                     why = str(problem)  # it could not judge, and may be able to after a fresh start
                 except (_Failed, OSError) as error:
+                    stalls += [error] if isinstance(error, _Stalled) else []
                     why = f"{error}" if isinstance(error, _Failed) else f"it could not be started ({error.strerror})"
                 if child is not None:
                     self._busy.discard(child)
@@ -201,6 +230,8 @@ class EvaluationPool:
                     child.close()
                     child = None
                 _log.warning("an evaluator failed, and is started anew: %s", why)
+            if len(stalls) == TRIES:
+                return _endless(request, stalls)
             return Lost(f"{TRIES} evaluators failed, the last because {why}")
         finally:
             if child is not None:
@@ -216,3 +247,23 @@ class EvaluationPool:
         if (found.task_id, found.kernel_id) != (request.task.id, request.kernel.id):
             raise _Failed("its answer was about another kernel")
         return found
+
+
+def _endless(request: Request, stalls: Sequence[_Stalled]) -> Evaluation:
+    """The verdict on a kernel that took longer than an evaluation may, each time it was tried."""
+    last = stalls[-1]
+    during = f" It was at: {last.stage}." if last.stage else ""
+    return Evaluation(
+        task_id=request.task.id,
+        kernel_id=request.kernel.id,
+        verdict=Verdict.TIMEOUT,
+        reason=f"Its evaluation did not end within {last.seconds:g} s, {len(stalls)} times in processes of their own.{during}",
+        stages=[
+            Stage(
+                name=last.stage.partition(",")[0] or "static", status=StageStatus.FAILED, summary="timeout",
+                seconds=last.seconds,
+            )
+        ],
+        device=last.device,
+        seconds=sum(stall.seconds for stall in stalls),
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kernelwright.agents.protocols import PastAttempt
 from kernelwright.rl.contrastive.exemplars import COUNT, TAU, draw
@@ -113,7 +113,8 @@ class _Talk:
         """Takes in a turn. One that brought no kernel, or none that could be judged, is followed by the same prompt again."""
         self._heard.append((answer, judged))
         if judged.attempt is not None:
-            self._attempts.append(judged.attempt)
+            # by its turn: the number in the run is that of the kernel's first writing, in whatever conversation
+            self._attempts.append(replace(judged.attempt, number=len(self._attempts) + 1))
             self.prompt = writer.next(self._attempts)
 
     def samples(self, gamma: float) -> list[TurnSample]:

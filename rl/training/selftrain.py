@@ -13,7 +13,7 @@ from typing import Any
 from kernelwright.rl.contrastive.prompt import PromptWriter
 from kernelwright.rl.training.environment import Environment
 from kernelwright.rl.training.folder import Folder
-from kernelwright.rl.training.grpo import asks, figures_of
+from kernelwright.rl.training.grpo import asks, figures_of, look_at
 from kernelwright.rl.training.models import Loaded, load_weights, save_model, save_weights
 from kernelwright.rl.training.progress import StepDone, StopRequest, Watcher
 from kernelwright.rl.training.rollouts import Rollouts, TurnSample
@@ -26,9 +26,16 @@ __all__ = ["kept_of", "train_self"]
 
 def train_self(
     loaded: Loaded, environment: Environment, writers: Mapping[str, PromptWriter], settings: SelfSettings, folder: Folder,
-    *, training: Sequence[str], stop: StopRequest, watcher: Watcher,
+    *, training: Sequence[str], held_out: Sequence[str] = (), stop: StopRequest, watcher: Watcher,
 ) -> bool:  # fmt: skip
     """Trains a model on its own successes, and writes it to the folder at the end; whether it came to the end.
+
+    Args:
+        environment: has a place for every task.
+        writers: of prompts, by the task's id.
+        training: ids of the tasks that are learned from.
+        held_out: ids of those that are looked at only.
+        stop: asks to stop after the round under way.
 
     Raises:
         SandboxError: evaluators are broken; the rounds so far are saved.
@@ -43,6 +50,17 @@ def train_self(
     folder.cut_log(done)
     rollouts = Rollouts(environment, writers, seed=settings.seed, exemplars=settings.exemplars, tau=settings.tau)
     ask = asks(loaded, settings.sampling)
+
+    def look(round_: int) -> None:
+        if held_out:
+            seen = look_at(
+                held_out, rollouts, settings.held_out_samples, ask, seed=settings.seed, step=round_, unit="round"
+            )
+            folder.write_log({"kind": "held-out", "step": round_, **seen})
+            watcher(StepDone("self", round_, settings.rounds, {"held_out": seen}))
+
+    if not done:
+        look(0)
     for round_ in range(done + 1, settings.rounds + 1):
         if stop.asked:
             return False
@@ -54,8 +72,10 @@ def train_self(
         save_weights(loaded.model, place)
         figures = {**figures_of(made), "kept": len(kept), "loss": loss}
         folder.write_log({"kind": "step", "step": round_, **figures})
-        folder.mark(place, {"step": round_})
         watcher(StepDone("self", round_, settings.rounds, figures))
+        look(round_)
+        folder.mark(place, {"step": round_})
+        folder.rotate()
     save_model(loaded.model, loaded.tokenizer, folder.model)
     return True
 

@@ -54,6 +54,8 @@ class _Sampled(StageSettings):
     at_once: int = Field(default=64, ge=1)
     """Replies generated at a time."""
     exemplars: int = Field(default=COUNT, ge=0, le=8)
+    held_out_samples: int = Field(default=4, ge=1)
+    """Conversations about each held-out task at a look."""
     tau: float = Field(default=TAU, gt=0)
 
     @property
@@ -63,7 +65,7 @@ class _Sampled(StageSettings):
 
 
 class SelfSettings(_Sampled):
-    """Rounds of sampling, keeping what passes, and training on it."""
+    """Rounds of sampling, keeping what passes, and training on it. Held-out tasks are looked at before the first and after each."""
 
     learning_rate: float = Field(default=5e-5, gt=0, le=1)
     rounds: int = Field(default=3, ge=1)
@@ -92,8 +94,6 @@ class GrpoSettings(_Sampled):
     """Samples in memory at a time when weights are changed; it divides the samples of a step. None is all of them."""
     held_out_every: int = Field(default=20, ge=1)
     """Steps between looks at the held-out tasks; there is one before the first step and one after the last."""
-    held_out_samples: int = Field(default=4, ge=1)
-    """Conversations about each held-out task at a look."""
 
     @property
     def group(self) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from kernelwright.errors import KernelwrightError
-from kernelwright.rl.training.folder import Folder
+from kernelwright.rl.training.folder import KEPT, Folder
 from kernelwright.rl.training.models import on_gpu
 from kernelwright.rl.training.progress import StepDone, StopRequest, Watcher
 from kernelwright.rl.training.settings import StageSettings
@@ -16,8 +18,31 @@ from kernelwright.rl.training.settings import StageSettings
 __all__ = ["Hooks", "common_arguments", "train"]
 
 _log = logging.getLogger(__name__)
-_KEPT = 3
-"""Checkpoints kept: the one being written, the last whole one, and one more."""
+
+_TO_LOOK = "look"
+"""Key of a checkpoint's mark: the look after its step is still to be made."""
+
+
+class RandomStates:
+    """What all generators stand at that training draws from."""
+
+    def __init__(self) -> None:
+        import numpy
+        import torch
+
+        self._states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
+        self._on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+    def restore(self) -> None:
+        """Sets the generators back."""
+        import numpy
+        import torch
+
+        random.setstate(self._states[0])
+        numpy.random.set_state(self._states[1])
+        torch.set_rng_state(self._states[2])
+        if self._on_gpus:
+            torch.cuda.set_rng_state_all(self._on_gpus)
 
 
 @dataclass
@@ -30,9 +55,18 @@ class Hooks:
     watcher: Watcher
     figures: dict[str, Any] = field(default_factory=dict)
     """Of the step under way, filled in while it is made."""
-    before_first: Callable[[], None] = lambda: None
-    """Called when training begins with step 1."""
-    after_step: Callable[[int], None] = lambda _step: None
+    states: RandomStates = field(default_factory=RandomStates)
+    """As the last whole step left them."""
+    look: Callable[[int], None] = lambda _step: None
+    """Called before step 1 with 0, and after each step."""
+    looking: bool = False
+    """Whether `look` is at work."""
+
+    def after(self, step: int) -> None:
+        """The look after a step; where it raises, it is still to be made."""
+        self.looking = True
+        self.look(step)
+        self.looking = False
 
 
 def common_arguments(settings: StageSettings, folder: Folder) -> dict[str, Any]:
@@ -48,7 +82,7 @@ def common_arguments(settings: StageSettings, folder: Folder) -> dict[str, Any]:
         "lr_scheduler_type": "constant",
         "save_strategy": "steps",
         "save_steps": settings.save_every,
-        "save_total_limit": _KEPT,
+        "save_total_limit": KEPT,
         "logging_steps": 1,
         "report_to": [],
         "disable_tqdm": True,
@@ -78,6 +112,7 @@ def train(trainer: Any, folder: Folder, hooks: Hooks) -> bool:
     folder.cut_log(found[1]["step"] if found is not None else 0)
     if found is not None and found[1]["step"] >= hooks.steps:
         trainer._load_from_checkpoint(str(found[0]))
+        _make_up(folder, hooks, *found)
         return True
     try:
         trainer.train(resume_from_checkpoint=None if found is None else str(found[0]))
@@ -86,10 +121,18 @@ def train(trainer: Any, folder: Folder, hooks: Hooks) -> bool:
         step = trainer.state.global_step
         place = folder.checkpoints / f"checkpoint-{step}"
         if step and not place.exists():
+            hooks.states.restore()
             trainer._save_checkpoint(trainer.model, None)
-            folder.mark(place, {"step": step})
+            folder.mark(place, {"step": step, _TO_LOOK: hooks.looking})
         raise
     return bool(trainer.state.global_step >= hooks.steps)
+
+
+def _make_up(folder: Folder, hooks: Hooks, checkpoint: Path, state: Mapping[str, Any]) -> None:
+    """The look after the checkpoint's step, if it was begun and failed."""
+    if state.get(_TO_LOOK):
+        hooks.after(state["step"])
+        folder.mark(checkpoint, {"step": state["step"]})
 
 
 def _callback(folder: Folder, hooks: Hooks) -> Any:
@@ -100,7 +143,9 @@ def _callback(folder: Folder, hooks: Hooks) -> Any:
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step == 0:
-                hooks.before_first()
+                hooks.after(0)
+            elif (found := folder.latest()) is not None:
+                _make_up(folder, hooks, *found)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if hooks.stop.asked:
@@ -116,7 +161,8 @@ def _callback(folder: Folder, hooks: Hooks) -> Any:
             figures |= {key: logs[key] for key in ("kl", "entropy") if key in logs}
             folder.write_log({"kind": "step", "step": state.global_step, **figures})
             hooks.watcher(StepDone(hooks.stage, state.global_step, hooks.steps, figures))
-            hooks.after_step(state.global_step)
+            hooks.states = RandomStates()
+            hooks.after(state.global_step)
             self.on_step_end(args, state, control)  # whoever was told may have asked to stop; saving comes after this
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

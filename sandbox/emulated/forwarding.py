@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelwright.errors import LaunchError
+from kernelwright.sandbox.dispatch import DispatchMode
 from kernelwright.sandbox.emulated.remote import Link, in_arena
 from kernelwright.sandbox.optrace import decomposed, is_free, is_idle_dropout, written_arguments
 from kernelwright.sandbox.tensor_memory import DTYPES, extent
@@ -243,27 +243,24 @@ def _decode(tree: Mapping[str, Any], made: list[torch.Tensor], given: Mapping[in
     return value
 
 
-class _Dispatch(TorchDispatchMode):
+class _Dispatch(DispatchMode):
     """Sees every ATen operation of this thread, from C++ too."""
 
     def __init__(self, owner: Forwarding) -> None:
         super().__init__()
         self._owner = owner
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        keywords = dict(kwargs or {})
+    def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not isinstance(func, torch._ops.OpOverload):
-            return func(*args, **keywords)
-        if is_idle_dropout(func, args, keywords):
+            return func(*args, **kwargs)
+        if is_idle_dropout(func, args, kwargs):
             return args[0]
         if torch.is_inference_mode_enabled():
             with self:
-                parts = decomposed(func, args, keywords)
+                parts = decomposed(func, args, kwargs)
             if parts is not NotImplemented:
                 return parts
-        return self._owner.operation(func, args, keywords)
+        return self._owner.operation(func, args, kwargs)
 
 
 class _Functions(TorchFunctionMode):

@@ -190,9 +190,9 @@ class TestWriting:
             "devices": 1,
             "evaluations": 2,
             "runs": 2,
+            "run_events": 0,
             "attempts": 4,
             "model_calls": 0,
-            "run_events": 0,
             "bench_runs": 0,
             "bench_items": 0,
             "baselines": 0,
@@ -204,6 +204,8 @@ class TestWriting:
             "archive_elites": 0,
             "archive_draws": 0,
             "archive_draw_parents": 0,
+            "task_traits": 1,
+            "catalogue": 2,
         }
 
 

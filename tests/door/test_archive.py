@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,9 @@ def bred(home: Path) -> Path:
     with Store(load_settings().database_url) as store:
         archive = an_archive(store, islands=2)
         made = [attempt(1, 3e-5), attempt(2, Verdict.WRONG), attempt(3, 1e-5, registers=100, shared_load_bytes=9999)]
+        made = [replace(one, kernel=replace(one.kernel, author="\x1b[31mred")) for one in made]
         for number, one in enumerate(made, 1):
-            archive.draw("evolve-1", number, (number - 1) % 2, Operator.START, "\x1b[31mred", "s")
+            archive.draw("evolve-1", number, (number - 1) % 2, Operator.START, "", "s")
             store.add_attempt(one)
         archive.absorb(made)
         archive.draw("evolve-1", 4, 0, Operator.TUNE, "", "s")

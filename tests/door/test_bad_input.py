@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from door_nouns import RUN, attempt, passed
 
+from kernelwright.cli import run
 from kernelwright.config import load_settings
 from kernelwright.db.store import Store
 from kernelwright.sandbox.kernel import Kernel
@@ -198,7 +199,7 @@ def test_cuda_that_does_not_compile(kept: Path, cli: Cli) -> None:
     ],
 )
 def test_kernel_that_never_ends(kept: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
-    monkeypatch.setenv("KERNELWRIGHT_CALL_SECONDS", "4")
+    monkeypatch.setenv("KERNELWRIGHT_CALL_SECONDS", "2")
     assert old in KERNEL
     view = _judged(cli, KERNEL.replace(old, new))
     assert view["verdict"] == "timeout"
@@ -210,3 +211,15 @@ def test_out_of_bounds_write(kept: Path, cli: Cli) -> None:
     assert "line 5" in view["reason"] or "line 6" in view["reason"]
     assert "bounds" in view["reason"]
     assert " times). Guard " in view["reason"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("verify", "{}", "{}"), ("dataset", "build", "{}"), ("dataset", "import", "{}"), ("dataset", "build", "o", "--held-out", "{}"), ("bench", "list", "{}")],
+)  # fmt: skip
+@pytest.mark.usefixtures("home")
+def test_a_name_that_no_file_can_have_is_misuse(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([part.format("x" * 300) for part in command]) == 2
+    said = capsys.readouterr().err
+    assert "too long" in said
+    assert "bug" not in said

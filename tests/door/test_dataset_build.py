@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -261,8 +262,11 @@ def test_what_is_in_the_way_stays(store: Store, tmp_path: Path, capsys: pytest.C
     first = _build([out], capsys)
     assert "--force" in _build([out], capsys, code=2)["error"]["mend"]
     put(store, "two", task("mixed"), kernel("mixed"), 1e-5)
+    (tmp_path / "out" / "data" / "notes.txt").write_text("mine")
+    assert "other things in it: data/notes.txt" in _build([out, "--force"], capsys, code=2)["error"]["message"]
+    (tmp_path / "out" / "data" / "notes.txt").unlink()
     assert _build([out, "--force"], capsys)["rows"] == first["rows"] + 1
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".out")) == []
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["README.md", "data", "dropped.jsonl"]
 
 
 def test_an_empty_store_makes_no_data_set(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,6 +293,16 @@ def test_hostile_names_break_out_of_no_table(store: Store, tmp_path: Path, capsy
     assert "\x1b" not in text
     assert run(["dataset", "build", str(tmp_path / "more"), "--dry-run"]) == 0
     assert "\x1b[31m" not in capsys.readouterr().out
+
+
+def test_a_folder_may_be_called_anything(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(store, "one", task("rows"), kernel("rows"), 1e-5)
+    out = tmp_path / os.fsdecode(b"a \xff\n\x1b[31m | b")
+    for flags in ([], ["--force"]):
+        assert run(["dataset", "build", str(out), *flags]) == 0
+    assert (out / "data" / "train-00000-of-00001.parquet").stat().st_size > 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
 
 
 def test_held_out_suites_are_found_by_name(tmp_path: Path, held_out: list[str]) -> None:

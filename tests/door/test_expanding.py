@@ -100,7 +100,7 @@ def test_tasks_are_linted_solved_and_become_rows(tmp_path: Path, capsys: pytest.
     assert run([*expand, "--json"]) == 0
     said: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert len(list(out.iterdir())) == 2
-    assert run(["dataset", "build", str(tmp_path / "data"), "--min-speedup", "0", "--json"]) == 0
+    assert run(["dataset", "build", str(tmp_path / "set"), "--min-speedup", "0", "--json"]) == 0
     built = json.loads(capsys.readouterr().out)
     assert built["time_kind"] == "modelled"
     assert built["rows"] == built["tasks"] >= 1, (said, built)

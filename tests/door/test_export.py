@@ -12,7 +12,7 @@ from door_nouns import KERNEL, TASK, WHEN, failed, passed
 
 import kernelwright
 from kernelwright.errors import MisuseError
-from kernelwright.export import MARKER, check_target, default_target, kernel_file, write_kernel_file
+from kernelwright.export import MARKER, check_target, default_target, kernel_file, write_file, write_kernel_file
 from kernelwright.sandbox.kernel import Kernel
 
 
@@ -92,3 +92,40 @@ def test_mode_follows_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "k.py").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_is_no_file_is_written_into_and_not_replaced(tmp_path: Path) -> None:
+    """A device, a pipe or `/dev/stdout` in a file's place would be a broken machine."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    check_target(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(pipe, "all of it")
+        assert os.read(reader, 100) == b"all of it"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    inner, outer = os.pipe()
+    try:
+        write_file(Path(f"/dev/fd/{outer}"), b"there too")
+        assert os.read(inner, 100) == b"there too"
+    finally:
+        os.close(inner)
+        os.close(outer)
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "table.md").write_text("old")
+    (tmp_path / "link.md").symlink_to("far/table.md")
+    write_file(tmp_path / "link.md", "new")
+    assert (tmp_path / "link.md").is_symlink()
+    assert (tmp_path / "far" / "table.md").read_text() == "new"
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["far", "link.md", "table.md"]
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    write_file(tmp_path / ("é" * 127), "x")
+    with pytest.raises(MisuseError, match="too long"):
+        write_file(tmp_path / ("é" * 128), "x")

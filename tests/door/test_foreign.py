@@ -21,6 +21,7 @@ from curation_doubles import evaluation
 from judged_entries import own_settings
 
 from kernelwright.bench_tasks.task import Task
+from kernelwright.cli import run
 from kernelwright.config import Settings
 from kernelwright.db.store import Store
 from kernelwright.errors import MisuseError, TaskError
@@ -140,6 +141,26 @@ def test_the_same_file_changes_nothing(tmp_path: Path, settings: Settings, store
     assert len(store.runs()) == 2
 
 
+def test_a_licence_that_is_told_later_is_taken(tmp_path: Path, settings: Settings, store: Store) -> None:
+    archive = _archive(tmp_path, *(_entry(op, "passed 1") for op in ("relu", "tanh", "sigmoid")))
+    judge, asked = _scripted()
+
+    def licences() -> set[str]:
+        return {store.run(summary.id).settings["archive"]["licence"] for summary in store.runs()}
+
+    _import(archive, settings, store, judge)
+    assert licences() == {""}
+    _import(archive, settings, store, judge, licence="CC-BY-4.0")
+    assert licences() == {"CC-BY-4.0"}
+    _import(archive, settings, store, judge)  # without one, it stays
+    with pytest.raises(MisuseError, match=r"stored with the licence 'CC-BY-4\.0', not 'MIT'"):
+        _import(archive, settings, store, judge, licence="MIT")
+    assert licences() == {"CC-BY-4.0"}
+    assert len(asked) == 3
+    _import(archive, settings, store, judge, licence=" CC-BY-4.0\n")
+    assert licences() == {"CC-BY-4.0"}
+
+
 def test_what_could_not_be_judged_is_told_and_tried_again(tmp_path: Path, settings: Settings, store: Store) -> None:
     archive = _archive(
         tmp_path, _entry("relu", "passed 1"), _entry("relu", "raises 2"), _entry("relu", "passed 3"), _entry("tanh", "passed 4"),
@@ -205,7 +226,7 @@ def test_two_imports_of_one_file_are_refused(tmp_path: Path, settings: Settings,
     archive = _archive(tmp_path, _entry("relu", "passed 1"))
 
     def nested(_word: str) -> None:
-        with pytest.raises(MisuseError, match="worked on"):
+        with pytest.raises(MisuseError, match=r"^the import of archive\.jsonl is being worked on by process"):
             _import(archive, settings, store, _scripted()[0])
 
     judge, asked = _scripted(at=nested)
@@ -218,6 +239,19 @@ def test_fields_are_pairs() -> None:
     for pair in ("kernel", "kernel=", ""):
         with pytest.raises(MisuseError):
             fields_given([pair])
+
+
+@pytest.mark.usefixtures("home")
+def test_an_archive_of_which_nothing_is_judged_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "theirs.jsonl"
+    path.write_text(json.dumps({"ref_code": "no module", "custom_code": "class ModelNew"}) + "\n")
+    assert run(["dataset", "import", str(path), "--device", "emulator"]) == 1
+    assert "1 not judged: the task: " in capsys.readouterr().out
+    path.write_text(json.dumps({"module": "x", "answer": "y"}) + "\n")
+    assert run(["dataset", "import", str(path), "--device", "emulator"]) == 1
+    assert "--field task=NAME --field kernel=NAME" in capsys.readouterr().out
 
 
 _KILLED = """

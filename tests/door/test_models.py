@@ -14,10 +14,11 @@ from kernelwright.agents.model_server import ScriptedServer, serving
 from kernelwright.bench_tasks.task import Task
 from kernelwright.config import Settings, load_settings
 from kernelwright.db.store import Store
-from kernelwright.events import Event, StageFinished
+from kernelwright.events import Event, StageFinished, ignore
 from kernelwright.jobs import Outcome, optimize_task
+from kernelwright.rl.archive.islands import ArchiveSettings
 from kernelwright.rl.run import RunStatus
-from kernelwright.verifier.evaluation import Verdict
+from kernelwright.verifier.evaluation import TimingKind, Verdict
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODELS = EXAMPLES / "models"
@@ -216,3 +217,20 @@ def test_the_built_in_coder_begins_and_the_model_goes_on(tmp_path: Path, monkeyp
         assert len(server.tally().calls) == 3
     assert [a.kernel.author for a in outcome.attempts] == ["builtin", model]
     assert asked == ["1/judge/0", "2/coder/0", "2/judge/0"]
+
+
+@pytest.mark.models
+def test_evolve_credits_who_wrote_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only coder is a model, and the built-in one makes the first attempt for it."""
+    with (
+        scripted([says("softmax", "good")], "softmax", monkeypatch) as (_, model),
+        Store(tmp_path / "k.db") as store,
+    ):
+        settings = settings_for(tmp_path, model, "evolve", rounds=2, builtin_first=1, candidates=1, islands=1)
+        outcome = optimize_task(task_of("softmax"), settings, store=store, observer=ignore)
+        archive = store.archive(
+            outcome.run.task, "H200", TimingKind.MODELLED, outcome.run.id, ArchiveSettings(islands=1)
+        )
+        drawn = [archive.drawn(outcome.run.id, number) for number in (1, 2)]
+        assert [draw and draw.author for draw in drawn] == [model, model]
+        assert [found.arm.author for found in archive.outcomes()] == ["builtin", model]

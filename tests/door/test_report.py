@@ -20,6 +20,7 @@ from search_doubles import DEVICE, EPOCH, TASK, Outcome, attempt, run
 from kernelwright.cli import run as cli_run
 from kernelwright.db.store import Store
 from kernelwright.errors import MisuseError
+from kernelwright.render_report import markdown_text
 from kernelwright.reporting import make_report
 from kernelwright.rl.run import RunStatus
 from kernelwright.verifier.evaluation import Verdict
@@ -152,6 +153,15 @@ def test_files_and_json(store: Store, capsys: pytest.CaptureFixture[str]) -> Non
     picture = Path("a.svg").read_text()
     for words in ("MODELLED", "share of the best known time", "best-of-n", "fsr"):
         assert words in picture
+
+
+def test_rows_of_a_markdown_table_have_its_columns(store: Store) -> None:
+    """With and without a control, to which the ratio is."""
+    fill(store, "a-1", [2e-5], strategy="best-of-n")
+    fill(store, "b-1", [1e-5], strategy="fsr")
+    for runs in (["a-1", "b-1"], ["b-1"]):
+        rows = [line for line in markdown_text(make_report(store, runs)).splitlines() if line.startswith("|")]
+        assert len({row.count("|") for row in rows}) == 1, rows
 
 
 def test_on_the_terminal(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,9 @@ def test_runs_are_made_once_and_history_is_that_of_gpu_and_kind(home: Path) -> N
         store.add_evaluation(TASK, KERNEL, passed(seconds=20e-6))
         for _ in range(2):
             places = places_of(tasks, runs, scales, store, settings, stage="grpo", coder="tiny", rounds=9)
+        store.add_evaluation(TASK, KERNEL, passed(seconds=40e-6))  # by somebody else, while this stage lies still
+        again = places_of(tasks, runs, scales, store, settings, stage="grpo", coder="tiny", rounds=9)
+        assert again[TASK.id].history.variants == places[TASK.id].history.variants
         history = places[TASK.id].history
         assert [v.score for v in history.variants] == [pytest.approx(1.25)]
         assert (history.scale.centre, history.scale.spread) == (0.25, 0.5)
@@ -76,7 +79,7 @@ def test_runs_are_made_once_and_history_is_that_of_gpu_and_kind(home: Path) -> N
         assert (run.strategy, run.status, run.settings) == ("train:grpo", RunStatus.RUNNING, {"held_out": False})
         assert store.variants(TASK.id, "A100", TimingKind.MODELLED) == []
         assert store.variants(TASK.id, "H200", TimingKind.MEASURED) == []
-        assert len(store.variants(TASK.id, "H200", TimingKind.MODELLED)) == 2
+        assert len(store.variants(TASK.id, "H200", TimingKind.MODELLED)) == 3
         with pytest.raises(MisuseError, match="wrote while it was trained") as caught:
             resume_run(run.id, settings, store=store, observer=ignore)
         assert "kernelwright train grpo --resume" in caught.value.mend

@@ -26,7 +26,7 @@ def rewards(*texts: str) -> list[tuple[float | None, str]]:
             tasks, new_runs(tasks), {TASK.id: (0.0, 0.7)}, store, settings, stage="grpo", coder="tiny", rounds=9
         )  # fmt: skip
         env = Environment(pool, store, places, "trained:tiny", lambda: datetime.now(UTC))
-        found = env.judge([Reply(TASK.id, text) for text in texts])
+        found = env.judge([Reply(TASK.id, text) for text in texts], "step 1")
         assert len(store.attempts(places[TASK.id].run_id)) == len(texts)
     return [(judged.reward, judged.why) for judged in found]
 

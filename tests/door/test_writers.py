@@ -31,6 +31,11 @@ def test_several_authors_are_told_in_the_order_of_their_turns_each_once() -> Non
     assert chosen_names(settings) == ("openai:a + builtin + openai:b", "openai:a")
     assert author_names(Settings(authors=("openai:b",))) == ("builtin", "openai:b")
     assert Settings(authors=("openai:b", "builtin")).models == ("openai:b",)
+    same = ("http://h/v1#m", "http://h/v1/#m", " openai:a")
+    assert author_names(Settings(model="openai:a", authors=same)) == (
+        "openai:a",
+        "http://h/v1#m",
+    )  # as kernels name them
     stored = replace(run(coder="openai:a + builtin"), settings={"authors": ["openai:a", "builtin"]})
     assert authors_of(stored) == ("openai:a", "builtin")
     with pytest.raises(ConfigError, match="no name"):

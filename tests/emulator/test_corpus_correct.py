@@ -6,13 +6,11 @@ three schedules.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from _pytest.mark import ParameterSet
 from emulator.corpus.case import Case
 from emulator.corpus.correct import SUBJECTS
-from emulator.corpus.harness import check_case, session_cache
+from emulator.corpus.harness import check_case
 
 from kernelwright.errors import UnsupportedError
 from kernelwright.sandbox.launch import SCHEDULES
@@ -70,20 +68,15 @@ def params(chosen: list[tuple[str, Case, str]]) -> list[ParameterSet]:
     return made
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    return session_cache(tmp_path_factory)
-
-
 @pytest.mark.parametrize(("case", "arch"), params([e for e in EVERY if e[1].name in SAMPLE and e[2] == e[1].archs[0]]))
-def test_sample(case: Case, arch: str, compiled: Path | None) -> None:
-    check_case(case, arch, compiled)
+def test_sample(case: Case, arch: str) -> None:
+    check_case(case, arch)
 
 
 @pytest.mark.corpus
 @pytest.mark.parametrize(("case", "arch"), params(EVERY))
-def test_every(case: Case, arch: str, compiled: Path | None) -> None:
-    check_case(case, arch, compiled, SCHEDULES)
+def test_every(case: Case, arch: str) -> None:
+    check_case(case, arch, SCHEDULES)
 
 
 def test_the_corpus_is_whole() -> None:

@@ -6,13 +6,12 @@ A default run takes one program of each kind; `pytest -m corpus` runs all, under
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
 from emulator.corpus.case import Defect
 from emulator.corpus.defects import DEFECTS
-from emulator.corpus.harness import check_defect, check_twin, session_cache
+from emulator.corpus.harness import check_defect, check_twin
 
 from kernelwright.sandbox.launch import SCHEDULES
 
@@ -53,31 +52,26 @@ def params(chosen: tuple[Defect, ...], reasons: dict[str, str]) -> list[Paramete
 SAMPLED = tuple(defect for defect in DEFECTS if defect.name in SAMPLE)
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    return session_cache(tmp_path_factory)
-
-
 @pytest.mark.parametrize("defect", params(SAMPLED, NOT_YET))
-def test_sample_is_found(defect: Defect, compiled: Path | None) -> None:
-    check_defect(defect, compiled)
+def test_sample_is_found(defect: Defect) -> None:
+    check_defect(defect)
 
 
 @pytest.mark.parametrize("defect", params(SAMPLED, TWIN_NOT_YET))
-def test_sample_corrected(defect: Defect, compiled: Path | None) -> None:
-    check_twin(defect, compiled)
+def test_sample_corrected(defect: Defect) -> None:
+    check_twin(defect)
 
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("defect", params(DEFECTS, NOT_YET))
-def test_every_defect_is_found(defect: Defect, compiled: Path | None) -> None:
-    check_defect(defect, compiled, SCHEDULES)
+def test_every_defect_is_found(defect: Defect) -> None:
+    check_defect(defect, SCHEDULES)
 
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("defect", params(DEFECTS, TWIN_NOT_YET))
-def test_every_corrected_twin_raises_nothing(defect: Defect, compiled: Path | None) -> None:
-    check_twin(defect, compiled, SCHEDULES)
+def test_every_corrected_twin_raises_nothing(defect: Defect) -> None:
+    check_twin(defect, SCHEDULES)
 
 
 def test_ten_kinds_with_ten_programs_each() -> None:

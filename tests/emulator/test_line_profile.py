@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
 from emulator.corpus.case import Case, Draw
 from emulator.corpus.correct import SUBJECTS
-from emulator.corpus.harness import WARP_INSTRUCTIONS, compile_program, session_cache
+from emulator.corpus.harness import WARP_INSTRUCTIONS, compile_program
 
 from kernelwright.errors import UnsupportedError
 from kernelwright.sandbox import emulator
@@ -26,11 +25,6 @@ SAME = [f.name for f in fields(LineCounters) if f.name in COMPARED]
 CASES = {case.name: case for cases in SUBJECTS.values() for case in cases}
 EVERY_CALL = ("dense_switch", "generic_addresses", "last_block_finishes", "pipeline_of_three_stages", "arrive_and_sync")
 """Between them they come through every function of the runtime that counts, but those of tensor cores."""
-
-
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    return session_cache(tmp_path_factory)
 
 
 def lines_of(report: LaunchReport) -> dict[int, LineCounters]:
@@ -53,11 +47,11 @@ def assert_sums(report: LaunchReport) -> None:
     assert all(line.warp_instructions == sum(line.classes.values()) for line in report.lines)
 
 
-def check_sums(case: Case, compiled: Path | None) -> None:
+def check_sums(case: Case) -> None:
     try:
-        module = compile_program(case, compiled, arch=case.archs[0])
+        module = compile_program(case, arch=case.archs[0])
         plan = case.plan(Draw(case.name))
-        memory = emulator.Memory(cache_dir=compiled)
+        memory = emulator.Memory()
         for array in plan.reachable:
             memory.register(array.ctypes.data, array.nbytes, "reachable")
         for at in plan.launches:
@@ -70,14 +64,14 @@ def check_sums(case: Case, compiled: Path | None) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY_CALL)
-def test_sums_over_lines_are_the_counters_of_the_launch(name: str, compiled: Path | None) -> None:
-    check_sums(CASES[name], compiled)
+def test_sums_over_lines_are_the_counters_of_the_launch(name: str) -> None:
+    check_sums(CASES[name])
 
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", CASES)
-def test_sums_of_every_case(name: str, compiled: Path | None) -> None:
-    check_sums(CASES[name], compiled)
+def test_sums_of_every_case(name: str) -> None:
+    check_sums(CASES[name])
 
 
 SOURCE = """

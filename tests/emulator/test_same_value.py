@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from emulator.corpus.case import Draw
 from emulator.corpus.correct import SUBJECTS
-from emulator.corpus.harness import check_right, compile_program, execute, session_cache
+from emulator.corpus.harness import check_right, compile_program, execute
 
 from kernelwright.sandbox import emulator
 from kernelwright.sandbox.launch import SCHEDULES, LaunchOptions, LaunchReport
@@ -36,16 +34,11 @@ def launch(body: str, schedule: str = "forward", **limits: object) -> LaunchRepo
     )
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    return session_cache(tmp_path_factory)
-
-
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_case_of_the_corpus(schedule: str, compiled: Path | None) -> None:
+def test_a_case_of_the_corpus(schedule: str) -> None:
     (case,) = (c for cases in SUBJECTS.values() for c in cases if c.name == "same_value_writes")
     plan = case.plan(Draw(case.name))
-    outcome = execute(plan, compile_program(case, compiled, arch="sm_90"), compiled, schedule)
+    outcome = execute(plan, compile_program(case, arch="sm_90"), schedule)
     check_right(plan, outcome, schedule)
     (report,) = outcome.reports
     assert {(note.kind, note.source.split("//")[0].strip()) for note in report.notes} == {

@@ -76,7 +76,7 @@ class Going:
             store.add_attempt = add_attempt  # type: ignore[method-assign]
             found = search(
                 replace(store.run(RUN), rounds=rounds),
-                strategy=strategy_named("evolve", self.candidates, Evolution(archive, RUN, self.seed)),
+                strategy=strategy_named("evolve", self.candidates, Evolution(archive, RUN, self.seed, ("scripted",))),
                 coder=self.coder,
                 judge=None,
                 evaluate=self.evaluate,
@@ -162,7 +162,7 @@ def test_what_the_coder_had_nothing_for_is_not_asked_again(tmp_path: Path) -> No
 def test_a_batch_is_no_larger_than_what_is_left_and_plans_the_same_again(tmp_path: Path) -> None:
     with Store(tmp_path / "k.db", clock=lambda: EPOCH) as store:
         archive = an_archive(store, islands=2)
-        strategy = Evolve(Evolution(archive, RUN, "s"), 4)
+        strategy = Evolve(Evolution(archive, RUN, "s", ("scripted",)), 4)
         first = strategy.plan((), 99)
         assert isinstance(first, Batch)
         assert [step.number for step in first.steps] == [1, 2, 3, 4]
@@ -178,6 +178,32 @@ def test_a_batch_is_no_larger_than_what_is_left_and_plans_the_same_again(tmp_pat
         assert strategy.plan((), 99) == first
 
 
+def by(author: str, one: Attempt) -> Attempt:
+    return replace(one, kernel=replace(one.kernel, author=author))
+
+
+def test_runs_that_share_an_archive_learn_what_each_author_is_worth(tmp_path: Path) -> None:
+    """One run has the model that gains, the other the one that never passes; a third that has both asks the first one."""
+    with Store(tmp_path / "k.db", clock=lambda: EPOCH) as store:
+        number = 0
+        for author, run_id in (("good", "one-1"), ("bad", "two-1")):
+            archive = an_archive(store, run_id=run_id, name="shared", islands=1)
+            strategy = Evolve(Evolution(archive, run_id, "s", (author,)), 1)
+            done: list[Attempt] = []
+            for own in range(1, 25):
+                strategy.plan(done, 1)
+                number += 1
+                outcome: Outcome = 1e-3 * 0.8**number if author == "good" else WRONG
+                done.append(by(author, replace(attempt(number, outcome), number=own, run_id=run_id)))
+                store.add_attempt(done[-1])
+            archive.absorb(done)
+        archive = an_archive(store, run_id="both-1", name="shared", islands=1)
+        batch = Evolve(Evolution(archive, "both-1", "s", ("good", "bad")), 40).plan((), 40)
+        assert isinstance(batch, Batch)
+        asked = [step.turn.author for step in batch.steps]
+        assert asked.count("good") > 30
+
+
 def test_each_author_gets_a_turn(tmp_path: Path) -> None:
     with Store(tmp_path / "k.db", clock=lambda: EPOCH) as store:
         archive = an_archive(store, islands=1)
@@ -187,8 +213,9 @@ def test_each_author_gets_a_turn(tmp_path: Path) -> None:
         for number in range(1, 12):
             batch = strategy.plan(done, 1)
             assert isinstance(batch, Batch)
-            asked.add((batch.steps[0].turn.operator, batch.steps[0].turn.author))
-            done.append(attempt(number, 3e-5 / number, registers=24 + number))
+            turn = batch.steps[0].turn
+            asked.add((turn.operator, turn.author))
+            done.append(by(turn.author, attempt(number, 3e-5 / number, registers=24 + number)))
             store.add_attempt(done[-1])
         assert asked >= {
             (operator.value, author) for operator in (Operator.TUNE, Operator.DIFF) for author in ("one", "two")
@@ -200,9 +227,9 @@ def test_runs_that_share_an_archive_breed_from_one_anothers_kernels(tmp_path: Pa
         archive = an_archive(store, islands=1)
         done = [attempt(1, 3e-5)]
         store.add_attempt(done[0])
-        Evolve(Evolution(archive, RUN, "s"), 1).plan(done, 1)
+        Evolve(Evolution(archive, RUN, "s", ("scripted",)), 1).plan(done, 1)
         other = an_archive(store, run_id="other-1")
-        batch = Evolve(Evolution(other, "other-1", "s"), 1).plan((), 1)
+        batch = Evolve(Evolution(other, "other-1", "s", ("scripted",)), 1).plan((), 1)
         assert isinstance(batch, Batch)
         turn = batch.steps[0].turn
         assert turn.parent is not None

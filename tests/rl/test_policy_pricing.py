@@ -37,18 +37,18 @@ def get_init_inputs():
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> OpenTask:
+def opened() -> OpenTask:
     return OpenTask(task_from_source(SOURCE, name="small"), GPU)
 
 
-def test_a_kernels_price_is_its_part_of_the_whole_run(opened: OpenTask, tmp_path: Path) -> None:
+def test_a_kernels_price_is_its_part_of_the_whole_run(opened: OpenTask) -> None:
     coder = opened.coder
     product, softmax = coder.kernels
     knobs = legal_choices(softmax, 3, "x")[0][-1]
     reports = opened.reports(softmax, knobs)
     assert {report.kernel for report in reports} == {softmax.name}
     choice = {**coder.defaults, **{f"{softmax.name}.{name}": value for name, value in knobs.items()}}
-    runner = Runner(tmp_path)
+    runner = Runner()
     model = runner.load(coder.write(choice)[0]).ModelNew(32)
     model.load_state_dict(opened.model.state_dict())
     with torch.no_grad():

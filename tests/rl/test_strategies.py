@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from search_doubles import EPOCH, Outcome, ScriptedEvaluate, ScriptedJudge, TurnCoder, attempt, run
 
+from kernelwright.agents.authors import BeginningOnly
 from kernelwright.agents.protocols import Proposal
 from kernelwright.db.store import Store
 from kernelwright.errors import ConfigError, StoreError
 from kernelwright.events import Event, StageFinished
 from kernelwright.rl.run import Attempt, RunStatus
 from kernelwright.rl.search import SearchResult, search
-from kernelwright.rl.strategies import STRATEGIES, strategy_named
+from kernelwright.rl.strategies import SHOWN_ALL, STRATEGIES, strategy_named
 from kernelwright.rl.strategies.best_of_n import BestOfN
 from kernelwright.rl.strategies.fsr import FeatureSearch
 from kernelwright.rl.strategies.translate_evolve import TranslateEvolve
@@ -73,6 +74,17 @@ def test_a_coder_that_learns_is_shown_all_attempts() -> None:
         assert [[p.number for p in step.history] for step in batch.steps] == [[1, 2, 3], [1, 2, 3]]
     assert parents(planned(strategy_named("best-of-n", show_all=True), done)) == dict.fromkeys((4, 5, 6, 7))
     assert parents(planned(strategy_named("fsr", 2, show_all=True), done)) == {4: 1, 5: 1}
+
+
+@pytest.mark.parametrize("name", SHOWN_ALL)
+@pytest.mark.parametrize("outcomes", [(), (WRONG, WRONG), (1e-5, WRONG, 2e-5)], ids=["first", "none passed", "later"])
+def test_a_model_beside_a_coder_that_learns_sees_what_it_sees_alone(name: str, outcomes: tuple[Outcome, ...]) -> None:
+    done, alone, beside = made(*outcomes), TurnCoder(), TurnCoder()
+    for coder, show_all in ((alone, False), (BeginningOnly(beside), True)):
+        for step in planned(strategy_named(name, 2, show_all=show_all), done).steps:
+            coder.propose(step.history, step.advice, step.turn)
+    assert beside.seen == alone.seen
+    assert BeginningOnly(beside).name == beside.name
 
 
 def test_errors_go_back_to_each_candidate_until_one_is_correct() -> None:

@@ -207,6 +207,10 @@ def test_environment_holds_no_key(start, monkeypatch):
     assert not {"OPENAI_API_KEY", "SSH_AUTH_SOCK"} & set(found)
 
 
+def test_a_worker_collects_garbage_but_not_what_it_imported(start):
+    assert ask(start(), "import gc; found = [gc.isenabled(), gc.get_freeze_count() > 10_000]") == [True, True]
+
+
 def test_the_judge_can_not_be_read_or_traced(start):
     worker = start()
     judge = os.getpid()
@@ -377,7 +381,9 @@ def test_what_is_left_behind_is_gone_for_the_next_one(start):
     mark = f"7000.{os.getpid()}{time.monotonic_ns() % 10**9}"  # seconds; no other process sleeps for as long
     left = f"""
         import os, subprocess
-        subprocess.Popen(['/bin/sleep', '{mark}'], start_new_session=True)  # returns when it runs
+        sleeper = subprocess.Popen(['/bin/sleep', '{mark}'], start_new_session=True)
+        while not open(f'/proc/{{sleeper.pid}}/cmdline').read():  # its program takes over a moment after Popen returns
+            pass
         open(os.path.join(os.environ['TMPDIR'], 'left'), 'w').write('x')
         found = os.environ['TMPDIR']
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from model_reports import copy
 from kernelwright.agents.ranking import NOTICEABLE
 from kernelwright.sandbox.launch import LaunchReport
 from kernelwright.verifier import cascade
-from kernelwright.verifier.cascade import Cascade, least_seconds
+from kernelwright.verifier.cascade import Cascade, least_seconds, must_pass_dram
 from kernelwright.verifier.evaluation import Timing, TimingKind, Verdict
 from kernelwright.verifier.model.gpus import find_gpu
 from kernelwright.verifier.model.kernel_time import kernel_time
@@ -22,6 +23,8 @@ from kernelwright.verifier.timing import ModelledCall
 
 H200 = find_gpu("H200")
 REPORT = copy(1 << 22)
+LARGE = copy(1 << 28)
+"""Moves some forty times what L2 holds."""
 seconds = st.floats(1e-6, 1e-2)
 
 
@@ -81,21 +84,61 @@ def test_the_evidence_says_what_it_was_held_against() -> None:
 
 
 def test_on_a_gpu_a_bound_of_its_own_counters_decides_and_not_the_model() -> None:
-    report = REPORT
-    least = least_seconds((report,), H200)
+    report = LARGE
+    least = cascade._OTHER_CALLS * least_seconds((report,), H200)
     own = calls(1.0, launches=(report,))  # the model says a second
     measured = TimingKind.MEASURED
     assert not goes(own, rival(least * 1.01, measured), last=True, kind=measured)
     assert goes(own, rival(least * 0.9, measured), last=True, kind=measured)
+    assert not goes(
+        calls(1.0, launches=(REPORT,)), rival(1e-9, measured), last=True, kind=measured
+    )  # it may all be in L2
 
 
-def test_the_bound_is_below_the_modelled_time_grows_with_launches_and_does_not_scale_a_samples_bytes() -> None:
-    report = REPORT
+lines = st.lists(st.tuples(st.booleans(), st.integers(0, 11)), max_size=60)
+
+
+@settings(deadline=None)
+@given(lines, st.integers(1, 6), st.lists(st.integers(0, 11), unique=True), st.randoms(use_true_random=False))
+def test_no_cache_of_any_policy_moves_less(
+    accesses: list[tuple[bool, int]], size: int, before: list[int], rng: Random
+) -> None:
+    """Played against caches that write back, that begin with any lines and throw out any; one line is one byte here."""
+    held = dict.fromkeys(before[:size], False)  # whether it was stored to
+    moved = 0
+    for store, line in accesses:
+        if line not in held:
+            moved += not store  # a whole line that is stored is not fetched first
+            if len(held) == size:
+                moved += held.pop(rng.choice(list(held)))
+            held[line] = False
+        held[line] |= store
+    loaded, stored = ({line for store, line in accesses if store is kind} for kind in (False, True))
+    assert must_pass_dram(len(loaded), len(stored), size) <= moved
+
+
+def test_what_no_data_sheet_says_has_no_part_in_the_bound() -> None:
+    one = least_seconds((LARGE,), H200)
+    for changed in ({"l2_bandwidth": 1.0}, {"launch_seconds": 1.0}, {"dram_share": 0.3}):
+        assert least_seconds((LARGE,), H200.model_copy(update=changed)) == one
+    assert least_seconds((REPORT,) * 1000, H200) == 0  # each could find all it touches in L2
+
+
+def test_the_bound_is_below_the_modelled_time_grows_with_launches_and_does_not_scale_a_sample() -> None:
+    report = LARGE
     one = least_seconds((report,), H200)
     assert 0 < one < kernel_time(report, H200).seconds
     assert least_seconds((report, report), H200) == pytest.approx(2 * one)
     assert least_seconds((), H200) == 0
-    moved = replace(report.counters, flops={}, global_load_unique_bytes=10**8)
-    whole = replace(report, counters=moved)
-    part = replace(report, counters=replace(moved, blocks=max(1, moved.blocks // 4)))
-    assert least_seconds((part,), H200) == least_seconds((whole,), H200)
+    for busy in ({"flops": {}, "global_load_unique_bytes": 10**9}, {"flops": {"fp32": 10**12}}):
+        counters = replace(report.counters, **busy)  # type: ignore[arg-type]
+        whole = replace(report, counters=counters)
+        part = replace(report, counters=replace(counters, blocks=max(1, counters.blocks // 4)))
+        assert least_seconds((part,), H200) == least_seconds((whole,), H200) > 0
+
+
+def test_launches_that_may_run_beside_one_another_count_what_takes_longer() -> None:
+    moves = replace(LARGE, counters=replace(LARGE.counters, flops={}))
+    computes = replace(LARGE, counters=replace(REPORT.counters, flops={"fp32": 10**11}))
+    both = least_seconds((moves, computes), H200)
+    assert both == max(least_seconds((moves,), H200), least_seconds((computes,), H200))

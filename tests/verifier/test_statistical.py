@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ class _Function(torch.nn.Module):
         return self.function(*inputs)
 
 
+@cache
 def sampled(function: Sampler, x: torch.Tensor = X) -> ReferenceResult:
     """What the reference process answers for a module that samples."""
     worker = Reference()
@@ -179,7 +181,7 @@ def test_faults_that_only_several_calls_show_are_told(name: str) -> None:
 
 @pytest.mark.parametrize("shift", [0, 1])
 def test_random_numbers_used_again_are_told(shift: int) -> None:
-    expected = sampled(dropout(0.5))
+    expected = sampled(TASKS["dropout"])
     keep = torch.rand(X.numel(), generator=torch.Generator().manual_seed(3)) >= 0.5
     calls = [X * keep.roll(-shift * call).reshape(X.shape) * 2 for call in range(2)]
     assert all(compare(call, expected, POLICY)[0] is None for call in calls)
@@ -189,7 +191,7 @@ def test_random_numbers_used_again_are_told(shift: int) -> None:
 
 
 def test_two_masks_in_turn_are_told() -> None:
-    expected = sampled(dropout(0.5))
+    expected = sampled(TASKS["dropout"])
     seed_torch(9)
     one, two = F.dropout(X, 0.5), F.dropout(X, 0.5)
     assert between_calls([one, two], expected) is None

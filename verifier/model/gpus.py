@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -160,6 +162,17 @@ class Gpu(BaseModel):
     def fitted(self, name: str) -> float:
         """The value of one of `constants.FITTED` on this card."""
         return float(getattr(self.constants if name in Constants.model_fields else self, name))
+
+    @property
+    def calibration_digest(self) -> str:
+        """Names what a calibration changed of the model's times: 16 hex digits, empty where it is what the table says."""
+        plain = find_gpu(self.name)
+        moved = {each.name: self.fitted(each.name) for each in FITTED}
+        moved = {name: value for name, value in moved.items() if value != plain.fitted(name)}
+        correction = "" if self.correction is None else self.correction.digest
+        if not moved and not correction:
+            return ""
+        return hashlib.sha256(json.dumps([moved, correction], sort_keys=True).encode()).hexdigest()[:16]
 
     def with_fitted(self, values: Mapping[str, float]) -> Gpu:
         """The same card with some of `constants.FITTED` at other values, which are within their bounds.

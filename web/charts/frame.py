@@ -66,7 +66,7 @@ def logarithmic(low: float, high: float, start: float, end: float, count: int = 
     least, most = math.log(low), math.log(max(high, low * 1.0001))
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(max(high, low))) + 1)
     fine = [factor * 10.0**d for d in decades for factor in (1, 2, 5)]
-    inside = [t for t in fine if low * 0.999 <= t <= high * 1.001]
+    inside = [t for t in fine if low * (1 - 1e-9) <= t <= high * (1 + 1e-9)]
     if len(inside) > count:
         powers = [t for t in inside if abs(math.log10(t) - round(math.log10(t))) < 1e-9]
         inside = (
@@ -85,8 +85,13 @@ def prefixed(value: float) -> str:
 
 def label(value: str, limit: int = 40) -> str:
     """A stranger's text as text of an SVG: printable, short, escaped."""
-    plain = "".join(c if c.isprintable() else " " for c in value)
+    plain = _printable(value)
     return escape(plain if len(plain) <= limit else f"{plain[: limit - 3]}...")
+
+
+def _printable(value: str) -> str:
+    """Without what an XML file may not hold, and what turns the direction of writing."""
+    return "".join(c if c.isprintable() else " " for c in value)
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "start", kind: str = "") -> str:
@@ -128,7 +133,9 @@ def beside(box: Box, axis: Axis, words: Callable[[float], str], title: str) -> s
 
 def drawing(box: Box, parts: Sequence[str], title: str, description: str = "") -> Markup:
     """The whole picture, with what it shows in words for who does not see it."""
-    said = f"<title>{escape(title)}</title>" + (f"<desc>{escape(description)}</desc>" if description else "")
+    said = f"<title>{escape(_printable(title))}</title>"
+    if description:
+        said += f"<desc>{escape(_printable(description))}</desc>"
     size = f"0 0 {box.width:.0f} {box.height:.0f}"
     whole = f'<svg class="chart" viewBox="{size}" role="img" focusable="false">{said}{"".join(parts)}</svg>'
     return Markup(whole)  # numbers, and text that was escaped

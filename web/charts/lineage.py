@@ -54,7 +54,7 @@ def tree(nodes: Sequence[Node], kind: str) -> Markup:
     gap = (box.x1 - box.left - 30) / max(1, len(nodes) - 1) if len(nodes) > 1 else 0.0
     at = {
         node.number: (
-            box.left + 20 + min(gap, 3 * _STEP) * order[node.number],
+            box.left + 20 + min(gap, 1.6 * _STEP) * order[node.number],
             up.place(node.speedup) if node.speedup else ground,
         )
         for node in nodes

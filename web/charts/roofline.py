@@ -53,7 +53,8 @@ def roofline(places: Sequence[Place], bandwidth: float, peaks: Mapping[str, floa
     floor = min([place.achieved for place in places] + [low * bandwidth]) / 2
     box = Box(height=340, top=28)
     across = logarithmic(low, high, box.left, box.x1)
-    up = logarithmic(floor, max(used.values()) * 3, box.y1, box.top)
+    most = max([*used.values(), *(place.achieved for place in places)])
+    up = logarithmic(floor, most * 3, box.y1, box.top)
     parts = [
         below(box, across, prefixed, "FLOP per byte of DRAM traffic"),
         beside(box, up, prefixed, f"FLOP/s, {kind}"),

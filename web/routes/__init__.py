@@ -9,10 +9,14 @@ from kernelwright.web.routes import (
     health,
     home,
     kernel,
+    kernels,
+    leaderboard,
     lineage,
     runs,
     sign_in,
     submit,
+    system,
+    tasks,
 )
 
 __all__ = ["NOUNS", "OPERATION"]
@@ -22,9 +26,13 @@ NOUNS = (
     submit.twins,
     runs.twins,
     attempt.twins,
-    kernel.twins,
     lineage.twins,
+    kernels.twins,
+    kernel.twins,
+    tasks.twins,
+    leaderboard.twins,
     compare.twins,
+    system.twins,
 )
 """The routes of what is stored."""
 OPERATION = (health.router, sign_in.router, api_docs.router)

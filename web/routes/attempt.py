@@ -23,7 +23,7 @@ twins = Twins("attempts")
 )  # fmt: skip
 def attempt(
     site: Here,
-    run_id: Annotated[str, Path(max_length=64)],
+    run_id: Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$")],
     number: Annotated[int, Path(ge=1, le=2**31 - 1)],
     parent: Annotated[str | None, Query(max_length=64, description="Kernel id of the parent to compare with.")] = None,
 ) -> AttemptPage:

@@ -16,7 +16,9 @@ __all__ = ["twins"]
 
 twins = Twins("compare")
 
-Given = Annotated[str, Query(max_length=80, description="Id of a run or kernel, or RUN/NUMBER for an attempt.")]
+Given = Annotated[
+    str, Query(max_length=80, pattern=r"^[^\x00]*$", description="Id of a run or kernel, or RUN/NUMBER for an attempt.")
+]
 
 
 def _times(view: ComparePage) -> Markup:

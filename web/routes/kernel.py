@@ -16,9 +16,12 @@ __all__ = ["twins"]
 
 twins = Twins("kernels")
 
-KernelId = Annotated[str, Path(max_length=64)]
+KernelId = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$")]
 EvaluationId = Annotated[
-    str | None, Query(max_length=64, description="Whose verdict it carries; the kernel's main one without it.")
+    str | None,
+    Query(
+        max_length=64, pattern=r"^[^\x00]+$", description="Whose verdict it carries; the kernel's main one without it."
+    ),
 ]
 _PROBLEMS = {404: {"model": Problem}, 422: {"model": Problem}}
 

@@ -39,7 +39,7 @@ def _drawn(view: LineagePage) -> Markup:
 @twins.page("/runs/{run_id}/lineage", "lineage.html.j2", drawn=_drawn, letters=LETTERS)
 def lineage(
     site: Here,
-    run_id: Annotated[str, Path(max_length=64)],
+    run_id: Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$")],
     first: Annotated[int, Query(ge=1, le=2**31 - 1, description="Number of the first attempt to show.")] = 1,
     rows: Annotated[GridAxis, Query(description="Axis of the grid's rows.")] = GridAxis.TECHNIQUE,
     columns: Annotated[GridAxis, Query(description="Axis of its columns.")] = GridAxis.OCCUPANCY,

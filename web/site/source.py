@@ -31,7 +31,8 @@ def coloured(text: str) -> Iterator[tuple[str | None, str]]:
     from pygments.lexers.python import PythonLexer
     from pygments.token import String
 
-    found = PythonLexer(stripnl=False, ensurenl=False).get_tokens(text)
+    # as they are: get_tokens would change ends of lines and leave a byte order mark out
+    found = ((token, value) for _, token, value in PythonLexer().get_tokens_unprocessed(text))
     for is_string, group in itertools.groupby(found, lambda each: each[0] in String):
         tokens = list(group)
         whole = "".join(value for _, value in tokens) if is_string else ""
@@ -40,7 +41,7 @@ def coloured(text: str) -> Iterator[tuple[str | None, str]]:
             head, mark, rest = whole.partition(quote)
             body, end, tail = rest.rpartition(quote)
             yield "s", head + mark
-            for token, value in CppLexer(stripnl=False, ensurenl=False).get_tokens(body):
+            for _, token, value in CppLexer().get_tokens_unprocessed(body):
                 yield _letter(token), value
             yield "s", end + tail
         else:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import pytest
 from emulator.corpus.case import Case, Defect, Draw, Plan, difference
 
 from kernelwright.sandbox import emulator
@@ -23,17 +20,6 @@ SEED = 20
 """Of the random schedule."""
 
 
-def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    """Where a test session keeps compiled kernels, one folder for all its processes; with $KERNELWRIGHT_CACHE set, there
-    (None), so that the next session finds them."""
-    if os.environ.get("KERNELWRIGHT_CACHE"):
-        return None
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "emulator-corpus"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What the launches of a plan did."""
@@ -47,18 +33,16 @@ class Outcome:
         return [violation for report in self.reports for violation in report.violations]
 
 
-def compile_program(
-    program: Case | Defect, cache_dir: Path | None, *, arch: str, fixed: bool = False
-) -> emulator.Module:
+def compile_program(program: Case | Defect, *, arch: str, fixed: bool = False) -> emulator.Module:
     """The program as a module of the emulator; `fixed` gives a defect's corrected twin."""
     options = (*program.options, "-DFIXED") if fixed else program.options
     names: Sequence[str] = program.expressions if isinstance(program, Case) else ()
-    return emulator.compile(program.source, options, arch=arch, name_expressions=names, cache_dir=cache_dir)
+    return emulator.compile(program.source, options, arch=arch, name_expressions=names)
 
 
-def execute(plan: Plan, module: emulator.Module, cache_dir: Path | None, schedule: str = "forward") -> Outcome:
+def execute(plan: Plan, module: emulator.Module, schedule: str = "forward") -> Outcome:
     """Runs all launches of the plan, in order; blocks and warps get their turns in the order of the schedule."""
-    memory = emulator.Memory(cache_dir=cache_dir)
+    memory = emulator.Memory()
     for number, array in enumerate(plan.reachable):
         memory.register(array.ctypes.data, array.nbytes, f"reachable{number}", str(array.dtype))
     text: list[str] = []
@@ -81,13 +65,13 @@ def told(violations: Sequence[Violation]) -> str:
     return "\n".join(f"{v.kind} at line {v.line} ({v.source}): {v.message} [{v.count}x]" for v in violations)
 
 
-def check_case(case: Case, arch: str, cache_dir: Path | None, schedules: Sequence[str] = SCHEDULES[:1]) -> None:
+def check_case(case: Case, arch: str, schedules: Sequence[str] = SCHEDULES[:1]) -> None:
     """Asserts that a correct program computes what it should and that nothing is reported, under each schedule."""
     for schedule in schedules:
         # Compiled anew (from the cache), so that the module's variables hold what they should at the beginning.
-        module = compile_program(case, cache_dir, arch=arch)
+        module = compile_program(case, arch=arch)
         plan = case.plan(Draw(case.name))
-        outcome = execute(plan, module, cache_dir, schedule)
+        outcome = execute(plan, module, schedule)
         assert plan.expectations
         check_right(plan, outcome, schedule)
 
@@ -101,11 +85,11 @@ def check_right(plan: Plan, outcome: Outcome, schedule: str) -> None:
         assert outcome.printed == plan.printed
 
 
-def check_defect(defect: Defect, cache_dir: Path | None, schedules: Sequence[str] = SCHEDULES[:1]) -> None:
+def check_defect(defect: Defect, schedules: Sequence[str] = SCHEDULES[:1]) -> None:
     """Asserts that the planted defect is reported at a marked line, as one of the kinds written there, and nothing else."""
     for schedule in schedules:
-        module = compile_program(defect, cache_dir, arch=defect.arch)
-        outcome = execute(defect.plan(Draw(defect.name)), module, cache_dir, schedule)
+        module = compile_program(defect, arch=defect.arch)
+        outcome = execute(defect.plan(Draw(defect.name)), module, schedule)
         none: frozenset[str] = frozenset()
         found = [v for v in outcome.violations if v.line and v.kind in defect.marks.get(v.line, none)]
         rest = [v for v in outcome.violations if v not in found]
@@ -115,9 +99,9 @@ def check_defect(defect: Defect, cache_dir: Path | None, schedules: Sequence[str
         assert all(v.message and v.source for v in found)
 
 
-def check_twin(defect: Defect, cache_dir: Path | None, schedules: Sequence[str] = SCHEDULES[:1]) -> None:
+def check_twin(defect: Defect, schedules: Sequence[str] = SCHEDULES[:1]) -> None:
     """Asserts that the corrected twin of a defect computes what it should and that nothing is reported."""
     for schedule in schedules:
-        module = compile_program(defect, cache_dir, arch=defect.arch, fixed=True)
+        module = compile_program(defect, arch=defect.arch, fixed=True)
         plan = defect.plan(Draw(defect.name))
-        check_right(plan, execute(plan, module, cache_dir, schedule), schedule)
+        check_right(plan, execute(plan, module, schedule), schedule)

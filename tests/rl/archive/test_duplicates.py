@@ -6,7 +6,7 @@ import pytest
 from archive_doubles import attempt, source
 
 from kernelwright.rl.archive.duplicates import ALIKE, code_hash, similarity, sketch
-from kernelwright.rl.archive.source import normal_source
+from kernelwright.rl.same_kernel import normal_source
 
 LINES = [f"y[{i}] = x[{i}] * {i % 5} + x[{7 * i}];" for i in range(120)]
 

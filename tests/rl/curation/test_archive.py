@@ -103,6 +103,17 @@ def test_one_array_is_read_too(tmp_path: Path) -> None:
     assert len(read_archive(path).malformed) == 1
 
 
+def test_what_is_missing_is_told_with_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"module": "x", "answer": "y"}\n' + '{"a":' * 50_000 + "1" + "}" * 50_000 + "\n{}\n")
+    assert [each.why for each in read_archive(path).malformed] == [
+        "it has no task and no kernel that is text; it has 'module', 'answer'",
+        "it is nested too deeply",
+        "it has no task and no kernel that is text; it has nothing",
+    ]
+    assert len(read_archive(path, {"task": "module", "kernel": "answer"}).entries) == 1
+
+
 def test_a_line_without_end_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "long.jsonl"
     path.write_bytes(b'{"a": "' + b"x" * (17 << 20) + b'"}\n' + json.dumps(CUDA_L1).encode())

@@ -70,6 +70,21 @@ def test_a_near_module_is_found() -> None:
     assert match.figure >= 0.8
 
 
+def test_two_held_out_modules_that_are_called_the_same_are_both_known() -> None:
+    """Two folders of one name, say, each with its own `rope`: neither hides the other, in whatever order they come."""
+    operations = ("sin", "cos", "exp", "erf", "tanh", "abs"), ("sqrt", "log", "sinh", "ceil", "atan", "relu")
+    secrets = []
+    for number, names in enumerate(operations):
+        lines = "\n".join(f"        x = torch.{op}(x * {n}) - self.scale" for n, op in enumerate(names * 4))
+        secrets.append(task("gated", body=f"{lines}\n        return x + y", title=f"A secret {number}."))
+    for order in (secrets, secrets[::-1]):
+        index = HeldOutIndex([HeldOut("s", "rope", each.source, frozenset()) for each in order], Strictness())
+        near = [index.task("x", each.source.replace("return x + y", "return x * y")) for each in order]
+        assert [None if match is None else str(match).partition(",")[0] for match in near] == ["near: s/rope"] * 2
+        for each in order:
+            assert index.text(f"I was shown this:\n{each.source}") is not None
+
+
 def test_nothing_held_out_lets_everything_in() -> None:
     empty = HeldOutIndex([])
     assert not empty

@@ -1,49 +1,14 @@
-"""Normal forms: what they forget and what they don't."""
+"""Normal forms of tasks: what they forget and what they don't."""
 
 from __future__ import annotations
-
-import ast
 
 from curation_doubles import kernel, task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelwright.rl.curation.near import Near, jaccard
-from kernelwright.rl.curation.normal import normal_kernel, normal_task, shingles
-
-SOURCE = kernel("gated").source
-DISGUISED = (
-    SOURCE.replace("value", "accumulated").replace("place", "i").replace("gated_kernel", "mine").replace("KERNEL", "LAUNCH")
-    .replace("    const int row = blockIdx.x;", "    // the row of this block\n    const int row  =  blockIdx.x; /* one each */")
-    .replace("class ModelNew(torch.nn.Module):", 'class ModelNew(torch.nn.Module):\n    """Mine."""\n')
-    .replace("import cupy\nimport torch\n", "import torch as t, cupy as cp\n# new\n").replace("torch.nn", "t.nn")
-    .replace("torch.empty", "t.empty").replace("torch.ones", "t.ones").replace("cupy.Raw", "cp.Raw").replace("self.scale", "self.factor")
-    .replace("out = t.empty_like(x)", "result = t.empty_like(x)").replace("out.data_ptr()", "result.data_ptr()")
-    .replace("return out", "return result")
-)  # fmt: skip
-
-
-def test_a_kernel_in_disguise_is_the_same() -> None:
-    assert DISGUISED != SOURCE
-    assert normal_kernel(DISGUISED) == normal_kernel(SOURCE)
-
-
-def test_layout_of_python_does_not_count() -> None:
-    assert normal_kernel(ast.unparse(ast.parse(SOURCE))) == normal_kernel(SOURCE)
-
-
-def test_what_a_kernel_does_counts() -> None:
-    for old, new in (
-        ("blockIdx.x", "blockIdx.y"), ("tanhf(", "sinhf("), ("256", "128"), ("x[place] * scale[col]", "x[place] + scale[col]"),
-        ("value = x[place]", "value = y[place]"), ("empty_like", "zeros_like"), ("x.shape[0]", "x.shape[1]"),
-    ):  # fmt: skip
-        assert old in SOURCE
-        assert normal_kernel(SOURCE.replace(old, new)) != normal_kernel(SOURCE), old
-
-
-def test_a_kernel_called_by_its_name_is_followed_through_strings() -> None:
-    other = SOURCE.replace('get_function("gated_kernel")', 'get_function("another")')
-    assert normal_kernel(other) != normal_kernel(SOURCE)
+from kernelwright.rl.curation.normal import normal_task, shingles
+from kernelwright.rl.same_kernel import unmasked_source
 
 
 def test_a_task_is_the_same_at_other_sizes_and_in_other_words() -> None:
@@ -79,14 +44,13 @@ def test_hostile_text_is_taken_as_it_is() -> None:
         "'" * 50_001,
         "/*" * 40_000,
     ):
-        normal_kernel(text)
         normal_task(text)
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.text(max_size=400))
 def test_any_text_has_a_normal_form(text: str) -> None:
-    assert normal_kernel(text) == normal_kernel(text)
+    assert normal_task(text) == normal_task(text)
 
 
 @settings(deadline=None, max_examples=25)
@@ -104,7 +68,10 @@ def test_near_gives_what_counting_gives(sets: list[frozenset[str]], data: st.Dat
 
 
 def test_near_duplicates_share_their_runs() -> None:
-    one = shingles(normal_kernel(SOURCE))
-    other = shingles(normal_kernel(SOURCE.replace("        out[place]", "        value += 1.0f;\n        out[place]")))
+    def runs(text: str) -> frozenset[str]:
+        return shingles(unmasked_source(text).tokens)
+
+    source = kernel("gated").source
+    one, other = runs(source), runs(source.replace("        out[place]", "        value += 1.0f;\n        out[place]"))
     assert 0.85 <= jaccard(one, other) < 1
-    assert jaccard(one, shingles(normal_kernel(kernel("rows").source))) < 0.85
+    assert jaccard(one, runs(kernel("rows").source)) < 0.85

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kernelwright.errors import ConfigError, MisuseError, NotFoundError
-from kernelwright.rl.training.folder import Folder
+from kernelwright.rl.training.folder import KEPT, Folder
 
 
 @pytest.fixture
@@ -105,3 +105,14 @@ def test_a_folder_without_a_step_is_removed_and_one_with_a_step_is_not(folder: F
     checkpoint(saved, 1)
     saved.discard_if_unused()
     assert saved.latest() is not None
+
+
+def test_all_but_the_newest_checkpoints_are_removed(tmp_path: Path) -> None:
+    folder = Folder.create(tmp_path / "o", {"stage": "self"})
+    for step in range(8, 8 + KEPT + 2):  # by number: "checkpoint-10" comes before "checkpoint-9" by name
+        place = folder.checkpoints / f"checkpoint-{step}"
+        place.mkdir(parents=True)
+        folder.mark(place, {"step": step})
+        folder.rotate()
+    assert {int(place.name.removeprefix("checkpoint-")) for place in folder.checkpoints.iterdir()} == {10, 11, 12}
+    assert folder.latest() == (folder.checkpoints / "checkpoint-12", {"step": 12})

@@ -15,8 +15,9 @@ from training_extra import needs_extra
 from unhurried import unhurried
 
 from kernelwright.bench_tasks.task import Task
+from kernelwright.errors import SandboxError
 from kernelwright.rl.contrastive.reward import NO_KERNEL
-from kernelwright.rl.training.environment import Lost
+from kernelwright.rl.training.environment import Environment, Judged, Lost, Reply
 from kernelwright.rl.training.folder import Folder
 from kernelwright.rl.training.grpo import figures_of, task_order, train_grpo
 from kernelwright.rl.training.progress import StepDone, StopRequest
@@ -59,9 +60,21 @@ SETTINGS = GrpoSettings(
 )  # fmt: skip
 
 
+class _Broken(Environment):
+    """As another one, until it is to judge at a given place."""
+
+    def __init__(self, other: Environment, where: str) -> None:
+        self.places, self._other, self._where = other.places, other, where
+
+    def judge(self, replies: Sequence[Reply], note: str) -> list[Judged]:
+        if note == self._where:
+            raise SandboxError("broken")
+        return self._other.judge(replies, note)
+
+
 def tiny_grpo(
     tmp_path: Path, folder: Folder, store: MemoryStore, settings: GrpoSettings = SETTINGS, *, stop_after: int = 0,
-    held_out: Sequence[Task] = (),
+    held_out: Sequence[Task] = (), broken_at: str = "",
 ) -> tuple[bool, list[StepDone], dict[str, Any]]:  # fmt: skip
     """Trains; whether it ended, its steps, and the weights."""
     from kernelwright.rl.training.models import load_model, prepare
@@ -77,7 +90,10 @@ def tiny_grpo(
         steps.append(done)
         stop.asked = 0 < stop_after == done.step
 
-    env = environment(Pieces(), store, (TASK, *held_out))
+    found = folder.latest()
+    env = environment(Pieces(), store, (TASK, *held_out), done=0 if found is None else found[1]["step"])
+    if broken_at:
+        env = _Broken(env, broken_at)
     writers = {task.id: WordPrompts() for task in (TASK, *held_out)}
     before = {name: p.detach().clone() for name, p in loaded.model.named_parameters() if p.requires_grad}
     ended = train_grpo(
@@ -130,6 +146,29 @@ def test_held_out_tasks_are_looked_at_and_not_learned_from(tmp_path: Path) -> No
     assert rewards(folder) == rewards(plain)  # looking leaves training as it is
     outcomes = Counter(a.notes[0].split(",")[0] for a in store.attempts("held out"))
     assert set(outcomes) <= {"held-out"}
+
+
+@needs_extra
+@pytest.mark.parametrize(
+    ("where", "left"),
+    [("held-out, step 2", 2), ("held-out, step 4", 4), ("step 4", 3)],
+    ids=["look", "last look", "step"],
+)
+def test_where_judging_failed_it_is_made_up_for(tmp_path: Path, where: str, left: int) -> None:
+    """The looks are all there in the end, and rewards, losses and weights those of a stage in which nothing failed."""
+    held_out = Task("held out", "class Model: pass\n")
+    whole, parts = (Folder.create(tmp_path / name, {"stage": "grpo"}) for name in ("whole", "parts"))
+    assert tiny_grpo(tmp_path, whole, MemoryStore(), held_out=[held_out])[0]
+    store = MemoryStore()
+    with pytest.raises(SandboxError, match="broken"):
+        tiny_grpo(tmp_path, parts, store, held_out=[held_out], broken_at=where)
+    found = parts.latest()
+    assert found is not None
+    assert found[1]["step"] == left
+    assert tiny_grpo(tmp_path, parts, store, held_out=[held_out])[0]
+    assert [line["step"] for line in parts.read_log() if line["kind"] == "held-out"] == [0, 2, 4]
+    assert rewards(parts) == rewards(whole)
+    assert (parts.model / "model.safetensors").read_bytes() == (whole.model / "model.safetensors").read_bytes()
 
 
 @needs_extra

@@ -35,6 +35,14 @@ def test_the_scale_is_that_of_the_beginning() -> None:
     assert History([variant("a", 9.0)] * 20, Scale(1.0, 2.0)).scale == Scale(1.0, 2.0)
 
 
+def test_a_kernel_that_is_found_out_is_no_variant_any_more() -> None:
+    history = History([variant(kernel(1).id, 2.0), variant(kernel(2).id, 1.5)])
+    history.add(PastAttempt(1, kernel(1), evaluation(kernel(1), Verdict.CHEATING)))
+    history.add(PastAttempt(2, kernel(2), evaluation(kernel(2), Verdict.TIMEOUT)))
+    history.add(PastAttempt(3, kernel(1), evaluation(kernel(1), BASELINE)))
+    assert [v.kernel_id for v in history.variants] == [kernel(2).id]
+
+
 def test_what_failed_is_no_variant() -> None:
     assert variant_of(kernel(1), evaluation(kernel(1), Verdict.WRONG)) is None
     found = variant_of(kernel(1), evaluation(kernel(1), BASELINE / 3))

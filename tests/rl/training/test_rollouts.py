@@ -9,6 +9,7 @@ import pytest
 from search_doubles import TASK
 from training_doubles import BASELINE, MemoryStore, ScriptedEvaluator, WordPrompts, environment, reply
 
+from kernelwright.agents.protocols import PastAttempt
 from kernelwright.rl.contrastive.exemplars import Variant
 from kernelwright.rl.contrastive.prompt import Messages
 from kernelwright.rl.contrastive.reward import FLOOR, GRID, NO_KERNEL
@@ -81,6 +82,20 @@ def test_turns_go_on_from_the_last_kernel_and_are_credited_with_what_follows() -
     assert last is not None
     assert first is not None
     assert last.kernel.parents == (first.kernel.id,)
+
+
+def test_the_turns_of_a_conversation_are_shown_by_their_own_numbers() -> None:
+    """Those of the run depend on who is judged first, and on whether it was stopped."""
+    env = environment(ScriptedEvaluator({name: [Verdict.WRONG] for name in "abcd"}), MemoryStore())
+    told: list[list[int]] = []
+
+    class Numbers(WordPrompts):
+        def next(self, attempts: Sequence[PastAttempt]) -> Messages:
+            told.append([attempt.number for attempt in attempts])
+            return super().next(attempts)
+
+    Rollouts(env, {TASK.id: Numbers()}, seed=0, turns=2).make([TASK.id], 2, Script("a", "b", "c", "a"), "step 1")
+    assert told == [[1], [1], [1, 2], [1, 2]]
 
 
 def test_a_turn_that_cheats_has_the_floor_even_when_a_good_one_follows() -> None:

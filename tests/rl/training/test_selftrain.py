@@ -7,6 +7,7 @@ from pathlib import Path
 from training_doubles import BASELINE, MemoryStore, Pieces, ScriptedEvaluator, WordPrompts, environment, reply
 from training_extra import needs_extra
 
+from kernelwright.bench_tasks.task import Task
 from kernelwright.rl.training.folder import Folder
 from kernelwright.rl.training.progress import StepDone, StopRequest
 from kernelwright.rl.training.rollouts import Answer, Rollouts
@@ -33,20 +34,27 @@ def test_rounds_are_gone_on_with_and_learned_from(tmp_path: Path) -> None:
     from kernelwright.rl.training.models import load_model, prepare
     from kernelwright.rl.training.tiny import save_tiny_model
 
-    settings = SelfSettings(rounds=4, samples=256, batch=8, max_tokens=2, learning_rate=2e-2, lora_rank=8, at_once=256)
+    settings = SelfSettings(
+        rounds=4, samples=256, batch=8, max_tokens=2, learning_rate=2e-2, lora_rank=8, at_once=256, held_out_samples=3
+    )
     path = str(save_tiny_model(tmp_path / "tiny", seed=0, hidden=32))
+
+    held_out = Task("held out", "class Model: pass\n")
+    tasks = (TASK, held_out)
 
     def run(folder: Folder, stop_after: int = 0) -> list[StepDone]:
         stop, steps = StopRequest(), list[StepDone]()
 
         def watch(done: StepDone) -> None:
-            steps.append(done)
-            stop.asked = done.step == stop_after
+            if "held_out" not in done.figures:
+                steps.append(done)
+            stop.asked = 0 < stop_after == done.step
 
-        env = environment(Pieces(), MemoryStore(), (TASK,))
+        env = environment(Pieces(), MemoryStore(), tasks)
         loaded = prepare(load_model(path), settings.lora, settings.seed)
         train_self(
-            loaded, env, {TASK.id: WordPrompts()}, settings, folder, training=[TASK.id], stop=stop, watcher=watch
+            loaded, env, {task.id: WordPrompts() for task in tasks}, settings, folder, training=[TASK.id],
+            held_out=[held_out.id], stop=stop, watcher=watch,
         )  # fmt: skip
         return steps
 
@@ -56,3 +64,7 @@ def test_rounds_are_gone_on_with_and_learned_from(tmp_path: Path) -> None:
     assert [done.figures["rewards"] for done in again] == [done.figures["rewards"] for done in steps]
     assert steps[-1].figures["passed"] > steps[0].figures["passed"] > 0
     assert (whole.model / "config.json").exists()
+    for folder in (whole, parts):
+        looks = [line for line in folder.read_log() if line["kind"] == "held-out"]
+        assert [(line["step"], line["samples"]) for line in looks] == [(round_, 3) for round_ in range(5)]
+        assert {place.name for place in folder.checkpoints.iterdir()} == {f"checkpoint-{n}" for n in (2, 3, 4)}

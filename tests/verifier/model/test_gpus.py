@@ -144,3 +144,14 @@ def test_float32_matmul_never_counts_on_tensor_cores():
     assert gpu.matmul_peak("float32") == gpu.fp32_peak
     assert gpu.matmul_peak("bfloat16") == 989.4e12
     assert find_gpu("T4").matmul_peak("bfloat16") == find_gpu("T4").fp32_peak
+
+
+def test_a_calibration_is_named_by_what_it_changes() -> None:
+    card = find_gpu("H200")
+    moved = card.with_fitted({"dram_share": 0.8})
+    assert card.calibration_digest == ""
+    assert card.with_fitted({"dram_share": card.dram_share}).calibration_digest == ""
+    assert moved.calibration_digest == card.with_fitted({"dram_share": 0.8}).calibration_digest
+    others = [moved, card.with_fitted({"dram_share": 0.81}), card.with_fitted({"l2_share": 0.8})]
+    assert len({one.calibration_digest for one in others}) == 3
+    assert all(len(one.calibration_digest) == 16 for one in others)

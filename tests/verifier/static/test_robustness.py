@@ -126,12 +126,13 @@ def test_thousands_of_handlers_and_a_huge_attribute_take_no_time() -> None:
 
 
 _SHORT = repr("__global__ void k() {}" + "a" * 100)
+_LONGER = repr("__global__ void k() {}" + "a" * 10_000)  # what is put together is read: few kernels are read sooner
 _MILLION = "s0 = '" + "a" * 1_000_000 + "'\n"
 _HUGE = {
-    "f-strings in f-strings": (f"s0 = {_SHORT}\n", "s{next} = f'{{s{i}}}{{s{i}}}{{s{i}}}'", 40),
+    "f-strings in f-strings": (f"s0 = {_LONGER}\n", "s{next} = f'{{s{i}}}{{s{i}}}{{s{i}}}'", 40),
     "sums": (f"s0 = {_SHORT}\n", "s{next} = s{i} + s{i} + s{i}", 40),
     "join": (f"s0 = {_SHORT}\n", "s{next} = s{i}.join([s{i}, s{i}])", 40),
-    "join of f-strings": (f"s0 = {_SHORT}\n", "s{next} = ''.join([f'{{s{i}}}', f'{{s{i}}}'])", 40),
+    "join of f-strings": (f"s0 = {_LONGER}\n", "s{next} = ''.join([f'{{s{i}}}', f'{{s{i}}}'])", 40),
     "replace by two": (f"s0 = {_SHORT}\n", "s{next} = s{i}.replace('a', 'aa')", 40),
     "replace by itself": (f"s0 = {_SHORT}\n", "s{next} = s{i}.replace('a', s{i})", 40),
     "one replace": (_MILLION, "s{next} = s{i}.replace('a', s{i})", 1),
@@ -144,9 +145,7 @@ _HUGE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.long) if n == "f-strings in f-strings" else n for n in _HUGE]
-)
+@pytest.mark.parametrize("name", _HUGE)
 def test_a_huge_string_is_not_made(name: str) -> None:
     """Each of these is gigabytes, or fails, when it is put together as Python would."""
     first, step, count = _HUGE[name]

@@ -12,7 +12,7 @@ from kernelwright.web.twins import Problem
 __all__ = ["REFUSALS", "describe"]
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "An address or a body that can't be read"},
+    400: {"model": Problem, "description": "A body that can't be read"},
     401: {"model": Problem, "description": "No token, or none that is valid"},
     403: {"model": Problem, "description": "The token's role does not reach so far, or a page of another site asked"},
     413: {"model": Problem, "description": "Too large"},

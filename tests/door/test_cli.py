@@ -152,8 +152,6 @@ COMMANDS = [
     ["translate", "missing.c", "--reference", "missing.py"],
     ["model-server", "missing.yaml"],
     ["train", "policy", "--landscapes", "missing.json.gz"],
-    ["serve"],
-    ["worker"],
     ["token", "create", "ada"],
     ["token", "list"],
     ["token", "revoke", "ada"],

@@ -63,7 +63,7 @@ class Gate:
             )  # fmt: skip
             return
         if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
-            await refuse(scope, receive, send, 400, "The address has a NUL character.", mend="Leave it out.")
+            await refuse(scope, receive, send, 422, "The address has a NUL character.", mend="Leave it out.")
             return
         bearer, session = bearer_of(scope), cookie_of(scope, is_secure(scope, self._policy.proxies))
         why = cross_origin(

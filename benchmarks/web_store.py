@@ -419,7 +419,7 @@ def make_store(place: str, sizes: Sizes) -> dict[str, float]:
     upgrade(engine)
     migrated, cpu_migrated = time.perf_counter(), time.process_time()
     with writing(engine).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("ANALYZE")
+        connection.exec_driver_sql("VACUUM ANALYZE" if engine.dialect.name == "postgresql" else "ANALYZE")
     engine.dispose()
     return {
         "fill_seconds": round(filled - began, 1), "fill_cpu_seconds": round(cpu_filled - cpu, 1),

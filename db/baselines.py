@@ -45,15 +45,13 @@ def baseline_columns(baseline: Baseline, device_id: str) -> Columns:
     }
 
 
-def baselines_of(
-    session: Session, task_ids: Sequence[str], kind: TimingKind | None = None, gpu: str | None = None
-) -> list[Baseline]:
-    """Those of these tasks, of one kind and for one GPU where they are given; of each task, name and device the newest."""
-    query = select(BaselineRow).where(BaselineRow.task_id.in_(task_ids)).order_by(BaselineRow.id)
-    if kind is not None:
-        query = query.where(BaselineRow.timing_kind == kind.value)
-    if gpu is not None:
-        query = query.where(BaselineRow.gpu == gpu)
+def baselines_of(session: Session, task_ids: Sequence[str], kind: TimingKind, gpu: str) -> list[Baseline]:
+    """Those of these tasks, of one kind and for one GPU; of each task, name and device the newest."""
+    query = (
+        select(BaselineRow)
+        .where(BaselineRow.task_id.in_(task_ids), BaselineRow.timing_kind == kind.value, BaselineRow.gpu == gpu)
+        .order_by(BaselineRow.id)
+    )
     newest = {(row.task_id, row.name, row.device_id): row for row in session.scalars(query)}
     return [
         Baseline(

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from kernelwright.db.baselines import Baseline, baselines_of
 from kernelwright.db.board_state import BoardState, board_state
 from kernelwright.db.catalogue_search import FoundKernels, Order, Wanted, find_kernels
 from kernelwright.db.facets import Facets, facets, kinds_there
 from kernelwright.db.task_pages import (
-    TaskLine,
     TaskLines,
+    TaskOverview,
     TaskRecord,
-    TaskTop,
     task_dtypes,
     task_lines,
+    task_overview,
     task_records,
-    task_tops,
 )
 from kernelwright.db.transactions import Transactions
 from kernelwright.verifier.evaluation import TimingKind
@@ -57,25 +55,15 @@ class BrowseStore(Transactions):
         with self._reading() as session:
             return task_lines(session, words, after, limit)
 
-    def task_line(self, task_id: str) -> TaskLine | None:
-        """One task in short, by exactly its id."""
+    def task_overview(self, task_id: str, tops: int = 10) -> TaskOverview | None:
+        """The task with exactly this id, with its fastest kernels: for each kind of time and GPU at most `tops`."""
         with self._reading() as session:
-            return task_lines(session, "", "", 1, task_id=task_id).first
+            return task_overview(session, task_id, tops)
 
     def task_records(self, task_id: str) -> list[TaskRecord]:
         """Kernels that were the fastest of a task when they were judged, by GPU and kind of time, oldest first."""
         with self._reading() as session:
             return task_records(session, task_id)
-
-    def task_tops(self, task_id: str, limit: int = 10) -> list[TaskTop]:
-        """The fastest kernels of a task, for each kind of time and GPU at most `limit`."""
-        with self._reading() as session:
-            return task_tops(session, task_id, limit)
-
-    def task_baselines(self, task_id: str) -> list[Baseline]:
-        """Times of a task's own module, of every name and device the newest."""
-        with self._reading() as session:
-            return baselines_of(session, [task_id])
 
     def task_dtypes(self, task_ids: Collection[str]) -> dict[str, list[str]]:
         """The dtypes that the sources of these tasks name, by exactly their ids."""

@@ -199,9 +199,10 @@ def catalogue_evaluation(session: Session, columns: Columns, source: str, device
         source: of the kernel.
     """
     place = Place(columns["kernel_id"], columns["task_id"], columns["gpu"], kind_on(device.kind))
+    timing = columns["timing"] or {}
     new = Standing(
-        columns["id"], columns["verdict"], columns["seconds"], columns["baseline_seconds"],
-        *((columns["timing"] or {}).get(f"speedup_{end}") for end in ("low", "high")), columns["created"],
+        columns["id"], columns["verdict"], columns["seconds"], columns["baseline_seconds"], timing.get("speedup_low"),
+        timing.get("speedup_high"), columns["created"],
     )  # fmt: skip
     # on a server, two writers of one kernel follow one another
     own = select(KernelRow.author).where(KernelRow.id == place.kernel_id).with_for_update(key_share=True)
@@ -211,8 +212,8 @@ def catalogue_evaluation(session: Session, columns: Columns, source: str, device
     against = list(told_elsewhere(place, ((row.task_id, row.verdict) for row in rows)))
     if here is None:
         terms = _task_terms(session, place.task_id)
-        row = catalogue_row(place, new.under(against), device.arch, author, source, terms, [plan])
-        session.execute(insert(CatalogueRow).values(row))
+        made = catalogue_row(place, new.under(against), device.arch, author, source, terms, [plan])
+        session.execute(insert(CatalogueRow).values(made))
     else:
         standing = _standing(here).with_another(new).under(against)
         _put(session, here, standing, words_of(plan))

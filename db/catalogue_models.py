@@ -46,6 +46,7 @@ class CatalogueRow(Base):
         Index("ix_catalogue_verdict", "timing_kind", "verdict", "score", "id"),
         Index("ix_catalogue_task", "task_id", "timing_kind", "gpu", "score", "id"),
         Index("ix_catalogue_new", "timing_kind", "id"),
+        Index("ix_catalogue_records", "task_id", "verdict", "timing_kind", "gpu", "created", "id", "seconds"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

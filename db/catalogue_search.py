@@ -12,12 +12,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import func, literal_column, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from kernelwright.db.catalogue_models import CatalogueRow, TaskTraitsRow
-from kernelwright.db.fulltext import matching
+from kernelwright.db.fulltext import Terms, having, matching, spelt
 from kernelwright.db.models import TaskRow
 from kernelwright.db.search_terms import asked_words, dtype_named, fact, operation_named, shape_named
 from kernelwright.errors import MisuseError
@@ -28,6 +29,8 @@ __all__ = ["FEW", "FoundKernel", "FoundKernels", "Order", "Wanted", "find_kernel
 FEW = 1000
 """Rows that are looked at one by one."""
 _MOST_WORDS = 8
+_FACTS = {"task_id": "task"}
+"""Names of columns that have another name as facts."""
 
 
 class Order(StrEnum):
@@ -45,7 +48,8 @@ class Wanted:
 
     kind: TimingKind
     words: str = ""
-    """Words of the task's name and operations, of classes and CUDA kernels, of plans and authors; each may be the beginning of one."""
+    """Words of the task's name and operations, of classes and CUDA kernels, of plans and authors, GPU and architecture. One that nothing
+    has stands for all that begin so."""
     operation: str = ""
     shape: str = ""
     """Of an input, or one of its extents."""
@@ -127,15 +131,17 @@ def find_kernels(session: Session, wanted: Wanted, order: Order, after: str, lim
         MisuseError: `after` is no such place.
     """
     place = _place(after, order)
-    words = asked_words(wanted.words)[:_MOST_WORDS]
+    words = spelt(session, asked_words(wanted.words)[:_MOST_WORDS])
     columns, facts = wanted.columns(), wanted.facts()
-    nothing = (wanted.words and not words) or (wanted.shape and not shape_named(wanted.shape))
+    nothing = (wanted.words and words == Terms(())) or (wanted.shape and not shape_named(wanted.shape))
     if nothing or not all(map(_storable, columns.values())):
         return FoundKernels([], "", 0)
-    if facts or words or len(columns) > 1 or columns.keys() & {"arch", "author"}:
+    if facts or wanted.words or len(columns) > 1 or columns.keys() & {"arch", "author"}:
         counted = _few(session, wanted, words)
         if counted is not None:
             return _of_few(session, counted, order, place, limit)
+        if order is Order.NEWEST:  # which is the order that the full text gives
+            return _newest(session, wanted, words, place, limit)
     return _along(session, wanted, words, order, place, limit)
 
 
@@ -150,17 +156,21 @@ class _Light:
     techniques: str
 
 
-def _few(session: Session, wanted: Wanted, words: list[str]) -> list[_Light] | None:
+def _all_terms(wanted: Wanted, words: Terms) -> Terms:
+    """Everything that is chosen."""
+    columns = ((_FACTS.get(name, name), value) for name, value in wanted.columns().items())
+    facts = (fact("kind", wanted.kind.value), *wanted.facts(), *(fact(name, value) for name, value in columns))
+    return Terms((*facts, *words.whole), words.beginnings)
+
+
+def _few(session: Session, wanted: Wanted, words: Terms) -> list[_Light] | None:
     """All rows that are wanted, if they are few."""
-    names = {"task_id": "task"}
-    facts = [fact("kind", wanted.kind.value), *wanted.facts()]
-    facts += [fact(names.get(name, name), value) for name, value in wanted.columns().items()]
-    dialect = session.get_bind().dialect.name
-    ids = list(session.scalars(matching(dialect, facts, words).limit(FEW + 1)))
-    if len(ids) > FEW:
+    dialect, terms = session.get_bind().dialect.name, _all_terms(wanted, words)
+    ids = matching(dialect, terms).limit(FEW + 1)
+    if (session.scalar(select(func.count()).select_from(ids.subquery())) or 0) > FEW:
         return None
     light = [getattr(CatalogueRow, each.name) for each in fields(_Light)]
-    return [_Light(*row) for row in session.execute(select(*light).where(CatalogueRow.id.in_(ids)))]
+    return [_Light(*row) for row in session.execute(select(*light).where(having(dialect, terms, FEW)))]
 
 
 def _of_few(
@@ -186,17 +196,19 @@ def _of_few(
 
 
 def _along(
-    session: Session, wanted: Wanted, words: list[str], order: Order, place: tuple[float, int] | None, limit: int
+    session: Session, wanted: Wanted, words: Terms, order: Order, place: tuple[float, int] | None, limit: int
 ) -> FoundKernels:
     row = CatalogueRow
     query = select(row.id, row.score).where(row.timing_kind == wanted.kind.value)
     for name, value in wanted.columns().items():
         query = query.where(getattr(row, name) == value)
-    if (facts := wanted.facts()) or words:
-        query = query.where(row.id.in_(matching(session.get_bind().dialect.name, facts, words)))
-    keys: tuple[ColumnElement[float] | ColumnElement[int], ...] = (row.id,)
+    if (facts := wanted.facts()) or wanted.words:
+        terms = Terms((*facts, *words.whole), words.beginnings)
+        # the plus keeps either database from going from these rows to the order, which is slow where they are many
+        query = query.where(literal_column("+catalogue.id").in_(matching(session.get_bind().dialect.name, terms)))
+    keys: list[InstrumentedAttribute[float] | InstrumentedAttribute[int]] = [row.id]
     if order is Order.SPEEDUP:
-        keys = (row.score, row.id)
+        keys = [row.score, row.id]
     if place is not None:
         query = query.where(tuple_(*keys) < tuple_(*place[-len(keys) :]))
     page = session.execute(query.order_by(*(key.desc() for key in keys)).limit(limit + 1)).all()
@@ -206,6 +218,19 @@ def _along(
     last = _after(shown[-1].score if order is Order.SPEEDUP else 0.0, shown[-1].id, order) if more else ""
     count = len(page) if place is None and not more else None
     return FoundKernels([found[one.id] for one in shown if one.id in found], last, count)
+
+
+def _newest(
+    session: Session, wanted: Wanted, words: Terms, place: tuple[float, int] | None, limit: int
+) -> FoundKernels:
+    ids = matching(session.get_bind().dialect.name, _all_terms(wanted, words))
+    (row_id,) = ids.selected_columns
+    if place is not None:
+        ids = ids.where(row_id < place[1])
+    page = list(session.scalars(ids.order_by(row_id.desc()).limit(limit + 1)))
+    found = _kernels(session, page[:limit])
+    last = _after(0.0, page[limit - 1], Order.NEWEST) if len(page) > limit else ""
+    return FoundKernels([found[one] for one in page[:limit] if one in found], last, None)
 
 
 def _kernels(session: Session, ids: Collection[int]) -> dict[int, FoundKernel]:
@@ -220,12 +245,28 @@ def _kernels(session: Session, ids: Collection[int]) -> dict[int, FoundKernel]:
         .join(traits, traits.task_id == row.task_id)
         .where(row.id.in_(ids))
     )  # fmt: skip
-    return {
-        each[0]: FoundKernel(
-            *each[:4], *(part.split() for part in each[4:8]), TimingKind(each[8]), Verdict(each[9]), *each[10:]
-        )
-        for each in session.execute(query)
-    }
+    return {row.id: _found(row) for row in session.execute(query)}
+
+
+def _found(row: Any) -> FoundKernel:
+    same = {name: row._mapping[name] for name in _AS_STORED}
+    return FoundKernel(
+        **same,
+        task_name=row.name,
+        operations=row.operations.split(),
+        dtypes=row.dtypes.split(),
+        shapes=row.shapes.split(),
+        techniques=row.techniques.split(),
+        kind=TimingKind(row.timing_kind),
+        verdict=Verdict(row.verdict),
+    )
+
+
+_AS_STORED = tuple(
+    each.name
+    for each in fields(FoundKernel)
+    if each.name not in {"task_name", "operations", "dtypes", "shapes", "techniques", "kind", "verdict"}
+)
 
 
 def _after(score: float, row_id: int, order: Order) -> str:

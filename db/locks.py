@@ -92,17 +92,6 @@ class Locks:
                 return held
             time.sleep(_LOOK_SECONDS)
 
-    def count(self, kind: str) -> int:
-        """How many locks of this kind are held, by whatever process. A lock's kind is its name up to the first `-`.
-
-        Raises:
-            StoreError: they can't be looked at.
-        """
-        if self._engine.dialect.name == "postgresql":
-            with translated(place_of(self._engine)), self._engine.connect() as connection:
-                return connection.execute(_HELD, {"kind": _half(f"{kind}-")}).scalar() or 0
-        return len(self.held_of(f"{kind}-", ()))
-
     def held_of(self, beginning: str, known: Iterable[str]) -> list[str]:
         """Names of locks that somebody holds now.
 
@@ -121,6 +110,17 @@ class Locks:
         if held is not None:
             held.release()
         return held is None
+
+    def count(self, kind: str) -> int:
+        """How many locks of this kind are held, by whatever process. A lock's kind is its name up to the first `-`.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        if self._engine.dialect.name == "postgresql":
+            with translated(place_of(self._engine)), self._engine.connect() as connection:
+                return connection.execute(_HELD, {"kind": _half(f"{kind}-")}).scalar() or 0
+        return len(self.held_of(f"{kind}-", ()))
 
     def _try(self, name: str) -> Held | None:
         if self._engine.dialect.name == "postgresql":

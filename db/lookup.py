@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,7 +18,7 @@ __all__ = ["NOUNS", "Found", "Kind", "find", "resolve"]
 
 _SHOWN = 5
 """How many ids a message names."""
-_RECENT = 1000
+_RECENT = 300
 """Among how many of the newest ids a near match is looked for."""
 
 
@@ -48,14 +49,28 @@ _IDS: dict[Kind, tuple[InstrumentedAttribute[str], InstrumentedAttribute[Any]]] 
 }
 
 
+_HASHES = frozenset({Kind.TASK, Kind.KERNEL, Kind.EVALUATION})
+"""Whose ids are hexadecimal digits in lower case. There may be a million."""
+
+
 def _matches(session: Session, prefix: str, kind: Kind) -> list[Found]:
     column, created = _IDS[kind]
     if session.scalar(select(column).where(column == prefix)) is not None:
         return [Found(kind, prefix)]
     if not prefix:
         return []
-    begins = select(column).where(func.lower(column).startswith(prefix.lower(), autoescape=True))
-    return [Found(kind, found) for found in session.scalars(begins.order_by(created.desc()).limit(_SHOWN + 1))]
+    beginning = prefix.lower()
+    if kind in _HASHES:
+        if not re.fullmatch(r"[0-9a-f]{1,16}", beginning):
+            return []
+        begins = (
+            select(column).where(column >= beginning, column < f"{beginning}g").order_by(column)
+        )  # a range of the index
+    else:
+        begins = (
+            select(column).where(func.lower(column).startswith(beginning, autoescape=True)).order_by(created.desc())
+        )
+    return [Found(kind, found) for found in session.scalars(begins.limit(_SHOWN + 1))]
 
 
 NOUNS = (Kind.RUN, Kind.TASK, Kind.KERNEL, Kind.EVALUATION)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from kernelwright.db.models import (
 )
 from kernelwright.db.similar import Winner, winners_about, winners_like
 from kernelwright.db.submissions import SubmissionStore
-from kernelwright.db.summary import RunSummary, summaries
+from kernelwright.db.summary import Figures, RunSummary, summaries
 from kernelwright.db.transactions import insert_once
 from kernelwright.db.types import dump_json
 from kernelwright.db.variants import variants_of
@@ -88,6 +89,11 @@ class Store(SubmissionStore, LiveStore, LookStore, BrowseStore, AccessStore, Hea
     Raises:
         StoreError: it can't be opened, read or written; every method can raise it too.
     """
+
+    @cached_property
+    def _figures(self) -> Figures:
+        """Figures of runs that were asked for before."""
+        return {}
 
     @property
     def checkpoints(self) -> Path | None:
@@ -237,7 +243,7 @@ class Store(SubmissionStore, LiveStore, LookStore, BrowseStore, AccessStore, Hea
     def runs(self, limit: int = 50, *, task: str | None = None) -> list[RunSummary]:
         """The newest runs first, at most `limit`, of the task with this name or id if one is given."""
         with self._reading() as session:
-            return summaries(session, limit, task)
+            return summaries(session, limit, task, self._figures)
 
     def task(self, task_id: str) -> Task:
         """The task with this id or the only one whose id begins so, under the name first seen.

@@ -16,11 +16,9 @@ from kernelwright.web.metrics import Metrics
 from kernelwright.web.observing import Observed
 from kernelwright.web.openapi import REFUSALS, describe
 from kernelwright.web.routes import NOUNS, OPERATION
-from kernelwright.web.routes.submit import refused
 from kernelwright.web.static_files import MOUNT, Assets
 from kernelwright.web.timing import ServerTiming
 from kernelwright.web.twins import API
-from kernelwright.web.views.submit import Refused
 
 __all__ = ["create_app"]
 
@@ -45,7 +43,6 @@ def create_app(site: Site, policy: Policy | None = None) -> FastAPI:
     app.state.site, app.state.policy = site, policy
     app.state.rates, app.state.streams, app.state.metrics = rates, streams, metrics
     problems.handle_problems(app)
-    app.add_exception_handler(Refused, refused)
     for noun in NOUNS:
         app.include_router(noun.pages)
         app.include_router(noun.api, responses=REFUSALS)

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar, cast
 __all__ = ["Answer", "Kept"]
 
 _log = logging.getLogger(__name__)
-_MOST = 64
+_MOST = 200
 """Answers that are kept; the one longest unused goes."""
 
 T = TypeVar("T")
@@ -60,18 +60,25 @@ class Kept:
         self._lock = threading.Lock()
 
     def get(
-        self, name: Hashable, make: Callable[[], T], *, seconds: float, state: Callable[[], object] | None = None
+        self,
+        name: Hashable,
+        make: Callable[[], T],
+        *,
+        seconds: float,
+        oldest: float = float("inf"),
+        state: Callable[[], object] | None = None,
     ) -> Answer[T]:
         """The answer of this name; the first who asks waits until it is made.
 
         Args:
-            seconds: after which it is looked at again.
+            seconds: after which it is looked at again, beside those who ask.
+            oldest: seconds after which it is not given any more: who asks waits for the next one.
             state: of what the answer rests on, cheap to get: an answer is made anew only when this has changed.
 
         Raises:
             Exception: what `make` raised, the first time.
         """
-        found = self.soon(name, make, seconds=seconds, state=state, patience=None)
+        found = self.soon(name, make, seconds=seconds, oldest=oldest, state=state, patience=None)
         assert found is not None
         return found
 
@@ -81,13 +88,14 @@ class Kept:
         make: Callable[[], T],
         *,
         seconds: float,
+        oldest: float = float("inf"),
         state: Callable[[], object] | None = None,
         patience: float | None,
     ) -> Answer[T] | None:
         """The same; None when it was never made and is not made within `patience` seconds either. It goes on being made."""
         with self._lock:
             found = self._answers.get(name)
-            if found is not None:
+            if found is not None and self._clock() - found.at < oldest:
                 self._answers.move_to_end(name)
                 if self._clock() - found.at >= seconds and name not in self._renewing:
                     self._renewing.add(name)

@@ -16,6 +16,7 @@ from kernelwright.service.inspection import Busy
 from kernelwright.views import error_json
 from kernelwright.web.rendering import render
 from kernelwright.web.twins import API
+from kernelwright.web.views.submit import Refused
 from kernelwright.words import one_line
 
 __all__ = ["Bugs", "handle_problems", "problem", "status_of"]
@@ -38,6 +39,7 @@ def status_of(error: KernelwrightError) -> int:
 
 def handle_problems(app: FastAPI) -> None:
     """Makes `app` answer errors in our words."""
+    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(KernelwrightError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -53,6 +55,13 @@ def problem(request: Request, error: KernelwrightError, status: int) -> Response
 def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, KernelwrightError)
     return problem(request, error, status_of(error))
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    """The API's answer to a submission with problems at its fields; a form shows them itself."""
+    assert isinstance(error, Refused)
+    body = error_json(error) | {"problems": [each.model_dump() for each in error.problems]}
+    return JSONResponse(body, status_code=422)
 
 
 def _invalid(request: Request, error: Exception) -> Response:

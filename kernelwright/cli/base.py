@@ -74,8 +74,16 @@ def device_flags(function: Function) -> Function:
     )(function)
 
 
+_FLAGS_OF = {
+    "islands": ("evolve",),
+    "archive": ("evolve",),
+    "sampler": ("fsr", "translate-evolve", "evolve", "best-of-n"),
+}
+"""Strategies that a flag is for."""
+
+
 def start(*, verbose: bool, **flags: Any) -> Settings:
-    """Reads the settings and sets up logging.
+    """Reads the settings and sets up logging; flags of the command that do nothing with its strategy are told.
 
     Raises:
         ConfigError: a setting that can't be used.
@@ -85,6 +93,12 @@ def start(*, verbose: bool, **flags: Any) -> Settings:
 
     settings = load_settings(**flags)
     logs.set_up(settings.log_file, settings.log_level, verbose=verbose)
+    for name, strategies in _FLAGS_OF.items():
+        if flags.get(name) is not None and settings.strategy not in strategies:
+            told = (
+                f"note: --{name} does nothing with the strategy {settings.strategy}, but with {', '.join(strategies)}."
+            )
+            click.echo(told, err=True)
     return settings
 
 

@@ -55,7 +55,9 @@ def serve_http(
         queue = stack.enter_context(Queue(store))
         listener = stack.enter_context(_listening(policy.host, port))
         inspector = stack.enter_context(Inspector(settings))
-        site = Site(settings, store, queue, inspector, Live(store), on_gpu=target.device.kind == "cuda")
+        live = Live(store)
+        stack.callback(live.close)
+        site = Site(settings, store, queue, inspector, live, on_gpu=target.device.kind == "cuda")
         server = server_for(create_app(site, policy), policy)
         threading.Thread(target=inspector.warm, name="kernelwright-warm", daemon=True).start()
         if searches is not None:

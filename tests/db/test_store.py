@@ -191,6 +191,9 @@ class TestWriting:
             "evaluations": 2,
             "runs": 2,
             "run_events": 0,
+            "access_sessions": 0,
+            "access_tokens": 0,
+            "run_owners": 0,
             "attempts": 4,
             "model_calls": 0,
             "bench_runs": 0,
@@ -402,7 +405,7 @@ class TestRuns:
     def test_every_verdict_has_its_place(self) -> None:
         assert sorted(_FARTHEST_FIRST) == sorted(Verdict)
 
-    def test_two_statements_however_many_runs(self, store: Store) -> None:
+    def test_three_statements_however_many_runs_and_then_two(self, store: Store) -> None:
         from sqlalchemy import event
 
         for number in range(3):
@@ -410,9 +413,15 @@ class TestRuns:
             store.add_attempt(attempt(f"r-{number}", 1, 1e-5))
         statements: list[str] = []
         event.listen(store._engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
-        store.runs()
+        first = store.runs()
         assert [s for s in statements if not s.startswith("BEGIN")] == [s for s in statements if s.startswith("SELECT")]
-        assert len([s for s in statements if s.startswith("SELECT")]) == 2
+        assert len([s for s in statements if s.startswith("SELECT")]) == 3
+        assert store.runs() == first
+        assert len([s for s in statements if s.startswith("SELECT")]) == 5
+        store.set_status("r-1", RunStatus.FAILED, "no room")
+        store.add_attempt(attempt("r-2", 2, 5e-6))
+        found = {each.id: each for each in store.runs()}
+        assert (found["r-1"].status, found["r-2"].attempts, found["r-2"].seconds) == (RunStatus.FAILED, 2, 5e-6)
 
 
 def test_in_memory() -> None:

@@ -223,3 +223,14 @@ def test_a_name_that_no_file_can_have_is_misuse(command: tuple[str, ...], capsys
     said = capsys.readouterr().err
     assert "too long" in said
     assert "bug" not in said
+
+
+@pytest.mark.usefixtures("home")
+def test_a_flag_that_does_nothing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*flags: str) -> str:
+        assert run(["optimize", "missing.py", *flags]) == 2
+        return capsys.readouterr().err
+
+    assert "note: --sampler does nothing with the strategy refine, but with fsr," in said("--sampler", "tpe")
+    assert "note: --archive does nothing" in said("--archive", "shared", "--strategy", "fsr")
+    assert "note" not in said("--archive", "shared", "--strategy", "evolve", "--islands", "3", "--sampler", "tpe")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from datetime import datetime
@@ -52,18 +51,19 @@ def records_chart(records: Sequence[Record], until: datetime | None = None) -> M
     dates = f'<text x="{_LEFT}" y="{_HEIGHT - _BOTTOM + 18}">{first:%Y-%m-%d}</text>'
     if f"{last:%Y-%m-%d}" != f"{first:%Y-%m-%d}":
         dates += f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="end">{last:%Y-%m-%d}</text>'
-    drawn, labels = [], []
+    drawn: list[str] = []
+    labels: list[tuple[float, str]] = []
     for place, (gpu, own) in enumerate(list(by_gpu.items())[:_LINES], 1):
         steps = [f"M{x(own[0].created):.1f} {y(own[0].seconds):.1f}"]
         steps += [f"H{x(each.created):.1f}V{y(each.seconds):.1f}" for each in own[1:]]
         steps.append(f"H{_WIDTH - _RIGHT + 4}")
         dots = "".join(f'<circle class="dot" cx="{x(r.created):.1f}" cy="{y(r.seconds):.1f}" r="3.5"/>' for r in own)
         drawn.append(f'<path class="line curve-{place}" d="{"".join(steps)}"/>{dots}')
-        labels.append([y(own[-1].seconds) + 4, line(gpu, 14)])
-    labels.sort()
-    for before, after in itertools.pairwise(labels):
-        after[0] = max(after[0], before[0] + 14)  # names do not lie on one another
-    names = "".join(f'<text x="{_WIDTH - _RIGHT + 8}" y="{at:.1f}">{escape(str(gpu))}</text>' for at, gpu in labels)
+        labels.append((y(own[-1].seconds) + 4, line(gpu, 14)))
+    names, lowest = "", 0.0
+    for at, gpu in sorted(labels):
+        lowest = max(at, lowest + 14)  # names do not lie on one another
+        names += f'<text x="{_WIDTH - _RIGHT + 8}" y="{lowest:.1f}">{escape(gpu)}</text>'
     return Markup(
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-hidden="true" focusable="false">{grid}{"".join(drawn)}{names}{dates}'
         f'<text x="{(_WIDTH + _LEFT - _RIGHT) / 2:.0f}" y="{_HEIGHT - 4}" text-anchor="middle">time of the fastest kernel ({records[0].kind.value}), by day</text></svg>'

@@ -27,7 +27,7 @@ def kernels(
         str,
         Query(
             max_length=200,
-            description="Words of tasks, operations, classes, CUDA kernels, plans and authors, or how they begin.",
+            description="Words of tasks, operations, classes, CUDA kernels, plans and authors; one that nothing has stands for all that begin so.",
         ),
     ] = "",
     op: Annotated[

@@ -6,14 +6,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from kernelwright.errors import TaskError
 from kernelwright.jobs import queue_search
-from kernelwright.views import error_json
 from kernelwright.web.access.identity import Identity, Who
 from kernelwright.web.context import Here, Site
 from kernelwright.web.rendering import render
@@ -37,7 +36,7 @@ from kernelwright.web.views.submit import (
 )
 from kernelwright.words import one_line
 
-__all__ = ["refused", "twins"]
+__all__ = ["twins"]
 
 twins = Twins("submit")
 
@@ -111,13 +110,6 @@ async def submitted(site: Here, who: Who, request: Request) -> Response:
     return render(
         request, "submit.html.j2", status=422, view=offer(site.settings), given=given, problems=problems, inspection=None
     )  # fmt: skip
-
-
-def refused(_request: Request, error: Exception) -> Response:
-    """The API's answer to a submission with problems at its fields."""
-    assert isinstance(error, Refused)
-    body = error_json(error) | {"problems": [each.model_dump() for each in error.problems]}
-    return JSONResponse(body, status_code=422)
 
 
 def _queued(site: Site, who: Identity, asked: Submission) -> Any:

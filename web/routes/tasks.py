@@ -31,4 +31,4 @@ def tasks(
 @twins.page("/tasks/{task_id}", "task.html.j2", chart=records_chart, highlighted=highlighted_once)
 def task(site: Here, task_id: Annotated[str, Path(max_length=64)]) -> TaskPage:
     """A task: its reference, workloads, numeric policy, best kernels, how they came about, baselines, runs."""
-    return task_page(site.store, task_id)
+    return task_page(site.store, site.kept, task_id)

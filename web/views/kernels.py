@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -19,6 +18,7 @@ from kernelwright.web.kept import Kept
 __all__ = ["Chosen", "KernelLine", "KernelList", "Option", "kernel_list"]
 
 _CHOICES_SECONDS = 60.0
+_KINDS_SECONDS = 5.0
 _OFFERED = 60
 """Values of one field."""
 
@@ -55,6 +55,9 @@ class KernelLine(BaseModel):
     """When its best evaluation was stored."""
 
 
+_SAME = frozenset(KernelLine.model_fields)
+
+
 class Option(BaseModel):
     """Something that can be chosen, and how many kernels there would be."""
 
@@ -66,7 +69,7 @@ class Chosen(BaseModel):
     """What the list is chosen by; an empty text is all."""
 
     q: str = ""
-    """Words of tasks, operations, classes, CUDA kernels, plans and authors; each may be the beginning of one."""
+    """Words of tasks, operations, classes, CUDA kernels, plans and authors; one that nothing has stands for all that begin so."""
     kind: TimingKind
     op: str = ""
     shape: str = ""
@@ -113,11 +116,14 @@ def kernel_list(store: Store, kept: Kept, given: dict[str, Any], after: str, lim
     Args:
         given: fields of `Chosen`; without a kind it is measured where some kernel was.
     """
-    kinds = store.timing_kinds()
+    kinds = kept.get("kinds", store.timing_kinds, seconds=_KINDS_SECONDS, oldest=_KINDS_SECONDS).value
     chosen = Chosen(**{"kind": (kinds or [TimingKind.MODELLED])[0]} | given)
     found = store.find_kernels(chosen.wanted(), chosen.sort, after, limit)
     choices = kept.get(
-        ("choices", chosen.kind), lambda: _choices(store.facets(chosen.kind)), seconds=_CHOICES_SECONDS
+        ("choices", chosen.kind),
+        lambda: _choices(store.facets(chosen.kind)),
+        seconds=_CHOICES_SECONDS,
+        oldest=10 * _CHOICES_SECONDS,
     ).value
     return KernelList(
         chosen=chosen,
@@ -138,7 +144,7 @@ def _options(counts: Mapping[str, int]) -> list[Option]:
 def _line(found: FoundKernel) -> KernelLine:
     passed = found.verdict is Verdict.PASSED
     return KernelLine(
-        **{name: value for name, value in asdict(found).items() if name in KernelLine.model_fields},
+        **{name: value for name, value in vars(found).items() if name in _SAME},
         timing_kind=found.kind,
         found_out=not passed and found.seconds is not None,
         speedup=found.score if passed else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 
 from pydantic import BaseModel
@@ -50,4 +49,4 @@ class RunList(BaseModel):
 
 def run_list(store: Store, *, limit: int = 50, task: str | None = None) -> RunList:
     """The newest runs, at most `limit`."""
-    return RunList(task=task, runs=[RunLine(**asdict(each)) for each in store.runs(limit, task=task)])
+    return RunList(task=task, runs=[RunLine(**vars(each)) for each in store.runs(limit, task=task)])

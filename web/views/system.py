@@ -100,8 +100,14 @@ class _Work(BaseModel):
 
 def system_view(settings: Settings, store: Store, queue: Queue, kept: Kept) -> System:
     """How it stands; what is slow to find out is some time old."""
-    found = kept.soon("findings", lambda: _findings(settings), seconds=_CHECKS_SECONDS, patience=_CHECKS_PATIENCE)
-    work = kept.get("work", lambda: _work(store, queue), seconds=_QUEUE_SECONDS).value
+    found = kept.soon(
+        "findings",
+        lambda: _findings(settings),
+        seconds=_CHECKS_SECONDS,
+        oldest=10 * _CHECKS_SECONDS,
+        patience=_CHECKS_PATIENCE,
+    )
+    work = kept.get("work", lambda: _work(store, queue), seconds=_QUEUE_SECONDS, oldest=_QUEUE_SECONDS).value
     return System(
         device=settings.device,
         gpu=settings.gpu,
@@ -115,7 +121,7 @@ def system_view(settings: Settings, store: Store, queue: Queue, kept: Kept) -> S
         queue_problem=work.problem,
         workers=work.workers,
         versions=dict(_versions()),
-        store=kept.get("size", lambda: _size(store), seconds=_SIZE_SECONDS).value,
+        store=kept.get("size", lambda: _size(store), seconds=_SIZE_SECONDS, oldest=10 * _SIZE_SECONDS).value,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 
 from pydantic import BaseModel
@@ -12,10 +11,13 @@ from kernelwright.db.store import Store
 from kernelwright.db.task_pages import TaskLine
 from kernelwright.errors import NotFoundError
 from kernelwright.verifier.evaluation import TimingKind
+from kernelwright.web.kept import Kept
 from kernelwright.web.views.runs import RunLine
 
 __all__ = ["Best", "Record", "TaskList", "TaskPage", "TaskShort", "Top", "task_list", "task_page"]
 
+_RECORDS_SECONDS = 5.0
+"""A task may have tens of thousands of kernels to go through."""
 _TOPS = 10
 _RUNS = 10
 
@@ -137,33 +139,38 @@ def task_list(store: Store, q: str, after: str, limit: int) -> TaskList:
     return TaskList(q=q, tasks=[_short(each) for each in found.tasks], after=found.after)
 
 
-def task_page(store: Store, task_id: str) -> TaskPage:
+def task_page(store: Store, kept: Kept, task_id: str) -> TaskPage:
     """The task with this id.
 
     Raises:
         NotFoundError: there is none.
     """
-    line = store.task_line(task_id)
-    if line is None:
+    found = store.task_overview(task_id, _TOPS)
+    if found is None:
         raise NotFoundError(f"There is no task {task_id}.", mend="See the list of tasks.")
-    task = store.task(task_id)
+    records = kept.get(
+        ("records", task_id),
+        lambda: [Record(**vars(each)) for each in store.task_records(task_id)],
+        seconds=_RECORDS_SECONDS,
+        oldest=_RECORDS_SECONDS,
+    )
     return TaskPage(
-        task=_short(line),
-        path=task.path,
-        backward=task.backward,
-        source=task.source,
-        attachments={name: len(data) for name, data in task.attachments.items()},
-        workloads=[_workload(each) for each in task.workloads],
-        policy=asdict(task.policy),
-        tops=[Top(**asdict(each)) for each in store.task_tops(task_id, _TOPS)],
-        records=[Record(**asdict(each)) for each in store.task_records(task_id)],
-        baselines=_baselines(store, task_id),
-        runs=[RunLine(**asdict(each)) for each in store.runs(_RUNS, task=task_id)],
+        task=_short(found.line),
+        path=found.path,
+        backward=found.backward,
+        source=found.source,
+        attachments=dict(found.attachments),
+        workloads=[_workload(each) for each in found.workloads],
+        policy=vars(found.policy),
+        tops=[Top(**vars(each)) for each in found.tops],
+        records=records.value,
+        baselines=[BaselineView(**vars(each)) for each in found.baselines],
+        runs=[RunLine(**vars(each)) for each in store.runs(_RUNS, task=task_id)],
     )
 
 
 def _short(line: TaskLine) -> TaskShort:
-    return TaskShort(**asdict(line))
+    return TaskShort(**vars(line) | {"bests": [Best(**vars(each)) for each in line.bests]})
 
 
 def _workload(given: Workload) -> WorkloadView:
@@ -175,13 +182,3 @@ def _workload(given: Workload) -> WorkloadView:
         most_elements=given.most_elements,
         sizes=dict(given.sizes),
     )
-
-
-def _baselines(store: Store, task_id: str) -> list[BaselineView]:
-    return [
-        BaselineView(
-            name=each.name, kind=each.kind, gpu=each.gpu, seconds=each.seconds, seconds_low=each.seconds_low,
-            seconds_high=each.seconds_high, interval_source=each.interval_source, created=each.created,
-        )
-        for each in store.task_baselines(task_id)
-    ]  # fmt: skip

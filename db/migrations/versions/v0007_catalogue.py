@@ -18,6 +18,7 @@ _INDEXES = {
     "verdict": ["timing_kind", "verdict", "score", "id"],
     "task": ["task_id", "timing_kind", "gpu", "score", "id"],
     "new": ["timing_kind", "id"],
+    "records": ["task_id", "verdict", "timing_kind", "gpu", "created", "id", "seconds"],
 }
 
 
@@ -64,6 +65,11 @@ def upgrade() -> None:
             "kernel_id", "task_id", "gpu", "timing_kind", name=op.f("uq_catalogue_kernel_id_task_id_gpu_timing_kind")
         ),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            "ALTER TABLE catalogue ADD COLUMN terms_vector tsvector NOT NULL "
+            "GENERATED ALWAYS AS (array_to_tsvector(string_to_array(terms, ' '))) STORED"
+        )
     fill_catalogue(op.get_bind())
     for name, columns in _INDEXES.items():
         op.create_index(f"ix_catalogue_{name}", "catalogue", columns)

@@ -173,7 +173,7 @@ def test_the_bundle_has_the_limits_of_its_run(talk: tuple[TestClient, Site]) -> 
                                   "/runs/%00/lineage", "/runs/%00/attempts/1"])  # fmt: skip
 def test_a_character_that_no_database_takes_is_refused(talk: tuple[TestClient, Site], path: str) -> None:
     client, _ = talk
-    assert client.get(path).status_code == 400
+    assert client.get(path).status_code == 422
     assert client.get(f"/api/v1{path}").status_code == 422
 
 

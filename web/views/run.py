@@ -117,7 +117,10 @@ class RunView(BaseModel):
     log: list[LogLine]
     last_event: int
     """Number of the newest event: follow from there."""
+    owner: str | None
+    """Name of the token that submitted it; null where none did."""
     can_cancel: bool
+    """Whether there is something to cancel; who may is another question."""
     can_resume: bool
 
 
@@ -168,6 +171,7 @@ def run_view(store: Store, queue: Queue, run_id: str) -> RunView:
         stages=_stages(events),
         log=[LogLine(number=e.number, created=e.created, text=_words(e)) for e in events if e.name not in _PASSING][-_EVENTS:],
         last_event=events[-1].number if events else 0,
+        owner=store.owner_of_run(run.id),
         can_cancel=open_job,
         can_resume=not open_job
         and run.strategy in STRATEGIES

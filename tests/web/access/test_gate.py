@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from search_doubles import run
 from server_doubles import Place, client_of, placed
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from kernelwright.db.access import Role
+from kernelwright.rl.run import RunStatus
 from kernelwright.web.access.identity import Who, needs
 from kernelwright.web.access.policy import Limits, Policy
 from kernelwright.web.routes import NOUNS
@@ -267,3 +269,45 @@ def test_runs_of_others(place: Place) -> None:
     assert LOCAL.may_change(None)
     assert not NOBODY.may_change("")
     assert not NOBODY.may_change(None)
+
+
+def test_each_cancels_and_resumes_their_own(place: Place) -> None:
+    """By the pages' buttons and by the API alike; buttons are shown to who may press them."""
+    app = place.app(CLOSED)
+    place.token(Role.READ, "reader")
+    clients = {
+        name: client_of(app, token=place.token(role, name))
+        for name, role in (("ada", Role.SUBMIT), ("bob", Role.SUBMIT), ("root", Role.ADMIN))
+    }
+    for number, owner in ((1, "ada"), (2, None)):
+        place.store.create_run(run(f"softmax-{number}"))
+        place.store.set_status(f"softmax-{number}", RunStatus.INTERRUPTED)
+        if owner:
+            place.store.own_run(f"softmax-{number}", owner)
+    may = {(name, number) for name in clients for number in (1, 2) if name == "root" or (name, number) == ("ada", 1)}
+    for name, client in clients.items():
+        for number in (1, 2):
+            allowed = (name, number) in may
+            assert ("Go on with it" in client.get(f"/runs/softmax-{number}").text) == allowed
+            for action in ("resume", "cancel"):
+                for before in ("/api/v1", ""):
+                    status = client.post(f"{before}/runs/softmax-{number}/{action}").status_code
+                    assert (status < 400) == allowed, (name, number, action)
+                    assert allowed or status == 403
+                place.queue.cancel(f"softmax-{number}")
+                place.store.set_status(f"softmax-{number}", RunStatus.INTERRUPTED)
+
+
+def test_what_is_submitted_is_owned(place: Place) -> None:
+    token = place.token(Role.SUBMIT, "ada")
+    source = (Path(__file__).parents[3] / "examples" / "softmax.py").read_text()
+    done = client_of(place.app(CLOSED), token=token).post("/api/v1/runs", json={"source": source, "rounds": 1})
+    assert done.status_code == 201
+    assert place.store.owner_of_run(done.json()["id"]) == "ada"
+
+
+def test_readers_see_no_way_to_submit(place: Place) -> None:
+    app = place.app(CLOSED)
+    for role in Role:
+        page = client_of(app, token=place.token(role)).get("/")
+        assert ('href="/submit"' in page.text) == role.covers(Role.SUBMIT)

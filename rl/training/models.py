@@ -52,6 +52,17 @@ def on_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def _forget_quantization(model: Any) -> None:
+    """A GGUF file's weights are plain tensors once they are loaded; transformers still calls the model quantized,
+    which its trainer refuses, and would say so in what is saved of it."""
+    for name in ("hf_quantizer", "quantization_method"):
+        if hasattr(model, name):
+            delattr(model, name)
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+
+
 def load_model(path: str, *, adapter: Path | None = None, hub: bool = False) -> Loaded:
     """Loads a model and its tokenizer; code that a model brings along is never run.
 
@@ -87,6 +98,8 @@ def load_model(path: str, *, adapter: Path | None = None, hub: bool = False) -> 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(place) if merged else where, **options)
         model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **options)
+        if "gguf_file" in options:
+            _forget_quantization(model)
         for folder in [*merged, *([] if adapter is None else [adapter])]:
             from peft import PeftModel
 

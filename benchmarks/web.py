@@ -164,7 +164,7 @@ def served(place: str, folder: Path, flags: Sequence[str]) -> Iterator[str]:
         "KERNELWRIGHT_DATA": str(folder),
         "KERNELWRIGHT_CACHE": str(folder / "cache"),
     }
-    command = [sys.executable, "-m", "kernelwright", "serve", "--no-worker", "--port", "0", *flags]
+    command = [sys.executable, "-m", "kernelwright", "serve", "--no-worker", "--port", "0", "--rate", "0", *flags]
     with (folder / "serve.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=log, text=True)
     try:

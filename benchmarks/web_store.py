@@ -18,15 +18,19 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 
+from kernelwright.agents.models.calls import Call
+from kernelwright.agents.models.protocol import Message, Place, Reply, Request, Usage
 from kernelwright.bench_tasks.constants import constants_of, with_constants
 from kernelwright.bench_tasks.task import Task
 from kernelwright.db import rows
+from kernelwright.db.calls import call_columns
 from kernelwright.db.engine import make_engine, writing
 from kernelwright.db.migrate import alembic_config, upgrade
 from kernelwright.db.types import dump_json
@@ -294,20 +298,20 @@ class Filler:
                 }
 
     def _calls(self) -> Iterator[dict[str, Any]]:
-        request = dump_json(
-            {
-                "system": "You write CUDA kernels. " * 40,
-                "messages": [{"role": "user", "content": "Make it faster. " * 200}],
-            }
+        usage = Usage(4000, 0, 0, 1500, 0)
+        messages = (
+            Message("system", "You write CUDA kernels. " * 40, cache=True),
+            Message("user", "Make it faster. " * 200),
         )
-        reply = dump_json({"text": self.template["source"][:3000], "reasoning": "", "stop": "end"})
+        reply = Reply(self.template["source"][:3000], usage, "end", "gpt")
         for number in range(0, self.sizes.kernels, 4):
             run, place = divmod(number, self.sizes.attempts_a_run)
-            yield {
-                "id": number + 1, "run_id": self.run_id(run), "attempt": place + 1, "role": "coder", "turn": 0, "model": "openai:gpt", "prompt": "write",
-                "request": request, "reply": reply, "error": "", "input_tokens": 4000, "cache_read_tokens": 0, "cache_write_tokens": 0, "output_tokens": 1500,
-                "reasoning_tokens": 0, "dollars": "0.0123", "estimated": False, "seconds": 9.5, "created": self.moment(number),
-            }  # fmt: skip
+            asked = Request(messages, Place(place + 1, "coder", 0), prompt="coder/start@1f0c9a2b")
+            call = Call(
+                run_id=self.run_id(run), place=asked.place, model="openai:gpt", request=asked, reply=reply, error="", usage=usage,
+                dollars=Decimal("0.0123"), estimated=False, seconds=9.5, created=self.moment(number),
+            )  # fmt: skip
+            yield {"id": number + 1, **_as_text(call_columns(call))}
 
     def _suite_runs(self) -> int:
         return min(24, self.sizes.kernels // (50 * self.sizes.attempts_a_run) or 1)

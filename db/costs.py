@@ -94,23 +94,26 @@ def costs(session: Session, run_id: str | None) -> Costs:
         )  # fmt: skip
         key = (run, attempt, role, model)
         lines[key] = lines[key] + one if key in lines else one
-    return Costs(tuple(lines.values()), tuple(_tasks(session, lines.values())) if lines else ())
+    return Costs(tuple(lines.values()), tuple(_tasks(session, lines.values(), run_id)) if lines else ())
 
 
-def _tasks(session: Session, lines: Iterable[CostLine]) -> list[TaskCost]:
+def _tasks(session: Session, lines: Iterable[CostLine], run_id: str | None) -> list[TaskCost]:
+    paid = select(ModelCallRow.run_id)
+    if run_id is not None:
+        paid = paid.where(ModelCallRow.run_id == run_id)
     by_run: dict[str, Decimal] = {}
     for line in lines:
         by_run[line.run_id] = by_run.get(line.run_id, Decimal(0)) + line.dollars
     runs = session.execute(
         select(RunRow.id, RunRow.task_id, RunRow.task_name)
-        .where(RunRow.id.in_(select(ModelCallRow.run_id)))
+        .where(RunRow.id.in_(paid))
         .order_by(RunRow.task_name, RunRow.created)
     )
     passed = set(
         session.scalars(
             select(AttemptRow.run_id)
             .join(AttemptRow.evaluation)
-            .where(EvaluationRow.verdict == Verdict.PASSED.value, AttemptRow.run_id.in_(select(ModelCallRow.run_id)))
+            .where(EvaluationRow.verdict == Verdict.PASSED.value, AttemptRow.run_id.in_(paid))
         )
     )
     tasks: dict[str, TaskCost] = {}

@@ -53,10 +53,14 @@ _HASHES = frozenset({Kind.TASK, Kind.KERNEL, Kind.EVALUATION})
 """Whose ids are hexadecimal digits in lower case. There may be a million."""
 
 
+def _whole(session: Session, text: str, kind: Kind) -> bool:
+    """Whether `text` is an id."""
+    column, _ = _IDS[kind]
+    return session.scalar(select(column).where(column == text)) is not None
+
+
 def _matches(session: Session, prefix: str, kind: Kind) -> list[Found]:
     column, created = _IDS[kind]
-    if session.scalar(select(column).where(column == prefix)) is not None:
-        return [Found(kind, prefix)]
     if not prefix:
         return []
     beginning = prefix.lower()
@@ -84,10 +88,10 @@ def find(session: Session, prefix: str, kinds: tuple[Kind, ...] = NOUNS) -> Foun
     Raises:
         NotFoundError: there is none (near matches are named), or there are several (they are named).
     """
-    found = [match for kind in kinds for match in _matches(session, prefix, kind)]
-    whole = [match for match in found if match.id == prefix]
+    whole = [Found(kind, prefix) for kind in kinds if _whole(session, prefix, kind)]
     if len(whole) == 1:
         return whole[0]
+    found = whole or [match for kind in kinds for match in _matches(session, prefix, kind)]
     if len(found) == 1:
         return found[0]
     what = " or ".join(kind.value for kind in kinds)

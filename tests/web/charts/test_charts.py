@@ -36,7 +36,7 @@ def test_ticks_lie_in_the_axis_and_rise(a: float, b: float) -> None:
     for axis in (linear(low, high, 0, 100), logarithmic(low, high, 0, 100)):
         places = [axis.place(tick) for tick in axis.ticks]
         assert places == sorted(places)
-        assert all(-1e-3 <= place <= 101 for place in places), places
+        assert all(-0.01 <= place <= 101 for place in places), places  # a hundredth of a pixel is rounding
         assert len(axis.ticks) <= 20
 
 

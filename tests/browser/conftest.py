@@ -17,9 +17,10 @@ _FLAGS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser; each test makes a context of its own."""
+    """The browser; each test makes a context of its own. For one file only: while Playwright runs, its event loop is in the way of
+    others in this process."""
     playwright = pytest.importorskip("playwright.sync_api")
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
